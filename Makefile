@@ -1,0 +1,80 @@
+# Each command sets up all it needs: Python 3.11 or newer and a package index are enough. `make help` lists them.
+
+# Python for the environment: the first of these that works, or the one you name: make demo PYTHON=/path/to/python3
+PYTHON ?= python3.11 python3.12 python3
+
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --no-input
+
+# Stamps of the environment. They are absent while something is being installed, so that an interrupted installation is
+# begun again from an empty environment, never from half a package.
+CREATED := $(VENV)/.created
+RUNTIME := $(VENV)/.runtime
+DEVELOPMENT := $(VENV)/.development
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test lint train evaluate bench clean FORCE
+
+help: ## List the commands
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+demo: $(RUNTIME) ## Analyse a synthetic study whose truth is known, and show what came out (DEMO_ARGS=...)
+	@$(RUN) -m validation.demo $(DEMO_ARGS)
+
+test: $(DEVELOPMENT) ## Run the tests (TEST_ARGS="-k segmentation" selects)
+	@$(RUN) -m pytest $(TEST_ARGS)
+
+lint: $(DEVELOPMENT) ## Check style, formatting and types
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy
+
+train: $(DEVELOPMENT) ## Train the classifier (TRAIN_ARGS=...)
+	@$(RUN) -m training.train $(TRAIN_ARGS)
+
+evaluate: $(DEVELOPMENT) ## Evaluate a trained classifier and print its tables (EVALUATE_ARGS=...)
+	@$(RUN) -m training.evaluate $(EVALUATE_ARGS)
+
+bench: $(DEVELOPMENT) ## Time each stage of the analysis (BENCH_ARGS=...)
+	@$(RUN) -m benchmarks.stages $(BENCH_ARGS)
+
+clean: ## Remove the environment and the caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment whose interpreter has gone, after an upgrade of the system for instance, is built anew.
+ifneq ($(shell $(RUN) -c 'print("works")' 2>/dev/null),works)
+$(CREATED): FORCE
+endif
+
+$(CREATED):
+	@rm -f $(CREATED) $(RUNTIME) $(DEVELOPMENT)
+	@reason="no Python was found"; \
+	for python in $(PYTHON); do \
+		"$$python" -c '' 2>/dev/null || continue; \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+			reason="$$python is `"$$python" --version 2>&1`"; continue; }; \
+		"$$python" -c 'import ensurepip, venv' 2>/dev/null || { \
+			reason="$$python lacks the venv module (Debian and Ubuntu: apt install python3-venv)"; continue; }; \
+		echo "Creating $(VENV) with `"$$python" --version`"; \
+		"$$python" -m venv --clear $(VENV) && touch $@ && exit 0; \
+		reason="$$python could not create $(VENV), see above"; \
+	done; \
+	echo "Groundglass needs Python 3.11 or newer with its venv module: $$reason." >&2; \
+	echo "Install it, or name it: make PYTHON=/path/to/python3 ..." >&2; \
+	exit 1
+
+$(RUNTIME): requirements.txt $(CREATED)
+	@echo "Installing what the application needs (once, some minutes)"
+	@rm -f $(CREATED) $(RUNTIME) $(DEVELOPMENT)
+	@$(INSTALL) -r requirements.txt
+	@touch $(CREATED) $(RUNTIME)
+
+$(DEVELOPMENT): requirements-dev.txt requirements.txt $(CREATED)
+	@echo "Installing what the application, its tests and its training need (once, some minutes)"
+	@rm -f $(CREATED) $(RUNTIME) $(DEVELOPMENT)
+	@$(INSTALL) -r requirements-dev.txt
+	@touch $(CREATED) $(RUNTIME) $(DEVELOPMENT)

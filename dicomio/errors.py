@@ -1,0 +1,18 @@
+"""The errors of reading DICOM."""
+
+
+class SeriesRefused(Exception):
+    """An eligible series that must not be analysed, because its result could be wrong.
+
+    Attributes:
+        code: a stable upper-case word for programs, for example GAP, ORIENTATION or TOO_FEW_SLICES.
+        reason: full sentences for people: what is wrong, with numbers, and what to do. No patient data, no UID.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.reason}"

@@ -1,0 +1,142 @@
+"""The lungs and the salient regions as a Segmentation object (PS3.3 A.51)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from highdicom import PixelMeasuresSequence
+from highdicom.color import CIELabColor
+from highdicom.seg import SegmentAlgorithmTypeValues, Segmentation, SegmentationTypeValues, SegmentDescription
+from highdicom.sr import CodedConcept
+from pydicom import Dataset
+from pydicom.sr.coding import Code
+
+from dicomio import codes, identity
+from method.types import LEFT_LUNG, RIGHT_LUNG, CTVolume, Findings, SoftwareIdentity
+
+RIGHT_SEGMENT, LEFT_SEGMENT, SALIENT_SEGMENT = 1, 2, 3
+
+# Close to the colours of the key images: sky blue, green and orange.
+_DISPLAY_COLORS = {
+    RIGHT_SEGMENT: CIELabColor(70.0, -12.0, -34.0),
+    LEFT_SEGMENT: CIELabColor(72.0, -48.0, 20.0),
+    SALIENT_SEGMENT: CIELabColor(68.0, 36.0, 66.0),
+}
+
+
+def make_segmentation(
+    sources: Sequence[Dataset], volume: CTVolume, findings: Findings, software: SoftwareIdentity
+) -> Segmentation:
+    """A binary Segmentation: right lung, left lung and, where anything is salient, the salient regions.
+
+    Segment 3 is coded as saliency of a class: it shows what the classifier looked at, and is no lesion segmentation.
+    Frames without a voxel are written too, because viewers misplace a Segmentation that omits them.
+
+    Args:
+        sources: headers of the source images in slice order; their pixels aren't needed.
+        volume: the geometry of the sources.
+        findings: `lungs` and `salient` on the grid of the sources.
+        software: written into the equipment and the algorithm identification.
+
+    Raises:
+        ValueError: if the arrays don't lie on the grid of the sources.
+    """
+    check_grid(sources, findings)
+    descriptions = [
+        _lung(RIGHT_SEGMENT, "Right lung", codes.RIGHT, software, sources),
+        _lung(LEFT_SEGMENT, "Left lung", codes.LEFT, software, sources),
+    ]
+    pixels = findings.lungs  # a label array is several times faster to encode than one array a segment
+    if findings.salient is not None and findings.salient.any():
+        descriptions.append(_saliency(findings, software, sources))
+        pixels = _overlapping_segments(findings.lungs, findings.salient)
+
+    segmentation = Segmentation(
+        source_images=identity.source_headers(sources),
+        pixel_array=pixels,
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=descriptions,
+        content_label="LUNGS",
+        content_description="Lungs, and the regions that led the classifier to its result",
+        pixel_measures=pixel_measures(volume),
+        omit_empty_frames=False,
+        contributing_equipment=identity.processing_equipment(software),
+        **identity.instance_attributes(identity.SEGMENTATION, sources, software),
+    )
+    identity.fix_dimension_organization(segmentation)
+    identity.complete(segmentation, sources[0])
+    return segmentation
+
+
+def check_grid(sources: Sequence[Dataset], findings: Findings) -> None:
+    """Raises ValueError if the findings don't have one slice a source, each of the source's size."""
+    expected = (len(sources), int(sources[0].Rows), int(sources[0].Columns))
+    if findings.lungs.shape != expected:
+        raise ValueError(f"The lungs have the shape {findings.lungs.shape}, the source images make up {expected}.")
+
+
+def pixel_measures(volume: CTVolume) -> PixelMeasuresSequence:
+    """From the volume, since headers of real archives state thickness and gaps unreliably."""
+    slice_mm, row_mm, column_mm = volume.spacing_mm
+    return PixelMeasuresSequence(
+        pixel_spacing=(row_mm, column_mm), slice_thickness=slice_mm, spacing_between_slices=slice_mm
+    )
+
+
+def _overlapping_segments(lungs: np.ndarray, salient: np.ndarray) -> np.ndarray:
+    # Segments lie first in memory, so that each frame of the (slice, row, col, segment) view is one contiguous block.
+    stack = np.empty((3, *lungs.shape), np.uint8)
+    np.equal(lungs, RIGHT_LUNG, out=stack[0], casting="unsafe")
+    np.equal(lungs, LEFT_LUNG, out=stack[1], casting="unsafe")
+    stack[2] = salient
+    return np.moveaxis(stack, 0, -1)
+
+
+def _lung(
+    number: int, label: str, laterality: Code, software: SoftwareIdentity, sources: Sequence[Dataset]
+) -> SegmentDescription:
+    description = _describe(number, label, codes.ANATOMICAL_STRUCTURE, codes.LUNG, software, sources)
+    description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [
+        CodedConcept.from_code(laterality)
+    ]
+    return description
+
+
+def _saliency(findings: Findings, software: SoftwareIdentity, sources: Sequence[Dataset]) -> SegmentDescription:
+    label = f"Saliency of {codes.CLASS_NAMES[salient_class(findings)]} (not a lesion segmentation)"
+    description = _describe(SALIENT_SEGMENT, label, codes.SALIENCY, codes.SALIENCY, software, sources)
+    description.SegmentDescription = (
+        f"Regions that led the classifier to {codes.CLASS_NAMES[salient_class(findings)]}: no lesion segmentation."
+    )
+    return description
+
+
+def salient_class(findings: Findings) -> str:
+    """The class that the salient regions explain: that of most boxes, or the study's where there is no box."""
+    labels = [box.label for box in findings.boxes]
+    return max(sorted(set(labels)), key=labels.count) if labels else findings.label
+
+
+def _describe(
+    number: int,
+    label: str,
+    category: Code,
+    property_type: Code,
+    software: SoftwareIdentity,
+    sources: Sequence[Dataset],
+) -> SegmentDescription:
+    return SegmentDescription(
+        segment_number=number,
+        segment_label=label,
+        segmented_property_category=category,
+        segmented_property_type=property_type,
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=identity.algorithm_identification(software),
+        tracking_id=label,
+        tracking_uid=tracking_uid(sources, software, label),
+        display_color=_DISPLAY_COLORS[number],
+    )
+
+
+def tracking_uid(sources: Sequence[Dataset], software: SoftwareIdentity, label: str) -> str:
+    """Names one region in the Segmentation and in the report alike."""
+    return identity.derive_uid(*identity.run_parts(sources, software), "tracking", label)

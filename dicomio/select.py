@@ -1,0 +1,245 @@
+"""Which series of a study is analysed: what makes a series eligible, and which of the eligible ones is best."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
+
+from dicomio.errors import SeriesRefused
+from dicomio.scan import Series, number, numbers, quiet_pydicom, text
+from dicomio.volume import check_series
+
+
+@dataclass(frozen=True)
+class SelectionRules:
+    """What an eligible series must have. The application's settings replace the defaults.
+
+    Attributes:
+        minimum_slices: fewer are a localizer, a biopsy control or a fragment.
+        minimum_extent_mm: from the first to the last slice; less cannot hold the lungs of an adult.
+        maximum_spacing_mm: of neighbouring slices, and of their thickness; lungs are not measured through more.
+        maximum_angle_degrees: between the normal of the slices and the patient's long axis.
+    """
+
+    minimum_slices: int = 20
+    minimum_extent_mm: float = 120.0
+    maximum_spacing_mm: float = 10.0
+    maximum_angle_degrees: float = 15.0
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A series that is not analysed, and every reason why."""
+
+    series_instance_uid: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The series of a study that is analysed, if any is eligible, and all the others."""
+
+    chosen: Series | None
+    rejected: tuple[Rejection, ...]
+
+
+_CHEST_WORDS = (
+    "CHEST", "THORA", "LUNG", "TORA", "TORSO", "TRUNK", "BODY", "POUMON", "POLMON", "PULM", "BRUST",
+)  # fmt: skip
+_OTHER_PARTS = (
+    "HEAD", "BRAIN", "SKULL", "CRANI", "FACE", "SINUS", "NECK", "ABDO", "PELVI", "SPINE", "LUMBAR", "SACRUM",
+    "SHOULDER", "ELBOW", "WRIST", "FINGER", "KNEE", "ANKLE", "FEMUR", "THIGH", "TIBIA", "EXTREMITY", "LIVER", "KIDNEY",
+    "PANCREAS", "BLADDER", "COLON", "KOPF", "SCHAEDEL", "HALS", "BECKEN", "KNIE",
+)  # fmt: skip
+_OTHER_PARTS_EXACT = ("ABD", "ARM", "CALF", "EAR", "EYE", "FOOT", "HAND", "HIP", "IAC", "JAW", "LEG", "ORBIT", "TOE")
+"""Too short to be looked for inside other words: HEART has an EAR."""
+
+_PROJECTIONS = frozenset({"MIP", "MINIP", "MAXIP", "AIP", "PROJECTION", "VRT", "SSD", "3D"})
+"""Words of ImageType that mark images whose pixels are not single slices."""
+
+
+@quiet_pydicom()
+def judge_series(series: Series, rules: SelectionRules) -> list[str]:
+    """Every reason why a series is not eligible, as sentences without patient data; empty where it is eligible.
+
+    An eligible series may still be refused (`volume.check_series`, `volume.read_volume`): this asks whether the series
+    is meant to be a chest CT, not whether it is sound. What a header does not say is no reason against the series.
+    """
+    images = series.instances
+    if not images:
+        return [f"None of the {series.damaged} files of the series is complete."]
+    reasons = []
+
+    modalities = {text(image, "Modality") for image in images}
+    if modalities != {"CT"}:
+        reasons.append(f"The modality is {_code_strings(modalities)}, not CT.")
+    sop_classes = {text(image, "SOPClassUID") for image in images}
+    if sop_classes & {EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}:
+        reasons.append("Enhanced (multi-frame) CT is not supported yet; send the series as CT Image Storage.")
+    elif sop_classes != {CTImageStorage}:
+        reasons.append("The SOP class is not CT Image Storage.")
+    reasons += _image_type_reasons(images)
+    body_parts = {text(image, "BodyPartExamined").upper() for image in images} - {""}
+    if body_parts and all(_is_other_part(part) for part in body_parts):
+        reasons.append(f"The body part examined is {_code_strings(body_parts)}, not the chest.")
+
+    slices = len(images) + series.damaged
+    if slices < rules.minimum_slices:
+        reasons.append(f"The series has {slices} slices; at least {rules.minimum_slices} are needed.")
+    depths_mm, angle_degrees = _stacking(images)
+    if angle_degrees > rules.maximum_angle_degrees:
+        reasons.append(
+            f"The slices are up to {angle_degrees:.0f} degrees off the axial plane; "
+            f"at most {rules.maximum_angle_degrees:g} are accepted."
+        )
+        return reasons  # distances along the normal of one slice mean nothing for the others
+    spacing_mm, extent_mm = _spacing_and_extent_mm(depths_mm)
+    if 0 < extent_mm < rules.minimum_extent_mm:
+        reasons.append(f"The series covers {extent_mm:.0f} mm; at least {rules.minimum_extent_mm:g} mm are needed.")
+    thickness_mm = max((number(image, "SliceThickness") or 0.0 for image in images), default=0.0)
+    if max(spacing_mm, thickness_mm) > rules.maximum_spacing_mm:
+        reasons.append(
+            f"Slices are {spacing_mm:.1f} mm apart and {thickness_mm:.1f} mm thick; "
+            f"at most {rules.maximum_spacing_mm:g} mm are accepted."
+        )
+    return reasons
+
+
+def choose_series(study_series: Sequence[Series], rules: SelectionRules) -> Selection:
+    """The best eligible series of one study.
+
+    The first of these that differs decides:
+    1. sound headers and complete files, before a series that would be refused;
+    2. slices 0.5 to 1.5 mm apart, then up to 3 mm, then under 0.5 mm (noise, and twice the time), then up to 5 mm, then
+       the rest;
+    3. a lung or standard kernel, before a bone or edge kernel;
+    4. more slices;
+    5. more extent, by whole millimetres;
+    6. the Series Instance UID that sorts first, so that the choice never depends on the order of the files.
+
+    Where every eligible series would be refused the best of them is still chosen: its refusal is the study's result.
+    """
+    rejections: dict[str, tuple[str, ...]] = {}
+    eligible = []
+    for series in study_series:
+        reasons = judge_series(series, rules)
+        if reasons:
+            rejections[series.series_instance_uid] = tuple(reasons)
+        else:
+            eligible.append((_preference(series), series.series_instance_uid, series))
+    eligible.sort(key=lambda item: ([rank for rank, _ in item[0]], item[1]))
+    for preference, uid, _ in eligible[1:]:
+        rejections[uid] = (_why_not(eligible[0][0], preference),)
+    rejected = tuple(
+        Rejection(series.series_instance_uid, rejections[series.series_instance_uid])
+        for series in study_series
+        if series.series_instance_uid in rejections
+    )
+    return Selection(eligible[0][2] if eligible else None, rejected)
+
+
+def _code_strings(values: set[str]) -> str:
+    """Values for a reason; a value that is no code string (PS3.5 6.2) might be anything, so it is not repeated."""
+    valid = [item if re.fullmatch(r"[A-Z0-9_ ]{1,16}", item) else "not readable" for item in values]
+    return " and ".join(sorted(set(valid)))
+
+
+def _image_type_reasons(images: Sequence[Dataset]) -> list[str]:
+    """Reasons from ImageType (PS3.3 C.8.2.1.1.1)."""
+    localizers = secondary = projections = 0
+    for image in images:
+        values = text(image, "ImageType").upper().split("\\")
+        localizers += "LOCALIZER" in values
+        secondary += values[:2] == ["DERIVED", "SECONDARY"]
+        projections += bool(_PROJECTIONS & set(re.split(r"[^A-Z0-9]+", " ".join(values))))
+    found = [
+        (localizers, "localizers"),
+        (secondary, "derived secondary images, not slices of the scanner"),
+        (projections, "projections through several slices"),
+    ]
+    return [f"{count} of {len(images)} images are {what}." for count, what in found if count]
+
+
+def _is_other_part(body_part: str) -> bool:
+    """Whether a body part is clearly not the chest: compound names that hold the chest, and unknown names, are not."""
+    if any(word in body_part for word in _CHEST_WORDS):
+        return False
+    return any(word in body_part for word in _OTHER_PARTS) or body_part in _OTHER_PARTS_EXACT
+
+
+def _stacking(images: Sequence[Dataset]) -> tuple[np.ndarray, float]:
+    """Sorted depths of the slices along their normal, in mm, and the largest angle from the axial plane in degrees.
+
+    Images without readable geometry are passed over here; `volume.check_series` refuses them.
+    """
+    geometry = [(numbers(i, "ImageOrientationPatient", 6), numbers(i, "ImagePositionPatient", 3)) for i in images]
+    readable = [(cosines, position) for cosines, position in geometry if cosines is not None and position is not None]
+    if not readable:
+        return np.empty(0), 0.0
+    cosines = np.array([item[0] for item in readable])
+    normals = np.cross(cosines[:, :3], cosines[:, 3:])
+    lengths = np.linalg.norm(normals, axis=1)
+    is_valid = lengths > 0.5
+    if not is_valid.any():
+        return np.empty(0), 0.0
+    normals = normals[is_valid] / lengths[is_valid, None]
+    angles = np.degrees(np.arccos(np.clip(np.abs(normals[:, 2]), 0, 1)))
+    positions_mm = np.array([item[1] for item in readable])[is_valid]
+    return np.sort(positions_mm @ normals[0]), float(angles.max())
+
+
+def _spacing_and_extent_mm(depths_mm: np.ndarray) -> tuple[float, float]:
+    """Usual distance of neighbouring slices, and distance of the outermost; zeros where there are less than two."""
+    steps_mm = np.diff(depths_mm)
+    steps_mm = steps_mm[steps_mm > 0.05]
+    if not steps_mm.size:
+        return 0.0, 0.0
+    return float(np.median(steps_mm)), float(depths_mm[-1] - depths_mm[0])
+
+
+@quiet_pydicom()
+def _preference(series: Series) -> list[tuple[int, str]]:
+    """How a series ranks by each criterion of `choose_series`, lowest first, and what to call it."""
+    try:
+        check_series(series)
+        defect = ""
+    except SeriesRefused as refusal:
+        defect = refusal.code
+    spacing_mm, extent_mm = _spacing_and_extent_mm(_stacking(series.instances)[0])
+    is_sharp = _has_bone_kernel(series.instances[0])
+    slices = len(series.instances)
+    return [
+        (1 if defect else 0, f"would be refused ({defect})" if defect else "can be read as one volume"),
+        (_spacing_rank(spacing_mm), f"has {spacing_mm:.2f} mm between slices"),
+        (1 if is_sharp else 0, "has a bone or edge kernel" if is_sharp else "has a lung or standard kernel"),
+        (-slices, f"has {slices} slices"),
+        (-round(extent_mm), f"covers {extent_mm:.0f} mm"),
+    ]
+
+
+def _spacing_rank(spacing_mm: float) -> int:
+    if spacing_mm < 0.5:
+        return 2
+    return 0 if spacing_mm <= 1.5 else 1 if spacing_mm <= 3.0 else 3 if spacing_mm <= 5.0 else 4
+
+
+def _has_bone_kernel(image: Dataset) -> bool:
+    """Whether the kernel is made for bone, by the names of the vendors.
+
+    GE says BONE, BONEPLUS or EDGE; Siemens B75 or higher, whatever the letters; Canon FC30 to FC39 and FC80 to FC89.
+    """
+    kernel = text(image, "ConvolutionKernel").upper()
+    if "BONE" in kernel or "EDGE" in kernel or re.match(r"FC[38]\d", kernel):
+        return True
+    siemens = re.match(r"[A-Z]{1,2}(\d\d)[A-Z]?(\\|$)", kernel)
+    return siemens is not None and not kernel.startswith("FC") and int(siemens[1]) >= 75
+
+
+def _why_not(best: list[tuple[int, str]], other: list[tuple[int, str]]) -> str:
+    for (best_rank, best_text), (other_rank, other_text) in zip(best, other, strict=True):
+        if best_rank != other_rank:
+            return f"another series of the study was preferred: it {best_text}, this one {other_text}."
+    return "another series of the study was preferred: the two are equal, and its Series Instance UID sorts first."

@@ -1,0 +1,126 @@
+"""II-F on a whole volume: which slices are explained, their saliency, salient regions and boxes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from method.boxes import boxes_of_regions, salient_regions
+from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
+from method.saliency import IntegratedGradients, joint_saliency
+from method.slice_input import SliceInputs
+from method.types import CLASSES, Box, CTVolume, SliceFinding
+
+
+@dataclass(frozen=True)
+class ExplanationRules:
+    """Which slices are explained, and what becomes a box.
+
+    Attributes:
+        maximum_slices: the budget; the most probable diseased slices come first.
+        minimum_disease_probability: of a slice, for it to count as diseased.
+        minimum_area_mm2: of a salient region, for it to get a box.
+        closing_mm: side of the square of the morphological closing.
+    """
+
+    maximum_slices: int = 16
+    minimum_disease_probability: float = 0.5
+    minimum_area_mm2: float = 60.0
+    closing_mm: float = 4.0
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `explain_slices` found; the fields are those of `method.types.Findings`."""
+
+    slices: tuple[SliceFinding, ...]
+    saliency: dict[int, np.ndarray]
+    salient: np.ndarray
+    boxes: tuple[Box, ...]
+    infected_fraction: float | None
+
+
+def explain_slices(
+    network: MultiScaleClassifier,
+    volume: CTVolume,
+    inputs: SliceInputs,
+    slices: Sequence[SliceFinding],
+    label: str,
+    gradients: IntegratedGradients,
+    rules: ExplanationRules,
+    on_slices: Callable[[int, int], None] | None = None,
+) -> Explanation:
+    """Explain the diseased slices of a study for the study's class.
+
+    A study without pneumonia has nothing to explain and gets no boxes.
+
+    Args:
+        network: in evaluation mode, on the device to use.
+        volume: the CT.
+        inputs: its slices as the classifier saw them.
+        slices: the classified slices.
+        label: the study's class.
+        gradients: how to integrate.
+        rules: which slices and which regions.
+        on_slices: called with slices done and slices in all.
+    """
+    salient = np.zeros(volume.hu.shape, dtype=bool)
+    if label == "np":
+        return Explanation(tuple(slices), {}, salient, (), 0.0)
+    target = CLASSES.index(label)
+    device = next(network.parameters()).device
+    diseased = [item for item in slices if 1 - item.probabilities[0] >= rules.minimum_disease_probability]
+    chosen = sorted(diseased, key=lambda item: (item.probabilities[0], item.index))[: rules.maximum_slices]
+    pixel_mm = inputs.square.rows * volume.canonical_spacing_mm[1] / INPUT_SIZE
+    plane_shape = inputs.hu.shape[1:]
+    saliency: dict[int, np.ndarray] = {}
+    boxes: list[Box] = []
+    explained: dict[int, SliceFinding] = {}
+    for done, item in enumerate(sorted(chosen, key=lambda item: item.index), start=1):
+        lung = inputs.lung_square(item.index)
+        image = torch.from_numpy(inputs.image(item.index)).to(device)
+        attributions, errors = gradients.attribute(network, image, target)
+        joint = joint_saliency(attributions.cpu().numpy()) * lung
+        regions = salient_regions(
+            joint, lung, rules.minimum_area_mm2 / pixel_mm**2, max(round(rules.closing_mm / pixel_mm), 1)
+        )
+        explained[item.index] = replace(
+            item, explained=True, completeness_error=(float(errors[0]), float(errors[1]), float(errors[2]))
+        )
+        peak = float(np.abs(joint).max()) or 1.0
+        full = inputs.square.paste(np.abs(joint) / peak, plane_shape, smooth=True) * inputs.lungs[item.index]
+        saliency[item.index] = volume.from_canonical(full[None])[0]
+        # Regions stay inside the lungs on the source's own grid too, where the outline is finer.
+        numbers = inputs.square.paste(regions, plane_shape, smooth=False) * inputs.lungs[item.index]
+        source_numbers = volume.from_canonical(numbers[None])[0]
+        salient[item.index] = source_numbers > 0
+        boxes += boxes_of_regions(
+            source_numbers, item.index, label, item.probabilities[target], volume.pixel_area_mm2
+        )
+        if on_slices is not None:
+            on_slices(done, len(chosen))
+    updated = tuple(explained.get(item.index, item) for item in slices)
+    fraction = _infected_fraction(volume, inputs.lungs, salient, diseased, sorted(explained))
+    return Explanation(updated, saliency, salient, tuple(boxes), fraction)
+
+
+def _infected_fraction(
+    volume: CTVolume,
+    lungs: np.ndarray,
+    salient: np.ndarray,
+    diseased: Sequence[SliceFinding],
+    explained: Sequence[int],
+) -> float | None:
+    """Salient lung volume over lung volume.
+
+    Diseased slices beyond the budget take the salient part of their lung from the nearest explained slices, linearly
+    between two of them; slices that are not diseased count as free.
+    """
+    if not explained:
+        return None if diseased else 0.0
+    lung_areas = lungs.sum(axis=(1, 2)).astype(float)
+    parts = [float(salient[index].sum()) / max(lung_areas[index], 1.0) for index in explained]
+    indices = [item.index for item in diseased]
+    estimated = np.interp(indices, explained, parts)
+    return float((estimated * lung_areas[indices]).sum() / lung_areas.sum())

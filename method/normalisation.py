@@ -1,0 +1,70 @@
+"""II-C: the sliding window W(Q, S) that normalises intensities without a fixed HU window."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class SlidingWindow:
+    """W(Q, S): a window of fixed width that slides over the intensity range.
+
+    Attributes:
+        width: Q, in HU, or in the image's own units.
+        step: S, by how much the window moves, in the same units.
+    """
+
+    width: float
+    step: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.step <= self.width:
+            raise ValueError(f"A sliding window needs 0 < step <= width, not width {self.width} and step {self.step}.")
+
+    @classmethod
+    def for_range(cls, values: np.ndarray, width_fraction: float, step_fraction: float) -> "SlidingWindow":
+        """The window for images with no HU: Q and S as fractions of the range of `values`."""
+        span = float(values.max()) - float(values.min()) or 1.0
+        return cls(width_fraction * span, step_fraction * span)
+
+    def place(self, values: np.ndarray) -> tuple[float, float]:
+        """Slide to the position that covers the most values.
+
+        One histogram with bins of S and one cumulative sum give the coverage of every position. Where several positions
+        cover equally many, the middle one is taken, so that a few stray values can't move the window far.
+
+        Args:
+            values: any shape, any real type.
+
+        Returns:
+            Lower and upper end `(low, low + Q)`.
+        """
+        bins_inside = max(round(self.width / self.step), 1)
+        first = np.floor(float(values.min()) / self.step)
+        count = int(np.floor(float(values.max()) / self.step) - first) + 1
+        low = first * self.step
+        if np.issubdtype(values.dtype, np.integer) and float(self.step).is_integer():
+            per_value = np.bincount((values.ravel().astype(np.int32) - int(low)), minlength=count * int(self.step))
+            histogram = per_value[: count * int(self.step)].reshape(count, -1).sum(axis=1)
+        else:
+            histogram, _ = np.histogram(values, bins=count, range=(low, low + count * self.step))
+        # The window may hang over either end of the range by one width, so that a narrow range is centred in it.
+        padded = np.concatenate([np.zeros(bins_inside), histogram, np.zeros(bins_inside)])
+        total = np.concatenate([[0.0], np.cumsum(padded)])
+        coverage = total[bins_inside:] - total[:-bins_inside]
+        best = np.nonzero(coverage == coverage.max())[0]
+        position = int(best[(len(best) - 1) // 2])
+        start = low + (position - bins_inside) * self.step
+        return start, start + self.width
+
+    def normalise(self, values: np.ndarray) -> np.ndarray:
+        """Clip to the best position of the window and scale to [0, 1], float32, same shape."""
+        return scale_to_window(values, *self.place(values))
+
+
+def scale_to_window(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Clip to `[low, high]` and scale to [0, 1], float32, same shape."""
+    scaled = values.astype(np.float32)
+    scaled -= np.float32(low)
+    scaled *= np.float32(1.0 / (high - low))
+    return np.clip(scaled, 0.0, 1.0, out=scaled)

@@ -1,0 +1,86 @@
+"""II-D on a whole volume: the class of every slice with enough lung, and of the study."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from method.classifier_network import MultiScaleClassifier
+from method.slice_input import SliceInputs
+from method.types import CLASSES, CTVolume, SliceFinding
+
+
+class TooLittleLung(ValueError):
+    """No slice of the volume shows enough lung to be classified."""
+
+
+@torch.inference_mode()
+def classify_slices(
+    network: MultiScaleClassifier,
+    volume: CTVolume,
+    inputs: SliceInputs,
+    minimum_lung_mm2: float,
+    batch: int = 8,
+    on_slices: Callable[[int, int], None] | None = None,
+) -> tuple[SliceFinding, ...]:
+    """Probabilities of every slice with enough lung: the mean over the slice and its mirror image.
+
+    Args:
+        network: in evaluation mode, on the device to use.
+        volume: the CT.
+        inputs: its slices as the classifier sees them.
+        minimum_lung_mm2: slices with less lung are not classified.
+        batch: slices at a time.
+        on_slices: called with slices done and slices in all.
+
+    Returns:
+        Findings in slice order.
+
+    Raises:
+        TooLittleLung: no slice has `minimum_lung_mm2`.
+    """
+    device = next(network.parameters()).device
+    areas_mm2 = inputs.lungs.sum(axis=(1, 2)) * volume.pixel_area_mm2
+    indices = np.nonzero(areas_mm2 >= minimum_lung_mm2)[0]
+    if not len(indices):
+        raise TooLittleLung(
+            f"No slice shows {minimum_lung_mm2 / 100:.0f} cm2 of lung, the least that is classified "
+            f"(largest: {areas_mm2.max() / 100:.1f} cm2). Check that the series covers the chest."
+        )
+    findings: list[SliceFinding] = []
+    for first in range(0, len(indices), batch):
+        part = indices[first : first + batch]
+        images = torch.from_numpy(np.stack([inputs.image(index) for index in part]))[:, None].to(device)
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device.type, torch.bfloat16):
+            both = [network(images), network(images.flip(3))]
+        probabilities = sum(scores.float().softmax(1) for scores in both).cpu().numpy() / 2  # type: ignore[union-attr]
+        for index, row in zip(part, probabilities, strict=True):
+            np_, cap, covid19 = (float(value) for value in row / row.sum())
+            findings.append(SliceFinding(int(index), float(areas_mm2[index]), (np_, cap, covid19)))
+        if on_slices is not None:
+            on_slices(len(findings), len(indices))
+    return tuple(findings)
+
+
+@dataclass(frozen=True)
+class StudyRule:
+    """From slices to the study: the mean probabilities of the slices that look most diseased.
+
+    Attributes:
+        top_part: part of the classified slices that is averaged.
+        minimum_slices: at least so many.
+    """
+
+    top_part: float = 0.1
+    minimum_slices: int = 3
+
+    def apply(self, slices: Sequence[SliceFinding]) -> tuple[str, tuple[float, float, float]]:
+        """The study's label and probabilities `(np, cap, covid19)`."""
+        probabilities = np.array([finding.probabilities for finding in slices])
+        count = min(max(round(self.top_part * len(slices)), self.minimum_slices), len(slices))
+        top = np.argsort(probabilities[:, 0], kind="stable")[:count]
+        mean = probabilities[top].mean(axis=0)
+        mean /= mean.sum()
+        return CLASSES[int(mean.argmax())], (float(mean[0]), float(mean[1]), float(mean[2]))

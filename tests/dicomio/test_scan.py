@@ -1,0 +1,254 @@
+"""What a folder holds is found, whatever else lies in it."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+from pydicom.fileset import FileSet
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+
+from dicomio.scan import Scan, quiet_pydicom, scan_folder
+from tests.dicomio.ct_samples import (
+    PATIENT_NAME,
+    SERIES,
+    STUDY,
+    Sample,
+    chest_hu,
+    cut_in_half,
+    make_series,
+    set_pixels,
+    write,
+    write_series,
+    write_without_preamble,
+)
+
+FEW = Sample(slices=4)
+
+
+def reasons(scan: Scan) -> dict[str, str]:
+    return {item.file: item.reason for item in scan.ignored}
+
+
+def test_finds_every_series_at_any_depth_in_the_order_of_the_paths(tmp_path: Path) -> None:
+    write_series(tmp_path / "b" / "deep" / "er", make_series(FEW))
+    write_series(tmp_path / "a", make_series(Sample(slices=3, series=f"{SERIES}.9")))
+    scan = scan_folder(tmp_path)
+    assert [(s.study_instance_uid, s.series_instance_uid, len(s.instances)) for s in scan.series] == [
+        (STUDY, f"{SERIES}.9", 3),
+        (STUDY, SERIES, 4),
+    ]
+    files = [Path(str(header.filename)).name for header in scan.series[1].instances]
+    assert files == sorted(files)
+    assert scan.ignored == ()
+    assert scan_folder(tmp_path) == scan
+
+
+def test_a_series_uid_in_two_studies_makes_two_series(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", make_series(FEW))
+    write_series(tmp_path / "b", make_series(Sample(slices=4, study=f"{STUDY}.5")))
+    assert [len(series.instances) for series in scan_folder(tmp_path).series] == [4, 4]
+
+
+def test_pixels_stay_in_the_file_until_they_are_asked_for(tmp_path: Path) -> None:
+    sample = Sample(slices=1, rows=64, columns=64)
+    write_series(tmp_path, make_series(sample))
+    header = scan_folder(tmp_path).series[0].instances[0]
+    assert header.get_item("PixelData", keep_deferred=True).value is None
+    np.testing.assert_array_equal(header.pixel_array.astype(int) - 1024, chest_hu(sample)[0])
+
+
+def test_calls_back_after_every_file(tmp_path: Path) -> None:
+    write_series(tmp_path, make_series(FEW))
+    (tmp_path / "notes.txt").write_text("not an image")
+    calls: list[None] = []
+    scan_folder(tmp_path, on_file=lambda: calls.append(None))
+    assert len(calls) == 5
+
+
+def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(NotADirectoryError, match="input folder"):
+        scan_folder(tmp_path / "nowhere")
+
+
+def test_other_files_are_listed_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("A report that nobody wants to read as an image. " * 10)
+    (tmp_path / "empty").touch()
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "zeros").write_bytes(bytes(5000))
+    (tmp_path / "group8.bin").write_bytes(b"\x08\x00" + bytes(range(256)) * 8)
+    (tmp_path / "preamble_only").write_bytes(bytes(128) + b"DICM")
+    assert reasons(scan_folder(tmp_path)) == {
+        "notes.txt": "not a DICOM file",
+        "empty": "empty file",
+        "sub/zeros": "not a DICOM file",
+        "group8.bin": "not a DICOM file",
+        "preamble_only": "the DICOM header has no Study, Series or SOP Instance UID",
+    }
+
+
+def test_a_file_without_preamble_and_extension_is_read(tmp_path: Path) -> None:
+    images = make_series(FEW)
+    for index, image in enumerate(images):
+        write_without_preamble(image, tmp_path / f"IM{index}")
+    scan = scan_folder(tmp_path)
+    assert (tmp_path / "IM0").read_bytes()[128:132] != b"DICM"
+    assert len(scan.series[0].instances) == 4
+    np.testing.assert_array_equal(scan.series[0].instances[1].pixel_array.astype(int) - 1024, chest_hu(FEW)[1])
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_an_image_without_a_uid_is_ignored(tmp_path: Path, keyword: str, is_empty: bool) -> None:
+    image = make_series(FEW)[0]
+    path = write(image, tmp_path / "image.dcm")
+    header = dcmread(path)
+    if is_empty:
+        setattr(header, keyword, "")
+    else:
+        delattr(header, keyword)
+    header.save_as(path)
+    assert reasons(scan_folder(tmp_path)) == {"image.dcm": "the DICOM header has no Study, Series or SOP Instance UID"}
+
+
+def test_a_file_set_directory_is_ignored_and_its_files_are_read(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "source", make_series(FEW))
+    file_set = FileSet()
+    for path in source:
+        image = dcmread(path)
+        image.StudyDate, image.StudyTime, image.StudyID, image.SeriesNumber = "20200101", "120000", "1", 1
+        file_set.add(image)
+    file_set.write(tmp_path / "disc")
+    scan = scan_folder(tmp_path / "disc")
+    assert reasons(scan) == {"DICOMDIR": "file-set directory, its files are read directly"}
+    assert len(scan.series[0].instances) == 4
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, RLELossless])
+@pytest.mark.parametrize("size", [(24, 32), (128, 128)])
+def test_a_file_cut_in_its_pixels_is_left_out_and_counted(tmp_path: Path, syntax: str, size: tuple[int, int]) -> None:
+    sample = Sample(slices=4, rows=size[0], columns=size[1])
+    images = make_series(sample)
+    noise = np.random.default_rng(1)
+    for image in images:
+        set_pixels(image, noise.integers(0, 2000, size))
+    paths = write_series(tmp_path, images, syntax)
+    whole = paths[2].read_bytes()
+    for kept in (len(whole) - 5, len(whole) - 9, len(whole) - 600):
+        paths[2].write_bytes(whole[:kept])
+        scan = scan_folder(tmp_path)
+        assert [(len(s.instances), s.damaged) for s in scan.series] == [(3, 1)], kept
+        assert "the file is cut" in reasons(scan)[paths[2].name]
+
+
+def test_a_file_cut_before_its_pixels_is_counted(tmp_path: Path) -> None:
+    paths = write_series(tmp_path, make_series(FEW))
+    whole = paths[0].read_bytes()
+    paths[0].write_bytes(whole[: whole.index(b"\xe0\x7f\x10\x00OW")])
+    assert [(len(s.instances), s.damaged) for s in scan_folder(tmp_path).series] == [(3, 1)]
+
+
+def test_pixel_data_shorter_than_the_rows_and_columns_count_as_cut(tmp_path: Path) -> None:
+    images = make_series(FEW)
+    images[1].PixelData = images[1].PixelData[:-64]
+    write_series(tmp_path, images)
+    assert [(len(s.instances), s.damaged) for s in scan_folder(tmp_path).series] == [(3, 1)]
+
+
+def test_a_cut_image_that_was_sent_again_is_not_missing(tmp_path: Path) -> None:
+    write_series(tmp_path / "first", make_series(FEW))
+    cut_in_half(tmp_path / "first" / "0001.dcm")
+    write_series(tmp_path / "second", make_series(FEW))
+    assert [(len(s.instances), s.damaged) for s in scan_folder(tmp_path).series] == [(4, 0)]
+
+
+def test_a_series_of_which_every_file_is_cut_is_not_forgotten(tmp_path: Path) -> None:
+    for path in write_series(tmp_path, make_series(FEW)):
+        path.write_bytes(path.read_bytes()[:-10])
+    assert [(len(s.instances), s.damaged) for s in scan_folder(tmp_path).series] == [(0, 4)]
+
+
+def test_a_deflated_file_keeps_its_pixels_readable(tmp_path: Path) -> None:
+    sample = Sample(slices=1, rows=64, columns=64)
+    write_series(tmp_path, make_series(sample), DeflatedExplicitVRLittleEndian)
+    header = scan_folder(tmp_path).series[0].instances[0]
+    np.testing.assert_array_equal(header.pixel_array.astype(int) - 1024, chest_hu(sample)[0])
+
+
+def test_copies_of_an_image_are_dropped(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", make_series(FEW))
+    write_series(tmp_path / "b", make_series(FEW))
+    scan = scan_folder(tmp_path)
+    assert len(scan.series[0].instances) == 4
+    assert set(reasons(scan).values()) == {"copy of another file of the same image"}
+    assert all(item.file.startswith("b/") for item in scan.ignored)
+
+
+def test_different_images_under_one_uid_are_all_kept(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", make_series(FEW))
+    other = make_series(FEW)
+    set_pixels(other[0], np.full((FEW.rows, FEW.columns), 77))
+    other[1].ImagePositionPatient = [0, 0, 999]
+    write_series(tmp_path / "b", other)
+    scan = scan_folder(tmp_path)
+    assert len(scan.series[0].instances) == 6
+    assert len(scan.ignored) == 2
+
+
+def test_links_out_of_the_folder_and_to_folders_are_not_followed(tmp_path: Path) -> None:
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    paths = write_series(inside, make_series(FEW))
+    write_series(outside, make_series(Sample(slices=2, series=f"{SERIES}.9")))
+    (inside / "to_outside.dcm").symlink_to(outside / "0000.dcm")
+    (inside / "to_folder").symlink_to(outside)
+    (inside / "to_itself").symlink_to(inside)
+    (inside / "loop").symlink_to(inside / "loop")
+    (inside / "broken").symlink_to(inside / "nothing")
+    (inside / "to_image.dcm").symlink_to(paths[0])
+    scan = scan_folder(inside)
+    assert [len(series.instances) for series in scan.series] == [4]
+    assert set(reasons(scan)) == {"to_outside.dcm", "to_folder", "to_itself", "loop", "broken", "to_image.dcm"}
+    assert "not followed" in reasons(scan)["to_outside.dcm"]
+    assert "copy" in reasons(scan)["to_image.dcm"]
+
+
+def test_a_file_name_that_is_not_utf8_can_be_written_to_json(tmp_path: Path) -> None:
+    Path(str(tmp_path), b"r\xe9sum\xe9".decode("utf-8", "surrogateescape")).touch()
+    assert scan_folder(tmp_path).ignored[0].file.encode("utf-8")
+
+
+def test_damaged_bytes_anywhere_never_raise_and_no_file_is_lost(tmp_path: Path) -> None:
+    random = np.random.default_rng(7)
+    images = make_series(Sample(slices=2))
+    plain = write(images[0], tmp_path / "plain").read_bytes()
+    packed = write(images[1], tmp_path / "packed", RLELossless).read_bytes()
+    for number in range(300):
+        content = bytearray(packed if number % 2 else plain)
+        for _ in range(random.integers(1, 20)):
+            content[random.integers(len(content) // 2)] = random.integers(256)
+        (tmp_path / f"{number:03d}").write_bytes(content[: random.integers(100, len(content))])
+    scan = scan_folder(tmp_path)
+    assert len(scan.ignored) + sum(len(series.instances) for series in scan.series) == 302
+
+
+def test_header_values_that_pydicom_warns_about_reach_no_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def spoil(image, index):
+        image.add_new("PatientBirthDate", "DA", "1950-secret")
+        image.add_new("AccessionNumber", "SH", "secret " * 5)
+
+    with quiet_pydicom():
+        paths = write_series(tmp_path, make_series(FEW, spoil), RLELossless)
+    paths[0].write_bytes(paths[0].read_bytes()[:-10])
+    with warnings.catch_warnings(), caplog.at_level(logging.DEBUG):
+        warnings.simplefilter("error")
+        scan = scan_folder(tmp_path)
+    assert scan.series[0].damaged == 1
+    captured = capsys.readouterr()
+    printed = caplog.text + captured.out + captured.err + str(scan.ignored)
+    assert PATIENT_NAME not in printed
+    assert "secret" not in printed
+    assert SERIES not in printed

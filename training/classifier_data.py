@@ -1,0 +1,205 @@
+"""Slices for the classifier: healthy ones to paint disease into, and the six COVID-CT-MD patients.
+
+Every slice becomes the classifier's own input: the square around the lungs, 224 x 224. The lungs come from the shipped
+lung network, as they do in the application.
+"""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from scipy import ndimage
+from tqdm import tqdm
+
+from dicomio.scan import scan_folder
+from dicomio.volume import read_volume
+from method.classifier_network import INPUT_SIZE
+from method.lung_network import LungUNet
+from method.lung_segmentation import MultiWindow, predict_planes, segment_lungs
+from method.normalisation import SlidingWindow
+from method.slice_input import AIR_HU, LungSquare, SliceInputs, normalise_square
+from method.types import CLASSES, CTVolume
+from training.lung_data import GRID_MM, PLANE_SIZE
+from validation.lesions import paint_pattern
+
+PATIENT_CLASS = {
+    "P001": "covid19", "P002": "covid19", "cap001": "cap", "cap002": "cap", "normal001": "np", "normal002": "np",
+}  # fmt: skip
+FOLDS = (("P001", "cap001", "normal001"), ("P002", "cap002", "normal002"))
+"""Patients tested in each of the two folds; the other fold's patients train."""
+MINIMUM_LUNG_MM2 = 4000.0
+WINDOW = SlidingWindow(1400.0, 20.0)
+
+
+@dataclass(frozen=True)
+class SliceSet:
+    """Slices of one patient or of one source, already cut to the square around the lungs.
+
+    Attributes:
+        hu: int16 `(slice, 224, 224)`.
+        lung: bool, same shape.
+        window: low and high end of the normalisation, `(slice, 2)`.
+        pixel_mm: pixel size of each slice, `(slice,)`.
+        index: slice index in the source volume, `(slice,)`.
+    """
+
+    hu: np.ndarray
+    lung: np.ndarray
+    window: np.ndarray
+    pixel_mm: np.ndarray
+    index: np.ndarray
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, **vars(self))
+
+    @classmethod
+    def load(cls, path: Path) -> "SliceSet":
+        with np.load(path) as stored:
+            return cls(**{key: stored[key] for key in stored.files})
+
+    def image(self, number: int, masked: bool) -> np.ndarray:
+        """The classifier's input in [0, 1]."""
+        return normalise_square(self.hu[number], self.lung[number], self.window[number], masked)
+
+
+def _cut(hu: np.ndarray, lungs: np.ndarray, square: LungSquare, pixel_mm: float) -> tuple[np.ndarray, np.ndarray, float]:
+    cut_hu = np.rint(square.resize(hu, AIR_HU)).astype(np.int16)
+    cut_lung = square.resize(lungs.astype(np.float32), 0.0) > 0.5
+    return cut_hu, cut_lung, square.rows * pixel_mm / INPUT_SIZE
+
+
+def _gather(cuts: list, windows: Sequence[tuple[float, float]], indices: Sequence[int]) -> SliceSet:
+    hu, lung, pixel_mm = zip(*cuts, strict=True)
+    return SliceSet(np.stack(hu), np.stack(lung), np.array(windows), np.array(pixel_mm), np.array(indices))
+
+
+def slices_of_volume(network: LungUNet, volume: CTVolume) -> SliceSet:
+    """All slices of a volume with enough lung."""
+    labels = segment_lungs(network, volume, MultiWindow(), GRID_MM)
+    inputs = SliceInputs.of_volume(volume, labels, WINDOW, masked=False)
+    enough = np.nonzero(inputs.lungs.sum(axis=(1, 2)) * volume.pixel_area_mm2 >= MINIMUM_LUNG_MM2)[0]
+    cuts = [_cut(inputs.hu[index], inputs.lungs[index], inputs.square, volume.spacing_mm[1]) for index in enough]
+    return _gather(cuts, [inputs.window] * len(cuts), enough)
+
+
+def slices_of_images(network: LungUNet, images: np.ndarray, pixel_mm: float, lungs: np.ndarray | None = None) -> SliceSet:
+    """Single slices of many patients, HU int16 `(slice, row, col)`; `lungs` where the source marks them."""
+    cuts, windows, kept = [], [], []
+    for index, image in enumerate(tqdm(images, desc="slices", unit="slice")):
+        if lungs is None:
+            tensor = torch.from_numpy(image).float()[None, None]
+            small = torch.nn.functional.interpolate(tensor, (PLANE_SIZE, PLANE_SIZE), mode="area")[0].numpy()
+            probability = torch.from_numpy(predict_planes(network, small, MultiWindow()))[None]
+            lung = torch.nn.functional.interpolate(probability, image.shape, mode="bilinear")[0, 0].numpy() > 0.5
+        else:
+            lung = lungs[index]
+        if lung.sum() * pixel_mm**2 < MINIMUM_LUNG_MM2:
+            continue
+        square = LungSquare.around(lung, (pixel_mm, pixel_mm))
+        cuts.append(_cut(image, lung, square, pixel_mm))
+        windows.append(WINDOW.place(image))
+        kept.append(index)
+    return _gather(cuts, windows, kept)
+
+
+def read_patient(data: Path, name: str) -> CTVolume:
+    """One COVID-CT-MD patient, or `lung_dx_A0001`, as a volume."""
+    folder = data / "dicom" / name
+    if folder.is_dir():
+        return read_volume(scan_folder(folder).series[0].instances)[0]
+    with np.load(data / "volumes" / f"{name}.npz") as stored:
+        directions = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+        spacing_mm = tuple(float(step) for step in stored["spacing_mm"])
+        return CTVolume(stored["hu"], spacing_mm, np.zeros(3), directions)  # type: ignore[arg-type]
+
+
+def prepare_slices(data: Path, cache: Path, network: LungUNet) -> dict[str, SliceSet]:
+    """All slice sets by name, made once and kept in `cache`.
+
+    Bases for painting: `luna` (375 patients), `lung_slices` (197), `lung_dx_A0001`; and the six patients by name.
+    """
+    sets = {}
+    for name in ("luna", "lung_slices", "lung_dx_A0001", *PATIENT_CLASS):
+        path = cache / f"{name}.npz"
+        if not path.exists():
+            if name == "luna":
+                files = sorted((data / "luna_slices").glob("*.png"))
+                images = np.stack([np.asarray(Image.open(file).convert("L")) for file in files])
+                hu = np.rint(images.astype(np.float32) / 255 * 1400 - 1000).astype(np.int16)
+                slices_of_images(network, hu, 1.4).save(path)
+            elif name == "lung_slices":
+                with np.load(data / "lung_slices.npz") as stored:
+                    slices_of_images(network, stored["hu"], 1.4, stored["lung"]).save(path)
+            else:
+                slices_of_volume(network, read_patient(data, name)).save(path)
+        sets[name] = SliceSet.load(path)
+    return sets
+
+
+def read_infected(data: Path) -> dict[str, np.ndarray]:
+    """The radiologists' slice labels by patient, bool by slice index, apex first. For scoring, never for training."""
+    infected: dict[str, list[bool]] = {}
+    with (data / "slice_labels.csv").open(newline="") as file:
+        for line in sorted(csv.DictReader(file), key=lambda row: (row["case"], int(row["index_desc"]))):
+            infected.setdefault(line["case"], []).append(line["infected"] == "1")
+    return {name: np.array(values) for name, values in infected.items()}
+
+
+def draw_painted(bases: SliceSet, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+    """One augmented input `(224, 224)` and its class: a base slice as it is, or with one disease painted in."""
+    number = int(rng.integers(len(bases.hu)))
+    hu, lung = bases.hu[number][None].copy(), bases.lung[number][None]
+    pixel_mm = float(bases.pixel_mm[number])
+    label = int(rng.integers(len(CLASSES)))
+    if rng.random() < 0.4:
+        _add_dependent_density(hu, lung, rng)
+    if label:
+        painted = paint_pattern(hu, lung, (5.0, pixel_mm, pixel_mm), "cap" if label == 1 else "covid19", rng)
+        if painted.sum() * pixel_mm**2 < 60.0:
+            label = 0
+    return augment(hu[0], lung[0], bases.window[number], rng), label
+
+
+def draw_real(slices: SliceSet, number: int, rng: np.random.Generator) -> np.ndarray:
+    """One augmented input `(224, 224)` of a real slice."""
+    return augment(slices.hu[number].copy(), slices.lung[number], slices.window[number], rng)
+
+
+def _add_dependent_density(hu: np.ndarray, lung: np.ndarray, rng: np.random.Generator) -> None:
+    """The haze at the back of the lungs of anyone who lies down: it must not count as disease."""
+    rows = np.nonzero(lung.any(axis=(0, 2)))[0]
+    if not len(rows):
+        return
+    depth = (np.arange(lung.shape[1]) - rows[0]) / max(rows[-1] - rows[0], 1)
+    band = np.clip((depth - rng.uniform(0.6, 0.9)) / 0.15, 0, 1)[None, :, None] * rng.uniform(30.0, 160.0)
+    hu[:] = np.rint(hu + band * lung * (hu < -500)).astype(np.int16)
+
+
+def augment(hu: np.ndarray, lung: np.ndarray, window: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """II-G.3 on one slice: centre crop, rotation, mirror, brightness; and noise, blur, and lungs alone or not."""
+    image = normalise_square(hu, lung, window, masked=False)
+    mask = lung.astype(np.float32)
+    stack = torch.from_numpy(np.stack([image, mask]))[None]
+    angle = np.deg2rad(rng.uniform(-25.0, 25.0))
+    zoom = rng.uniform(0.8, 1.05)
+    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * zoom
+    if rng.random() < 0.5:
+        matrix[0] *= -1
+    theta = torch.from_numpy(np.concatenate([matrix, rng.uniform(-0.05, 0.05, (2, 1))], axis=1)[None]).float()
+    grid = torch.nn.functional.affine_grid(theta, [1, 1, INPUT_SIZE, INPUT_SIZE], align_corners=False)
+    image, mask = torch.nn.functional.grid_sample(stack, grid, align_corners=False)[0].numpy()
+    if rng.random() < 0.3:
+        image = ndimage.gaussian_filter(image, rng.uniform(0.3, 1.1))
+    if rng.random() < 0.5:
+        image = image + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0.0, 0.04))
+    if rng.random() < 0.5:
+        image = image * (mask > 0.5)
+    image = np.clip(image, 0, 1) ** np.float32(rng.uniform(0.8, 1.25)) * np.float32(rng.uniform(0.7, 1.3))
+    return np.clip(image, 0.0, 1.0).astype(np.float32)
+
+

@@ -1,0 +1,212 @@
+"""Training and validation samples for the lung network.
+
+Three sources with lungs marked on every image: `lung_slices` (single slices in HU), the lungs of `lesion_masks` (four
+patients with COVID-19, 8-bit; their lesion masks are never read here), and the volumes of the two patients without
+pneumonia, whose lungs a threshold finds rightly. Consolidations painted into all of them keep the masks right where a
+threshold would fail. Patients held out for validation never train.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import ndimage
+from skimage import measure, morphology
+
+from method.normalisation import SlidingWindow, scale_to_window
+from validation.lesions import Lesion, paint_lesion, paint_pattern
+
+PLANE_SIZE = 192
+"""Pixels of a training plane; with `GRID_MM` about the whole chest."""
+GRID_MM = 2.0
+"""Pixel size at which volumes are segmented."""
+HELD_OUT_SLICES = slice(0, None, 5)
+"""Every fifth of the 197 single-slice patients is held out."""
+HELD_OUT_CASE = "case_03"
+
+
+@dataclass(frozen=True)
+class LungImages:
+    """Consecutive planes of one patient and where the lungs are in them.
+
+    Attributes:
+        image: `(plane, row, col)`, HU (int16) or 8-bit values (uint8).
+        lung: bool, same shape.
+        spacing_mm: `(plane, row, col)`; a plausible one where the source states none.
+    """
+
+    image: np.ndarray
+    lung: np.ndarray
+    spacing_mm: tuple[float, float, float]
+
+
+def threshold_lungs(hu: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
+    """Lungs of a chest with aerated lungs: air inside the body, less the airways, vessels filled in.
+
+    Args:
+        hu: int16 `(slice, row, col)`, apex first.
+        spacing_mm: `(slice, row, col)`.
+
+    Returns:
+        bool mask. Where lungs are consolidated it is wrong, by design: this is the method the network must beat.
+    """
+    air = hu < -450
+    in_body = np.empty_like(air)
+    for index, plane in enumerate(air):
+        outside = morphology.flood_fill(np.pad(plane, 1, constant_values=True).astype(np.uint8), (0, 0), 2) == 2
+        in_body[index] = plane & ~outside[1:-1, 1:-1]
+    pixel_mm2 = spacing_mm[1] * spacing_mm[2]
+    airway = _trace_airway(in_body, pixel_mm2)
+    lungs = in_body & ~ndimage.binary_dilation(airway, iterations=1)
+    lungs = ndimage.binary_opening(lungs, iterations=1)
+    labels, count = ndimage.label(lungs)
+    if not count:
+        return np.zeros_like(air)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    largest = int(sizes.argmax())
+    middle = int(np.median(np.nonzero(labels == largest)[0]))
+    # Bowel gas can be as large as a lung but never reaches the height of its middle.
+    keep = [label for label in np.nonzero(sizes > 0.1 * sizes[largest])[0] if (labels[: middle + 1] == label).any()]
+    lungs = np.isin(labels, keep)
+    disk = morphology.disk(max(round(5.0 / spacing_mm[1]), 1))
+    for index, plane in enumerate(lungs):
+        closed = ndimage.binary_closing(np.pad(plane, disk.shape[0]), disk)
+        edge = disk.shape[0]
+        lungs[index] = ndimage.binary_fill_holes(closed)[edge:-edge, edge:-edge] & ~airway[index]
+    return lungs
+
+
+def _trace_airway(air: np.ndarray, pixel_mm2: float) -> np.ndarray:
+    """Follow the trachea from the apex down to where the main bronchi enter the lungs."""
+    airway = np.zeros_like(air)
+    centre = np.array(air.shape[1:]) / 2
+    followed: np.ndarray | None = None
+    for index in range(int(0.75 * len(air))):
+        labels = measure.label(air[index])
+        found = np.zeros_like(air[index])
+        for region in measure.regionprops(labels):
+            area_mm2 = region.area * pixel_mm2
+            if area_mm2 > 900.0:
+                continue
+            if followed is None:
+                offset_mm = np.abs(np.array(region.centroid) - centre) * np.sqrt(pixel_mm2)
+                if area_mm2 > 60.0 and offset_mm[1] < 30.0 and offset_mm[0] < 80.0 and region.eccentricity < 0.85:
+                    found |= labels == region.label
+            elif (followed & (labels == region.label)).any():
+                found |= labels == region.label
+        if found.any():
+            airway[index] = found
+            followed = ndimage.binary_dilation(found, iterations=2)
+        elif followed is not None and index > len(air) // 3:
+            break
+    return airway
+
+
+def resample(array: np.ndarray, spacing_mm: tuple[float, float, float], order: int) -> np.ndarray:
+    """Resample `(slice, row, col)` to cubes of GRID_MM."""
+    factors = [step / GRID_MM for step in spacing_mm]
+    return ndimage.zoom(array, factors, order=order, grid_mode=True, mode="nearest")
+
+
+def load_sources(data: Path) -> tuple[dict[str, list[LungImages]], dict[str, list[LungImages]]]:
+    """All patients by source, `(training, held out)`.
+
+    Raises:
+        FileNotFoundError: a part of the data folder is missing.
+    """
+    spacing_2d = (5.0, 1.4, 1.4)
+    with np.load(data / "lung_slices.npz") as stored:
+        singles = [
+            LungImages(np.repeat(hu[None], 3, 0), np.repeat(lung[None], 3, 0), spacing_2d)
+            for hu, lung in zip(stored["hu"], stored["lung"], strict=True)
+        ]
+    held_out = {"lung_slices": singles[HELD_OUT_SLICES], "lesion_masks": []}
+    held_numbers = set(range(len(singles))[HELD_OUT_SLICES])
+    train = {
+        "lung_slices": [item for number, item in enumerate(singles) if number not in held_numbers],
+        "lesion_masks": [],
+        "volumes": [],
+    }
+    for path in sorted((data / "lesion_masks").glob("*.npz")):
+        with np.load(path) as stored:
+            item = LungImages(stored["image"], stored["lung"], spacing_2d)
+        (held_out if path.stem == HELD_OUT_CASE else train)["lesion_masks"].append(item)
+    for name in ("normal001", "normal002"):
+        with np.load(data / "volumes" / f"{name}.npz") as stored:
+            hu, spacing_mm = stored["hu"], tuple(float(step) for step in stored["spacing_mm"])
+        lungs = threshold_lungs(hu, spacing_mm)
+        cubes = resample(hu, spacing_mm, 1), resample(lungs.astype(np.float32), spacing_mm, 1) > 0.5
+        for axes in ((0, 1, 2), (1, 0, 2), (2, 0, 1)):
+            train["volumes"].append(LungImages(*(cube.transpose(axes) for cube in cubes), (GRID_MM,) * 3))
+    return train, held_out
+
+
+def _pad_to_square(planes: np.ndarray, value: float) -> np.ndarray:
+    size = max(planes.shape[1:])
+    margins = [(0, 0)] + [((size - length) // 2, size - length - (size - length) // 2) for length in planes.shape[1:]]
+    return np.pad(planes, margins, constant_values=value)
+
+
+def _paint_consolidation(hu: np.ndarray, lung: np.ndarray, spacing_mm: tuple[float, float, float], rng) -> None:  # noqa: ANN001
+    """One large consolidation, up to most of a lung, wherever there is lung."""
+    places = np.argwhere(lung)
+    if not len(places):
+        return
+    centre = places[rng.integers(len(places))] * np.asarray(spacing_mm)
+    radii = rng.uniform(15.0, 70.0) * rng.uniform(0.6, 1.4, 3)
+    paint_lesion(hu, lung, spacing_mm, Lesion(tuple(centre), tuple(radii), "consolidation"), rng)
+
+
+def draw_sample(
+    sources: dict[str, list[LungImages]], neighbours: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """One augmented training sample: planes `(neighbours, row, col)` in [0, 1], and the centre plane's lung mask."""
+    weights = {"lung_slices": 0.4, "lesion_masks": 0.2, "volumes": 0.4}
+    name = str(rng.choice(list(weights), p=list(weights.values())))
+    item = sources[name][rng.integers(len(sources[name]))]
+    half = neighbours // 2
+    centre = 1 if name == "lung_slices" else int(rng.integers(len(item.image)))
+    picks = np.clip(np.arange(centre - half, centre + half + 1), 0, len(item.image) - 1)
+    image, lung = item.image[picks].copy(), item.lung[picks].copy()
+    is_hu = image.dtype == np.int16
+    if is_hu:
+        fate = rng.random()
+        if fate < 0.35:
+            _paint_consolidation(image, lung, item.spacing_mm, rng)
+        elif fate < 0.6:
+            paint_pattern(image, lung, item.spacing_mm, "cap" if rng.random() < 0.5 else "covid19", rng)
+        window = SlidingWindow(round(float(rng.choice([1000.0, 1400.0]) * rng.uniform(0.85, 1.2)), 0), 20.0)
+    else:
+        window = SlidingWindow.for_range(image, float(rng.uniform(0.6, 1.0)), 0.01)
+    low, high = window.place(image)
+    planes = _pad_to_square(scale_to_window(image, low, high), 0.0)
+    mask = _pad_to_square(lung[half][None].astype(np.float32), 0.0)
+    stack = torch.from_numpy(np.concatenate([planes, mask]))[None]
+    stack = _warp(stack, rng)[0].numpy()
+    planes, mask = stack[:-1], stack[-1] > 0.5
+    planes = np.clip(planes, 0, 1) ** np.float32(rng.uniform(0.75, 1.35))
+    planes = planes * np.float32(rng.uniform(0.8, 1.2)) + np.float32(rng.uniform(-0.08, 0.08))
+    if rng.random() < 0.5:
+        planes = planes + rng.standard_normal(planes.shape, dtype=np.float32) * np.float32(rng.uniform(0.0, 0.06))
+    if rng.random() < 0.2:
+        planes = ndimage.gaussian_filter(planes, (0, *rng.uniform(0.3, 1.2, 2)))
+    return np.clip(planes, 0, 1).astype(np.float32), mask
+
+
+def _warp(stack: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Rotation, scale, shift, shear and mirror, the same for all planes, resampled to PLANE_SIZE."""
+    angle = np.deg2rad(rng.uniform(-20.0, 20.0))
+    zoom = rng.uniform(0.75, 1.25)
+    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * zoom
+    matrix *= rng.uniform(0.88, 1.12, 2)[:, None]
+    if rng.random() < 0.5:
+        matrix[0] *= -1
+    if rng.random() < 0.15:
+        matrix[1] *= -1
+    theta = np.concatenate([matrix, rng.uniform(-0.15, 0.15, (2, 1))], axis=1)
+    grid = torch.nn.functional.affine_grid(
+        torch.from_numpy(theta[None]).float(), [1, 1, PLANE_SIZE, PLANE_SIZE], align_corners=False
+    )
+    return torch.nn.functional.grid_sample(stack, grid, align_corners=False)
