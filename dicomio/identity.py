@@ -1,4 +1,4 @@
-"""What all outputs share: the patient and study of their sources, the equipment, and UIDs that a repeated run repeats."""
+"""What all outputs share: patient and study of the sources, the equipment, and UIDs that a repeated run repeats."""
 
 import datetime
 import hashlib
@@ -105,7 +105,7 @@ def device_serial_number(software: SoftwareIdentity) -> str:
 def instance_attributes(
     series: OutputSeries, sources: Sequence[Dataset], software: SoftwareIdentity, variant: str = ""
 ) -> dict[str, Any]:
-    """Series, equipment and instance arguments of a `highdicom` object; `variant` tells instances of one series apart."""
+    """Series, equipment and instance arguments for `highdicom`; `variant` tells instances of one series apart."""
     parts = run_parts(sources, software)
     return {
         "series_instance_uid": derive_uid(*parts, series.kind),
@@ -121,6 +121,7 @@ def instance_attributes(
 
 
 def processing_equipment(software: SoftwareIdentity) -> list[ContributingEquipment]:
+    """This program as an item of the Contributing Equipment Sequence (PS3.3 C.12.1)."""
     return [
         ContributingEquipment(
             MANUFACTURER,

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from dicomio.codes import CLASS_NAMES
+from dicomio.identity import RESEARCH_USE
 from method.types import CLASSES, LEFT_LUNG, RIGHT_LUNG, Box, CTVolume, Findings
 
 WINDOW_CENTER_HU, WINDOW_WIDTH_HU = -600.0, 1500.0
@@ -131,11 +132,9 @@ def make_preview(volume: CTVolume, findings: Findings) -> Image.Image:
         upper = top + (number // 3) * (tile_height + gap)
         page.paste(_rounded(tile), (left, upper))
         _badge(draw, (left + 22, upper + 22), str(number + 1))
-    _draw_legend(draw, (margin, top + body_height + 14), width - margin)
+    _draw_legend(draw, (margin, top + body_height + 14))
     return page
 
-
-# ---------------------------------------------------------------------------------------------- slices
 
 
 @dataclass(frozen=True)
@@ -207,8 +206,8 @@ def _head_first(volume: CTVolume, indices: Sequence[int]) -> list[int]:
 
 def _tile(volume: CTVolume, findings: Findings, index: int, width: int) -> np.ndarray:
     """A slice cropped to the surroundings of the lungs, which are the same in all tiles of a study."""
-    extent = _orient(volume, findings.lungs.any(axis=0))
-    rows, columns = (_surroundings(extent.any(axis=1)), _surroundings(extent.any(axis=0)))
+    extent = _orient(volume, findings.lungs.max(axis=0))
+    rows, columns = _surroundings(extent.max(axis=1)), _surroundings(extent.max(axis=0))
     shown = _oriented(volume, findings, index).cropped(rows, columns)
     title = _slice_title(findings, index)
     return draw_slice(shown.hu, shown.lungs, shown.saliency, shown.boxes, title, width, shown.aspect)
@@ -221,8 +220,6 @@ def _surroundings(occupied: np.ndarray, margin_fraction: float = 0.07) -> slice:
     margin = round(margin_fraction * occupied.size)
     return slice(max(0, int(where[0]) - margin), min(occupied.size, int(where[-1]) + 1 + margin))
 
-
-# ---------------------------------------------------------------------------------------------- drawing
 
 
 def _resized(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -282,8 +279,6 @@ def _rounded(tile: np.ndarray) -> Image.Image:
     return Image.composite(image, Image.new("RGB", image.size, BACKGROUND), mask)
 
 
-# ---------------------------------------------------------------------------------------------- page
-
 
 def _draw_header(draw: ImageDraw.ImageDraw, findings: Findings, frame: tuple[int, int, int, int]) -> None:
     left, top, right, bottom = frame
@@ -330,7 +325,7 @@ def _draw_overview(
     lie, and beside it what the classifier says of each slice."""
     left, top, right, bottom = frame
     lungs = volume.to_canonical(findings.lungs)
-    across = _surroundings(lungs.any(axis=(0, 1)))
+    across = _surroundings(lungs.max(axis=(0, 1)))
     slice_mm, _, column_mm = volume.canonical_spacing_mm
     room_width, room_height = right - left - 138, bottom - top - 110
     height_mm, width_mm = lungs.shape[0] * slice_mm, (across.stop - across.start) * column_mm
@@ -386,15 +381,16 @@ def _coronal_view(volume: CTVolume, findings: Findings, across: slice, width: in
     return draw_slice(hu, silhouette, heat, [], "", width, slice_mm / column_mm)
 
 
-def _draw_legend(draw: ImageDraw.ImageDraw, at: tuple[int, int], right: int) -> None:
+def _draw_legend(draw: ImageDraw.ImageDraw, at: tuple[int, int]) -> None:
     x, y = at[0], at[1] + 14
-    for name, color in (("Right lung", RIGHT_COLOR), ("Left lung", LEFT_COLOR), ("Box around a salient region", BOX_COLOR)):
+    names = {"Right lung": RIGHT_COLOR, "Left lung": LEFT_COLOR, "Box around a salient region": BOX_COLOR}
+    for name, color in names.items():
         draw.rounded_rectangle((x, y - 8, x + 22, y + 8), 3, outline=color, width=3)
         _text(draw, (x + 32, y), name, 17, MUTED, anchor="lm")
         x += 32 + int(draw.textlength(name, ImageFont.load_default(size=17))) + 36
     for step in range(90):
-        color = tuple(int(np.interp(step / 30, range(len(_HEAT)), _HEAT[:, channel])) for channel in range(3))
-        draw.line((x + step, y - 8, x + step, y + 8), fill=color)
+        red, green, blue = (int(np.interp(step / 30, range(4), _HEAT[:, channel])) for channel in range(3))
+        draw.line((x + step, y - 8, x + step, y + 8), fill=(red, green, blue))
     _text(draw, (x + 102, y), "Saliency, low to high: what led the classifier to its result", 17, MUTED, anchor="lm")
-    note = "Saliency is no lesion segmentation. Patient's right on the viewer's left. Research use only; not for clinical decisions."
-    _text(draw, (at[0], y + 32), note, 15, MUTED, anchor="lm")
+    note = "Saliency is no lesion segmentation. Patient's right on the viewer's left."
+    _text(draw, (at[0], y + 32), f"{note} {RESEARCH_USE}.", 15, MUTED, anchor="lm")

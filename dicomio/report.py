@@ -1,4 +1,4 @@
-"""The findings as a structured report that other systems can read: TID 1500 in a Comprehensive 3D SR (PS3.3 A.35.13)."""
+"""The findings as a report that other systems can read: TID 1500 in a Comprehensive 3D SR (PS3.3 A.35.13)."""
 
 from collections.abc import Sequence
 
@@ -49,10 +49,10 @@ def make_report(
     check_grid(sources, findings)
     if volume.hu.shape != findings.lungs.shape:
         raise ValueError(f"The lungs have the shape {findings.lungs.shape}, the volume has {volume.hu.shape}.")
-    groups: list[_Group] = [_study_group(sources, findings, software)]
-    groups += [
+    groups: list[_Group] = [  # TID 1500 lists volumetric groups first, and validators insist on it
         _lung_group("Right lung", codes.RIGHT, RIGHT_SEGMENT, findings.right_ml, sources, software, segmentation),
         _lung_group("Left lung", codes.LEFT, LEFT_SEGMENT, findings.left_ml, sources, software, segmentation),
+        _study_group(sources, findings, software),
     ]
     groups += [
         _box_group(number, box, sources, findings, software) for number, box in enumerate(findings.boxes, start=1)
@@ -223,7 +223,7 @@ def _document(
     variant: str = "",
 ) -> sr.Comprehensive3DSR:
     observer = sr.ObserverContext(
-        codes.DEVICE,
+        sr.CodedConcept.from_code(codes.DEVICE),
         sr.DeviceObserverIdentifyingAttributes(
             uid=identity.derive_uid(software.name, software.version, identity.device_serial_number(software)),
             name=software.name,
@@ -257,10 +257,9 @@ def _remarks(comments: Sequence[str]) -> sr.ContainerContentItem:
     container = sr.ContainerContentItem(
         codes.QUALITATIVE_EVALUATIONS, relationship_type=sr.RelationshipTypeValues.CONTAINS
     )
+    contains = sr.RelationshipTypeValues.CONTAINS
+    texts = [text.encode("ascii", "replace").decode() for text in comments]
     container.ContentSequence = sr.ContentSequence(
-        sr.TextContentItem(
-            codes.COMMENT, text.encode("ascii", "replace").decode(), sr.RelationshipTypeValues.CONTAINS
-        )
-        for text in comments
+        [sr.TextContentItem(codes.COMMENT, text, contains) for text in texts]
     )
     return container

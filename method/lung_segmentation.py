@@ -150,6 +150,12 @@ def segment_lungs(
     return volume.from_canonical(_to_source_grid(probability, labels, source.shape))
 
 
+def lung_volumes_ml(lungs: np.ndarray, volume: CTVolume) -> tuple[float, float]:
+    """Volumes of the right and of the left lung in ml, from labels on the source grid."""
+    voxels = np.bincount(lungs.ravel(), minlength=3) * volume.voxel_volume_ml
+    return float(voxels[RIGHT_LUNG]), float(voxels[LEFT_LUNG])
+
+
 def label_lungs(probability: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
     """Keep what can be a lung, fill holes, tell right from left.
 

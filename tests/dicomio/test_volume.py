@@ -146,6 +146,7 @@ def test_positions_rounded_in_the_header_give_the_true_spacing() -> None:
         Sample(bits_stored=12, is_signed=True, intercept=0),
         Sample(slope=2, intercept=-1024),
         Sample(slope=0.5, intercept=-1000),
+        Sample(slope=0.3, intercept=-1000),
     ],
 )
 def test_stored_values_become_hounsfield_units(sample: Sample) -> None:

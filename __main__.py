@@ -1,0 +1,3 @@
+from app.command_line import run_and_exit
+
+run_and_exit()

@@ -1,0 +1,168 @@
+"""The command line: check everything that can be known beforehand, run the graph, write result.json, tell how it went."""
+
+import argparse
+import logging
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from app import NAME, VERSION
+from app.exit_codes import ExitCode
+from app.settings import SETTINGS_FILE, SettingsError, load_settings
+
+LOG = logging.getLogger("groundglass")
+_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "CRITICAL")
+_OWN_FILES = re.compile(r"case-\d{3,}\.(seg|sr|key-images|saliency)\.dcm|case-\d{3,}\.preview\.png|result\.json")
+
+_EXAMPLES = f"""
+examples:
+  python -m app -i study/ -o results/ -m models/
+  HOLOSCAN_INPUT_PATH=study HOLOSCAN_OUTPUT_PATH=results HOLOSCAN_MODEL_PATH=models python -m app
+
+exit codes:
+{chr(10).join(f'  {code.value}  {code.name.lower().replace("_", " ")}' for code in ExitCode)}
+"""
+
+
+class UsageError(ValueError):
+    """The call can't be carried out as it is."""
+
+
+def main(arguments: list[str] | None = None) -> ExitCode:
+    """Run the application; every problem becomes a sentence on standard error and an exit code."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    _set_up_logging(options.log_level)
+    try:
+        return run(Path(options.input), Path(options.output), Path(options.model), Path(options.settings))
+    except (UsageError, SettingsError) as error:
+        LOG.error("%s", error)
+        return ExitCode.USAGE
+
+
+def run(input_folder: Path, output_folder: Path, model_folder: Path, settings_file: Path = SETTINGS_FILE) -> ExitCode:
+    """Analyse every chest CT under `input_folder` and write the results into `output_folder`.
+
+    Raises:
+        UsageError, SettingsError: before anything is computed.
+    """
+    settings = load_settings(settings_file)
+    if not input_folder.is_dir():
+        raise UsageError(f"The input folder '{input_folder}' does not exist or is no folder. Give it with -i.")
+    _prepare_output(output_folder)
+
+    from app.accelerator import AcceleratorError, choose_device, load_cuda_runtime
+
+    try:
+        load_cuda_runtime()
+        device = choose_device(settings.device)
+    except AcceleratorError as error:
+        raise UsageError(str(error)) from error
+
+    # Imported only now: the graph engine needs the CUDA runtime loaded before it.
+    from app.application import GroundglassApplication
+    from app.progress import ProgressReporter
+    from app.result import write_result
+    from method.types import SoftwareIdentity
+    from method.weights import WeightsRefused, load_classifier, load_lung_network
+
+    try:
+        lung_network = load_lung_network(model_folder / settings.lungs_weights.file, settings.lungs_weights.sha256)
+        classifier = load_classifier(model_folder / settings.classifier_weights.file, settings.classifier_weights.sha256)
+    except WeightsRefused as error:
+        raise UsageError(str(error)) from error
+    hashes = {"lungs": settings.lungs_weights.sha256, "classifier": settings.classifier_weights.sha256}
+    software = SoftwareIdentity(NAME, VERSION, hashes, device)
+    progress = ProgressReporter()
+    import torch
+
+    application = GroundglassApplication(
+        input_folder,
+        output_folder,
+        settings,
+        lung_network.to(device, memory_format=torch.channels_last),
+        classifier.to(device, memory_format=torch.channels_last),
+        software,
+        progress,
+    )
+    application.run()
+    progress.close()
+    code = write_result(application.record, software, output_folder)
+    _tell(application.record, code)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    environment = os.environ
+    parser = argparse.ArgumentParser(
+        prog="python -m app",
+        description=f"{NAME} {VERSION}: chest CT in; lung segmentation, classification, saliency and report out. "
+        "Research use only; not for clinical decisions.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("-i", "--input", default=environment.get("HOLOSCAN_INPUT_PATH", "input"), help="folder with DICOM files, any nesting")
+    add("-o", "--output", default=environment.get("HOLOSCAN_OUTPUT_PATH", "output"), help="folder for the results")
+    add("-m", "--model", default=environment.get("HOLOSCAN_MODEL_PATH", "models"), help="folder with the weights")
+    add("-w", "--workdir", default=environment.get("HOLOSCAN_WORKDIR"), help="accepted for orchestrators; nothing is kept there")
+    add("-l", "--log-level", type=str.upper, choices=_LEVELS, default="INFO", help="default INFO")
+    add("--settings", default=environment.get("HOLOSCAN_CONFIG_PATH", str(SETTINGS_FILE)), help="settings file (default app.yaml)")
+    add("--version", action="version", version=f"{NAME} {VERSION}")
+    return parser
+
+
+def _set_up_logging(level: str) -> None:
+    name = "WARNING" if level == "WARN" else level
+    logging.basicConfig(stream=sys.stderr, level="WARNING", format="%(levelname)s %(message)s")
+    LOG.setLevel(name)
+    # The engine's own log counts GPUs and entities; it is of use only when the engine itself is in doubt.
+    os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "DEBUG" if name == "DEBUG" else "ERROR")
+
+
+def _prepare_output(folder: Path) -> None:
+    """Make the folder, prove that it can be written, and clear the results of an earlier run.
+
+    Files of an earlier run would be taken for results of this one, so exactly those that the application itself names
+    are removed; anything else in the folder stays.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        for path in folder.iterdir():
+            if _OWN_FILES.fullmatch(path.name):
+                path.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"The output folder '{folder}' can't be written ({error.strerror}). Give a writable folder with -o."
+        ) from error
+
+
+def _tell(record, code: ExitCode) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    """One line a case, and why there is none."""
+    for case, outputs in record.cases:
+        if case.status == "analysed":
+            LOG.info("%s: analysed, %d files", case.name, len(outputs))
+        else:
+            LOG.error("%s: %s (%s). %s", case.name, case.status, case.reason_code, case.reason)
+    if code is ExitCode.NO_ELIGIBLE_SERIES:
+        LOG.error(
+            "No series can be analysed: %d series rejected, %d files ignored. result.json gives the reasons.",
+            len(record.series_rejected),
+            len(record.files_ignored),
+        )
+
+
+def run_and_exit() -> None:
+    """Leave the process with the exit code; an unforeseen exception is told without a patient's data."""
+    try:
+        code = main()
+    except Exception as defect:
+        if LOG.isEnabledFor(logging.DEBUG):
+            LOG.exception("defect")
+        LOG.error("The software failed with %s. This is a defect: please report it.", type(defect).__name__)
+        code = ExitCode.DEFECT
+    sys.exit(int(code))

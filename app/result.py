@@ -1,0 +1,109 @@
+"""result.json: what a run found, for programs to act on. Its form is `result.schema.json` beside this file."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from app.exit_codes import ExitCode
+from dicomio.files import write_text
+from method.types import CLASSES, SoftwareIdentity
+from operators.case import Case
+from operators.run_record import RunRecord
+
+SCHEMA_VERSION = "1.0"
+RESULT_FILE = "result.json"
+
+_EXIT_CODES = {
+    "success": ExitCode.SUCCESS,
+    "partial": ExitCode.PARTIAL,
+    "no_eligible_series": ExitCode.NO_ELIGIBLE_SERIES,
+    "failed": ExitCode.ALL_FAILED,
+}
+
+
+def result_schema() -> dict[str, Any]:
+    """The JSON Schema of result.json."""
+    schema: dict[str, Any] = json.loads(Path(__file__).with_name("result.schema.json").read_text(encoding="utf-8"))
+    return schema
+
+
+def write_result(record: RunRecord, software: SoftwareIdentity, folder: Path) -> ExitCode:
+    """Check the result against its schema, write it whole, and tell the exit code it means.
+
+    Raises:
+        jsonschema.ValidationError: the result does not have the promised form, which is a defect.
+        OSError: the file can't be written.
+    """
+    result = make_result(record, software)
+    jsonschema.validate(result, result_schema())
+    write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", folder / RESULT_FILE)
+    return _EXIT_CODES[result["status"]]
+
+
+def make_result(record: RunRecord, software: SoftwareIdentity) -> dict[str, Any]:
+    """The content of result.json."""
+    analysed = [case.status == "analysed" for case, _ in record.cases]
+    if not analysed:
+        status = "no_eligible_series"
+    elif all(analysed):
+        status = "success"
+    else:
+        status = "partial" if any(analysed) else "failed"
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "status": status,
+        "software": {
+            "name": software.name,
+            "version": software.version,
+            "models": {name: {"sha256": sha256} for name, sha256 in software.weights_sha256.items()},
+            "device": software.device,
+        },
+        "cases": [_case(case, outputs) for case, outputs in record.cases],
+        "series_rejected": record.series_rejected,
+        "files_ignored": record.files_ignored,
+    }
+
+
+def _case(case: Case, outputs: list[str]) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "case": case.name,
+        "study_instance_uid": case.study_instance_uid,
+        "series_instance_uid": case.series_instance_uid,
+        "status": case.status,
+        "reason": None if case.reason is None else {"code": case.reason_code, "text": case.reason},
+        "outputs": outputs,
+        "timings_s": {stage: round(seconds, 3) for stage, seconds in case.timings_s.items()},
+    }
+    findings = case.findings
+    if case.status != "analysed" or findings is None:
+        return result
+    uids = [str(source.SOPInstanceUID) for source in case.sources]
+    return result | {
+        "prediction": {"label": findings.label, "probabilities": _by_class(findings.probabilities)},
+        "lungs": {
+            "volume_ml": round(findings.volume_ml, 1),
+            "right_ml": round(findings.right_ml, 1),
+            "left_ml": round(findings.left_ml, 1),
+        },
+        "infected_fraction": findings.infected_fraction,
+        "slices": [
+            {
+                "index": item.index,
+                "sop_instance_uid": uids[item.index],
+                "lung_area_mm2": round(item.lung_area_mm2, 1),
+                "probabilities": _by_class(item.probabilities),
+                "explained": item.explained,
+                "completeness_error": None
+                if item.completeness_error is None
+                else dict(zip(("conv3", "conv4", "conv5"), item.completeness_error, strict=True)),
+            }
+            for item in findings.slices
+        ],
+        "boxes": [{"sop_instance_uid": uids[box.slice_index], **vars(box)} for box in findings.boxes],
+    }
+
+
+def _by_class(probabilities: tuple[float, float, float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in zip(CLASSES, probabilities, strict=True)}

@@ -1,0 +1,172 @@
+"""app.yaml as checked, typed settings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from dicomio.select import SelectionRules
+from method.explanation import ExplanationRules
+from method.lung_segmentation import VIEWS, MultiWindow
+from method.normalisation import SlidingWindow
+from method.saliency import IntegratedGradients
+from method.slice_classification import StudyRule
+
+SETTINGS_FILE = Path(__file__).resolve().parent.parent / "app.yaml"
+
+
+class SettingsError(ValueError):
+    """app.yaml is missing, not YAML, or holds a value that is not allowed."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One weight file: its place in the model folder and its SHA-256."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class LungSettings:
+    windows: MultiWindow
+    views: tuple[str, ...]
+    grid_mm: float
+
+
+@dataclass(frozen=True)
+class ClassificationSettings:
+    window: SlidingWindow
+    hide_outside_lungs: bool
+    minimum_lung_mm2: float
+    study_rule: StudyRule
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything app.yaml says, units as in the names."""
+
+    device: str
+    selection: SelectionRules
+    decoding_threads: int
+    lungs_weights: Weights
+    classifier_weights: Weights
+    lungs: LungSettings
+    classification: ClassificationSettings
+    gradients: IntegratedGradients
+    explanation: ExplanationRules
+    key_images: int
+    saliency_map: bool
+
+
+class _Section:
+    """One mapping of the file; every key is read once, and what is left over is refused."""
+
+    def __init__(self, values: Any, path: str) -> None:
+        if not isinstance(values, dict):
+            raise SettingsError(f"app.yaml: '{path}' must hold named settings.")
+        self._values = dict(values)
+        self._path = path
+
+    def take(self, key: str, kind: type | tuple[type, ...], low: float | None = None, high: float | None = None) -> Any:
+        where = f"{self._path}.{key}".lstrip(".")
+        if key not in self._values:
+            raise SettingsError(f"app.yaml: the setting '{where}' is missing.")
+        value = self._values.pop(key)
+        kinds = kind if isinstance(kind, tuple) else (kind,)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            names = " or ".join(item.__name__ for item in kinds)
+            raise SettingsError(f"app.yaml: the setting '{where}' must be of type {names}, not {value!r}.")
+        if (low is not None and value < low) or (high is not None and value > high):
+            raise SettingsError(f"app.yaml: the setting '{where}' must lie between {low} and {high}, not be {value!r}.")
+        return value
+
+    def choose(self, key: str, allowed: tuple[str, ...]) -> str:
+        value = self.take(key, str)
+        if value not in allowed:
+            raise SettingsError(f"app.yaml: '{self._path}.{key}' must be one of {', '.join(allowed)}, not {value!r}.")
+        return str(value)
+
+    def section(self, key: str) -> "_Section":
+        return _Section(self.take(key, dict), f"{self._path}.{key}".lstrip("."))
+
+    def end(self) -> None:
+        if self._values:
+            raise SettingsError(f"app.yaml: unknown settings under '{self._path}': {', '.join(map(str, self._values))}.")
+
+
+_NUMBER = (int, float)
+
+
+def load_settings(path: Path = SETTINGS_FILE) -> Settings:
+    """Read and check the settings.
+
+    Raises:
+        SettingsError: with the setting's name and what is allowed.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"The settings file '{path.name}' can't be read: {error.strerror}.") from error
+    except yaml.YAMLError as error:
+        raise SettingsError(f"The settings file '{path.name}' is not valid YAML: {error}") from error
+    root = _Section(content, "")
+    selection, volume, models = root.section("selection"), root.section("volume"), root.section("models")
+    lungs, classification = root.section("lungs"), root.section("classification")
+    saliency, output = root.section("saliency"), root.section("output")
+    windows = MultiWindow(tuple(_window(pair, "lungs.windows_hu") for pair in lungs.take("windows_hu", list)))
+    views = tuple(lungs.take("views", list))
+    if not views or not set(views) <= set(VIEWS):
+        raise SettingsError(f"app.yaml: 'lungs.views' must name some of {', '.join(VIEWS)}.")
+    settings = Settings(
+        device=root.choose("device", ("auto", "cpu", "cuda")),
+        selection=SelectionRules(
+            minimum_slices=selection.take("minimum_slices", int, 3, 10_000),
+            minimum_extent_mm=float(selection.take("minimum_extent_mm", _NUMBER, 10, 2_000)),
+            maximum_spacing_mm=float(selection.take("maximum_spacing_mm", _NUMBER, 0.5, 20)),
+        ),
+        decoding_threads=volume.take("threads", int, 1, 64),
+        lungs_weights=_weights(models.section("lungs")),
+        classifier_weights=_weights(models.section("classifier")),
+        lungs=LungSettings(windows, views, float(lungs.take("grid_mm", _NUMBER, 1, 5))),
+        classification=ClassificationSettings(
+            window=_window(classification.take("window_hu", list), "classification.window_hu"),
+            hide_outside_lungs=classification.take("hide_outside_lungs", bool),
+            minimum_lung_mm2=100.0 * classification.take("minimum_lung_cm2", _NUMBER, 1, 500),
+            study_rule=StudyRule(
+                float(classification.take("study_top_part", _NUMBER, 0.001, 1)),
+                classification.take("study_minimum_slices", int, 1, 1_000),
+            ),
+        ),
+        gradients=IntegratedGradients(
+            reading=saliency.choose("reading", ("score", "score_map")),  # type: ignore[arg-type]
+            rule=saliency.choose("rule", ("riemann_right", "midpoint", "gauss_legendre")),  # type: ignore[arg-type]
+            steps=saliency.take("steps", int, 1, 1_000),
+        ),
+        explanation=ExplanationRules(
+            maximum_slices=saliency.take("maximum_slices", int, 1, 10_000),
+            minimum_disease_probability=float(saliency.take("minimum_disease_probability", _NUMBER, 0, 1)),
+            minimum_area_mm2=float(saliency.take("minimum_area_mm2", _NUMBER, 0, 10_000)),
+            closing_mm=float(saliency.take("closing_mm", _NUMBER, 0, 50)),
+        ),
+        key_images=output.take("key_images", int, 1, 100),
+        saliency_map=output.take("saliency_map", bool),
+    )
+    for section in (root, selection, volume, models, lungs, classification, saliency, output):
+        section.end()
+    return settings
+
+
+def _weights(section: _Section) -> Weights:
+    weights = Weights(section.take("file", str), section.take("sha256", str))
+    section.end()
+    return weights
+
+
+def _window(pair: Any, where: str) -> SlidingWindow:
+    try:
+        width, step = (float(value) for value in pair)
+        return SlidingWindow(width, step)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"app.yaml: '{where}' must hold a width and a step in HU, 0 < step <= width.") from error

@@ -1,0 +1,1 @@
+"""One thin operator a node of the graph: receive, call, emit."""

@@ -1,0 +1,127 @@
+"""The message that flows through the graph from the CT volume on, and the base of the operators that work on it."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from holoscan.core import Fragment
+from monai.deploy.core import Operator, OperatorSpec
+from pydicom import Dataset
+
+from dicomio.errors import SeriesRefused
+from method.lung_segmentation import NoLungsFound
+from method.slice_classification import TooLittleLung
+from method.slice_input import SliceInputs
+from method.types import CTVolume, Findings, SliceFinding
+
+REFUSALS = (SeriesRefused, NoLungsFound, TooLittleLung)
+"""What a case may be refused for; the sentence in the exception is meant for the reader."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage, units done and units in all."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One selected series on its way.
+
+    Attributes:
+        number: 1 for the first case.
+        study_instance_uid, series_instance_uid: of the source.
+        sources: headers of the source images, in slice order once the volume is read.
+        status: `analysed`, `refused` (the input can't be analysed) or `failed` (a defect).
+        reason: why it was refused or failed.
+        volume: by the CT volume operator.
+        lungs, inputs: by the lung segmentation: labels on the source grid, and the slices as the classifier sees them.
+        slices, label, probabilities: by the slice classifier: per slice, and the study's.
+        findings: by the saliency operator, everything together.
+        timings_s: seconds by stage.
+    """
+
+    number: int
+    study_instance_uid: str
+    series_instance_uid: str
+    sources: tuple[Dataset, ...]
+    status: str = "analysed"
+    reason_code: str | None = None
+    reason: str | None = None
+    volume: CTVolume = field(default=None)  # type: ignore[assignment]  # set before any stage that reads it
+    lungs: np.ndarray = field(default=None)  # type: ignore[assignment]
+    inputs: SliceInputs = field(default=None)  # type: ignore[assignment]
+    slices: tuple[SliceFinding, ...] = ()
+    label: str = ""
+    probabilities: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    findings: Findings | None = None
+    timings_s: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return f"case-{self.number:03d}"
+
+
+class CaseOperator(Operator):
+    """Receives a case, works on it unless it was refused before, and emits it.
+
+    A case that fails carries its reason onwards; the others are not touched.
+
+    Attributes:
+        stage: name of the stage in timings and progress.
+        port_in, port_out: names of the ports; no `port_out` for the last operator.
+    """
+
+    stage: str
+    port_in: str
+    port_out: str | None = None
+
+    def __init__(self, fragment: Fragment, *conditions: object, progress: Progress, name: str) -> None:
+        self._progress = progress
+        super().__init__(fragment, *conditions, name=name)
+
+    def setup(self, spec: OperatorSpec) -> None:
+        spec.input(self.port_in)
+        if self.port_out is not None:
+            spec.output(self.port_out)
+
+    def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        case: Case = op_input.receive(self.port_in)
+        if case.status == "analysed":
+            case = attempt(self.stage, case, self.work)
+        if self.port_out is not None:
+            op_output.emit(case, self.port_out)
+
+    def work(self, case: Case) -> Case:
+        """The stage's own work."""
+        raise NotImplementedError
+
+    def report(self, done: int, total: int) -> None:
+        """Tell how far the stage is."""
+        self._progress(self.stage, done, total)
+
+
+def attempt(stage: str, case: Case, work: Callable[[Case], Case]) -> Case:
+    """Do one stage of a case, take its time, and turn an exception into a reason the case carries onwards."""
+    start = time.perf_counter()
+    try:
+        case = work(case)
+    except REFUSALS as refusal:
+        code = refusal.code if isinstance(refusal, SeriesRefused) else type(refusal).__name__
+        case = replace(case, status="refused", reason_code=code, reason=str(refusal))
+    except Exception as defect:
+        # The text of an unforeseen exception may quote the source's attributes: only its type and place are told.
+        place = _place_of(defect)
+        logging.getLogger("groundglass").error("%s: the stage '%s' failed: %s", case.name, stage, place)
+        reason = f"The stage '{stage}' failed with {place}. This is a defect of the software: please report it."
+        case = replace(case, status="failed", reason_code="DEFECT", reason=reason)
+    return replace(case, timings_s=case.timings_s | {stage: time.perf_counter() - start})
+
+
+def _place_of(defect: Exception) -> str:
+    trace = defect.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return type(defect).__name__
+    code = trace.tb_frame.f_code
+    return f"{type(defect).__name__} in {code.co_name}, line {trace.tb_lineno}"

@@ -1,0 +1,52 @@
+"""CT volume: the selected series as one array in Hounsfield units, a case of its own from here on."""
+
+from dataclasses import replace
+
+from holoscan.core import Fragment
+from monai.deploy.core import Operator, OperatorSpec
+
+from dicomio.volume import read_volume
+from operators.case import Case, Progress, attempt
+
+
+class CTVolumeOperator(Operator):
+    """Reads the pixels of each selected series once its geometry is found to be sound.
+
+    Input:
+        study_selected_series_list: `list[StudySelectedSeries]` of one study.
+    Output:
+        image: `Case`.
+    """
+
+    stage = "volume"
+
+    def __init__(self, fragment: Fragment, *args: object, threads: int, progress: Progress, name: str) -> None:
+        self._threads = threads
+        self._progress = progress
+        self._cases = 0
+        super().__init__(fragment, *args, name=name)
+
+    def setup(self, spec: OperatorSpec) -> None:
+        spec.input("study_selected_series_list")
+        spec.output("image")
+
+    def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        for study in op_input.receive("study_selected_series_list"):
+            for selected in study.selected_series:
+                self._cases += 1
+                series = selected.series
+                sources = tuple(instance.get_native_sop_instance() for instance in series.get_sop_instances())
+                uids = study.study.get_study_instance_uid(), series.get_series_instance_uid()
+                op_output.emit(attempt(self.stage, Case(self._cases, *uids, sources), self._read), "image")
+
+    def _read(self, case: Case) -> Case:
+        total = len(case.sources)
+        done = 0
+
+        def count() -> None:
+            nonlocal done
+            done += 1
+            self._progress(self.stage, done, total)
+
+        volume, sources = read_volume(case.sources, self._threads, on_slice=count)
+        return replace(case, volume=volume, sources=sources)

@@ -1,0 +1,58 @@
+"""DICOM loader: the input folder as DICOM studies, one message a study."""
+
+from pathlib import Path
+
+from holoscan.conditions import BooleanCondition
+from holoscan.core import Fragment
+from monai.deploy.core import Operator, OperatorSpec
+from monai.deploy.core.domain.dicom_series import DICOMSeries
+from monai.deploy.core.domain.dicom_sop_instance import DICOMSOPInstance
+from monai.deploy.core.domain.dicom_study import DICOMStudy
+
+from dicomio.scan import Series, scan_folder
+from operators.run_record import RunRecord
+
+
+class ScannedSeries(DICOMSeries):
+    """The SDK's series, with what the scan learned of it."""
+
+    def __init__(self, scanned: Series) -> None:
+        super().__init__(scanned.series_instance_uid)
+        self.scanned = scanned
+        for instance in scanned.instances:
+            self.add_sop_instance(DICOMSOPInstance(instance))
+
+
+class DICOMLoaderOperator(Operator):
+    """Scans a folder and emits a list with one study at a tick, in a fixed order.
+
+    Output:
+        dicom_study_list: `list[DICOMStudy]`.
+    """
+
+    def __init__(self, fragment: Fragment, *args: object, folder: Path, record: RunRecord, name: str) -> None:
+        self._folder = folder
+        self._record = record
+        self._studies: list[DICOMStudy] | None = None
+        self._alive = BooleanCondition(fragment, name="alive")
+        super().__init__(fragment, self._alive, *args, name=name)
+
+    def setup(self, spec: OperatorSpec) -> None:
+        spec.output("dicom_study_list")
+
+    def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+        if self._studies is None:
+            self._studies = self._scan()
+        if self._studies:
+            op_output.emit([self._studies.pop(0)], "dicom_study_list")
+        if not self._studies:
+            self._alive.disable_tick()
+
+    def _scan(self) -> list[DICOMStudy]:
+        scan = scan_folder(self._folder)
+        self._record.files_ignored += [{"file": item.file, "reason": item.reason} for item in scan.ignored]
+        studies: dict[str, DICOMStudy] = {}
+        for series in scan.series:
+            study = studies.setdefault(series.study_instance_uid, DICOMStudy(series.study_instance_uid))
+            study.add_series(ScannedSeries(series))
+        return list(studies.values())

@@ -1,0 +1,45 @@
+"""Lung segmentation: right and left lung of a case."""
+
+from dataclasses import replace
+
+from holoscan.core import Fragment
+
+from method.lung_network import LungUNet
+from method.lung_segmentation import MultiWindow, segment_lungs
+from method.normalisation import SlidingWindow
+from method.slice_input import SliceInputs
+from operators.case import Case, CaseOperator, Progress
+
+
+class LungSegmentationOperator(CaseOperator):
+    """Input: image. Output: seg_image."""
+
+    stage = "lungs"
+    port_in = "image"
+    port_out = "seg_image"
+
+    def __init__(
+        self,
+        fragment: Fragment,
+        *conditions: object,
+        network: LungUNet,
+        windows: MultiWindow,
+        views: tuple[str, ...],
+        grid_mm: float,
+        classifier_window: SlidingWindow,
+        hide_outside_lungs: bool,
+        progress: Progress,
+        name: str,
+    ) -> None:
+        self._network = network
+        self._windows = windows
+        self._views = views
+        self._grid_mm = grid_mm
+        self._classifier_window = classifier_window
+        self._hide_outside_lungs = hide_outside_lungs
+        super().__init__(fragment, *conditions, progress=progress, name=name)
+
+    def work(self, case: Case) -> Case:
+        lungs = segment_lungs(self._network, case.volume, self._windows, self._grid_mm, self._views, self.report)
+        inputs = SliceInputs.of_volume(case.volume, lungs, self._classifier_window, self._hide_outside_lungs)
+        return replace(case, lungs=lungs, inputs=inputs)

@@ -1,0 +1,139 @@
+"""The Segmentation object holds every voxel where the patient has it, and says what each segment is."""
+
+import dataclasses
+from pathlib import Path
+
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+
+from dicomio.files import write_dicom
+from dicomio.segmentation import make_segmentation
+from method.types import CTVolume, SoftwareIdentity
+from tests.dicomio.outputs_fixture import ORIENTATIONS, SOFTWARE, SPACING_MM, Case, dciodvfy_errors, make_case
+
+
+def written(case: Case, folder: Path) -> Path:
+    path = folder / "seg.dcm"
+    write_dicom(make_segmentation(case.sources, case.volume, case.findings, SOFTWARE), path)
+    return path
+
+
+def positions_of(mask: np.ndarray, volume: CTVolume) -> set[tuple[float, ...]]:
+    """Patient coordinates of the voxels of `mask`, to the hundredth of a millimetre."""
+    indices = np.column_stack([np.argwhere(mask), np.ones(np.count_nonzero(mask))])
+    return {tuple(point) for point in np.round((volume.affine @ indices.T).T[:, :3], 2) + 0.0}
+
+
+def read_positions(segmentation: pydicom.Dataset, segment: int) -> set[tuple[float, ...]]:
+    """Patient coordinates of a segment's voxels, from the functional groups alone (PS3.3 C.7.6.2.1.1)."""
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    orientation = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, float)
+    row_mm, column_mm = (float(v) for v in shared.PixelMeasuresSequence[0].PixelSpacing)
+    points: set[tuple[float, ...]] = set()
+    for frame, group in zip(segmentation.pixel_array, segmentation.PerFrameFunctionalGroupsSequence, strict=True):
+        if group.SegmentIdentificationSequence[0].ReferencedSegmentNumber != segment:
+            continue
+        corner = np.array(group.PlanePositionSequence[0].ImagePositionPatient, float)
+        for row, column in np.argwhere(frame):
+            point = corner + column * column_mm * orientation[:3] + row * row_mm * orientation[3:]
+            points.add(tuple(np.round(point, 2) + 0.0))
+    return points
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_every_voxel_lies_where_the_patient_has_it(orientation: str, tmp_path: Path) -> None:
+    case = make_case(orientation)
+    segmentation = pydicom.dcmread(written(case, tmp_path))
+    assert case.findings.salient is not None
+    expected = [case.findings.lungs == 1, case.findings.lungs == 2, case.findings.salient]
+    for segment, mask in enumerate(expected, start=1):
+        assert read_positions(segmentation, segment) == positions_of(mask, case.volume)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_highdicom_reads_each_source_images_pixels_back(orientation: str, tmp_path: Path) -> None:
+    case = make_case(orientation)
+    uids = [source.SOPInstanceUID for source in case.sources]
+    pixels = hd.seg.segread(written(case, tmp_path)).get_pixels_by_source_instance(uids)
+    np.testing.assert_array_equal(pixels[..., 0], case.findings.lungs == 1)
+    np.testing.assert_array_equal(pixels[..., 1], case.findings.lungs == 2)
+    np.testing.assert_array_equal(pixels[..., 2], case.findings.salient)
+
+
+def test_lungs_are_coded_with_their_side_and_saliency_as_no_lesion(tmp_path: Path) -> None:
+    right, left, salient = pydicom.dcmread(written(make_case(), tmp_path)).SegmentSequence
+    for segment, side in ((right, "24028007"), (left, "7771000")):
+        property_type = segment.SegmentedPropertyTypeCodeSequence[0]
+        assert property_type.CodeValue == "39607008"
+        assert property_type.SegmentedPropertyTypeModifierCodeSequence[0].CodeValue == side
+        assert segment.SegmentedPropertyCategoryCodeSequence[0].CodeValue == "91723000"
+    assert salient.SegmentedPropertyTypeCodeSequence[0].CodeValue == "130404"
+    assert salient.SegmentLabel == "Saliency of COVID-19 (not a lesion segmentation)"
+    algorithm = salient.SegmentationAlgorithmIdentificationSequence[0]
+    assert algorithm.AlgorithmFamilyCodeSequence[0].CodeValue == "123110"
+    assert "cd" * 32 in algorithm.AlgorithmParameters
+
+
+def test_a_negative_study_has_two_segments_and_all_frames(tmp_path: Path) -> None:
+    segmentation = pydicom.dcmread(written(make_case(positive=False), tmp_path))
+    assert len(segmentation.SegmentSequence) == 2
+    assert segmentation.NumberOfFrames == 2 * 8
+
+
+def test_pixel_measures_come_from_the_volume(tmp_path: Path) -> None:
+    case = make_case()
+    for source in case.sources:
+        source.SliceThickness = None
+        source.SpacingBetweenSlices = "99"
+    measures = pydicom.dcmread(written(case, tmp_path)).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    assert (measures.SpacingBetweenSlices, *measures.PixelSpacing) == SPACING_MM
+
+
+def test_patient_and_study_are_the_sources_even_where_they_break_the_standard() -> None:
+    case = make_case()
+    for source in case.sources:
+        source.SpecificCharacterSet = "GB18030"
+        source.PatientName = "王^小东"
+        source.add(pydicom.DataElement("PatientSex", "CS", "female", validation_mode=pydicom.config.IGNORE))
+        source.PatientAge = "039Y"
+    segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
+    for keyword in ("PatientName", "PatientID", "PatientSex", "PatientAge", "StudyDate", "StudyDescription"):
+        assert segmentation[keyword].value == case.sources[0][keyword].value
+    assert segmentation.SpecificCharacterSet == "GB18030"
+    assert not segmentation.PatientBirthDate
+
+
+def test_sources_are_left_as_they_were() -> None:
+    case = make_case()
+    before = [source.to_json() for source in case.sources]
+    make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
+    assert [source.to_json() for source in case.sources] == before
+
+
+def test_the_same_input_gives_the_same_uids_and_other_weights_give_others() -> None:
+    case = make_case()
+
+    def uids(software: SoftwareIdentity) -> list[str]:
+        made = make_segmentation(case.sources, case.volume, case.findings, software)
+        tracking = [segment.TrackingUID for segment in made.SegmentSequence]
+        dimensions = made.DimensionOrganizationSequence[0].DimensionOrganizationUID
+        return [made.SeriesInstanceUID, made.SOPInstanceUID, dimensions, *tracking]
+
+    first = uids(SOFTWARE)
+    assert uids(dataclasses.replace(SOFTWARE, device="cuda")) == first
+    retrained = dataclasses.replace(SOFTWARE, weights_sha256={"lungs": "ab" * 32, "classifier": "ee" * 32})
+    assert not set(uids(retrained)) & set(first)
+    assert not set(uids(dataclasses.replace(SOFTWARE, version="0.2.0"))) & set(first)
+
+
+def test_findings_of_another_series_are_refused() -> None:
+    case = make_case()
+    with pytest.raises(ValueError, match="source images make up"):
+        make_segmentation(case.sources[:-1], case.volume, case.findings, SOFTWARE)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_dciodvfy_finds_no_error(positive: bool, tmp_path: Path) -> None:
+    assert dciodvfy_errors(written(make_case(positive=positive), tmp_path)) == []
