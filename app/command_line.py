@@ -6,6 +6,7 @@ import os
 import re
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 from app import NAME, VERSION
@@ -118,6 +119,9 @@ def _set_up_logging(level: str) -> None:
     name = "WARNING" if level == "WARN" else level
     logging.basicConfig(stream=sys.stderr, level="WARNING", format="%(levelname)s %(message)s")
     LOG.setLevel(name)
+    # pydicom quotes header values in its warnings, and a header value may be a patient's.
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="pydicom|highdicom")
     # The engine's own log counts GPUs and entities; it is of use only when the engine itself is in doubt.
     os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "DEBUG" if name == "DEBUG" else "ERROR")
 

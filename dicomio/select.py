@@ -235,7 +235,7 @@ def _has_bone_kernel(image: Dataset) -> bool:
     if "BONE" in kernel or "EDGE" in kernel or re.match(r"FC[38]\d", kernel):
         return True
     siemens = re.match(r"[A-Z]{1,2}(\d\d)[A-Z]?(\\|$)", kernel)
-    return siemens is not None and not kernel.startswith("FC") and int(siemens[1]) >= 75
+    return siemens is not None and int(siemens[1]) >= 75
 
 
 def _why_not(best: list[tuple[int, str]], other: list[tuple[int, str]]) -> str:

@@ -5,8 +5,10 @@ from dataclasses import replace
 from holoscan.core import Fragment
 from monai.deploy.core import Operator, OperatorSpec
 
-from dicomio.volume import read_volume
+from dicomio.scan import Series
+from dicomio.volume import check_series, read_volume
 from operators.case import Case, Progress, attempt
+from operators.dicom_loader import as_scanned
 
 
 class CTVolumeOperator(Operator):
@@ -37,9 +39,13 @@ class CTVolumeOperator(Operator):
                 series = selected.series
                 sources = tuple(instance.get_native_sop_instance() for instance in series.get_sop_instances())
                 uids = study.study.get_study_instance_uid(), series.get_series_instance_uid()
-                op_output.emit(attempt(self.stage, Case(self._cases, *uids, sources), self._read), "image")
+                case = Case(self._cases, *uids, sources)
+                scanned = as_scanned(study.study, series)
+                op_output.emit(attempt(self.stage, case, lambda case, scanned=scanned: self._read(case, scanned)), "image")
 
-    def _read(self, case: Case) -> Case:
+    def _read(self, case: Case, scanned: Series) -> Case:
+        # The scan knows of files that were damaged; from the instances alone a lost end of a series can't be seen.
+        check_series(scanned)
         total = len(case.sources)
         done = 0
 

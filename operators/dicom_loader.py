@@ -56,3 +56,11 @@ class DICOMLoaderOperator(Operator):
             study = studies.setdefault(series.study_instance_uid, DICOMStudy(series.study_instance_uid))
             study.add_series(ScannedSeries(series))
         return list(studies.values())
+
+
+def as_scanned(study: DICOMStudy, series: DICOMSeries) -> Series:
+    """The series as the scan saw it; one from another loader is taken as it is."""
+    if isinstance(series, ScannedSeries):
+        return series.scanned
+    instances = tuple(instance.get_native_sop_instance() for instance in series.get_sop_instances())
+    return Series(study.get_study_instance_uid(), series.get_series_instance_uid(), instances)

@@ -2,13 +2,10 @@
 
 from holoscan.core import Fragment
 from monai.deploy.core import Operator, OperatorSpec
-from monai.deploy.core.domain.dicom_series import DICOMSeries
 from monai.deploy.core.domain.dicom_series_selection import SelectedSeries, StudySelectedSeries
-from monai.deploy.core.domain.dicom_study import DICOMStudy
 
-from dicomio.scan import Series
 from dicomio.select import SelectionRules, choose_series
-from operators.dicom_loader import ScannedSeries
+from operators.dicom_loader import ScannedSeries, as_scanned
 from operators.run_record import RunRecord
 
 
@@ -44,11 +41,3 @@ class SeriesSelectorOperator(Operator):
                 chosen.append(selected)
         if chosen:
             op_output.emit(chosen, "study_selected_series_list")
-
-
-def as_scanned(study: DICOMStudy, series: DICOMSeries) -> Series:
-    """The series as the scan saw it; one from another loader is taken as it is."""
-    if isinstance(series, ScannedSeries):
-        return series.scanned
-    instances = tuple(instance.get_native_sop_instance() for instance in series.get_sop_instances())
-    return Series(study.get_study_instance_uid(), series.get_series_instance_uid(), instances)

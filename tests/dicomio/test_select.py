@@ -164,7 +164,7 @@ def test_a_bone_kernel_comes_after_the_others(kernel: str | list[str]) -> None:
 
 
 def test_more_slices_then_more_extent_then_the_uid_decide() -> None:
-    assert chosen(numbered(1, 150), long := numbered(2, 160)) is long
+    assert chosen(numbered(1, 150, 1.25), dense := numbered(2, 160, 1.0)) is dense
     assert chosen(numbered(1, 150, 1.0), wide := numbered(2, 150, 1.25)) is wide
     assert chosen(first := numbered(1), numbered(2)) is first
 

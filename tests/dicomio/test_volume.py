@@ -374,9 +374,9 @@ def test_real_series_have_the_values_of_pydicom(
     series = scan_folder(folder).series
     assert len(series) == 1
     check_series(series[0])
-    started = time.perf_counter()
+    started = time.process_time()
     volume, headers = read_volume(series[0].instances, threads=1)
-    assert time.perf_counter() - started < 6
+    assert time.process_time() - started < 6
     assert volume.hu.shape == shape
     assert volume.spacing_mm[0] == pytest.approx(spacing_mm)
     for index in range(0, shape[0], 7):

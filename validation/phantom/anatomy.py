@@ -92,7 +92,7 @@ class Chest:
         rng = np.random.default_rng([seed, 1])
         self.scale_x, self.scale_y = rng.uniform(0.98, 1.03, 2)
         self.fat_mm = float(rng.uniform(8.0, 13.0))
-        self.dome_mm = {RIGHT_LUNG: 186.0 + rng.uniform(-4, 5), LEFT_LUNG: 199.0 + rng.uniform(-4, 5)}
+        self.dome_mm = {RIGHT_LUNG: 186.0 + rng.uniform(-4, 5), LEFT_LUNG: 196.0 + rng.uniform(-4, 5)}
         self.phases = rng.uniform(0.0, 2.0 * np.pi, 4)
         self.coarse = Noise(rng, 9.0, SCAN_LENGTH_MM, 400.0)
         self.fine = Noise(rng, 2.8, SCAN_LENGTH_MM, 400.0)
@@ -107,21 +107,23 @@ class Chest:
         x = ((cols_mm[None, :] + shift_x[:, None]) / self.scale_x).astype(np.float32)
         y = ((rows_mm[:, None] + shift_y[None, :]) / self.scale_y).astype(np.float32)
         side = np.where(x < 3.0, RIGHT_LUNG, LEFT_LUNG).astype(np.uint8)
-        cavity = self._cavity(x, y, z)
         mediastinum, diaphragm = self._mediastinum(x, y, z), self._diaphragm(x, y, z, side)
-        lungs = common(common(cavity, -mediastinum, 5.0), 0.6 * diaphragm, 3.0)
+        cavity = self._cavity(x, y, z, mediastinum)
+        lungs = common(common(cavity, -mediastinum, 8.0), 0.6 * diaphragm, 3.0)
         return Section(z, x, y, cavity, mediastinum, diaphragm, lungs, side)
 
-    def _cavity(self, x: np.ndarray, y: np.ndarray, z: float) -> np.ndarray:
-        cavity = ellipse(x, y, (0, CAVITY_CENTRE_Y(z)), (CAVITY_X(z), CAVITY_Y(z)), 2.25)
+    def _cavity(self, x: np.ndarray, y: np.ndarray, z: float, mediastinum: np.ndarray) -> np.ndarray:
+        # The back of the cavity is deepest in the gutters on either side of the spine.
+        gutter = 15.0 * np.exp(-((x / 42.0) ** 2)) * np.clip(y / 60.0, 0.0, 1.0)
+        cavity = ellipse(x, y + gutter, (0, CAVITY_CENTRE_Y(z)), (CAVITY_X(z), CAVITY_Y(z)), 2.25)
         if z >= 112.0:
             return cavity
         # The apex: above the first ribs each side ends in a dome of its own.
         dome = 1.0 - ((112.0 - z) / 89.0) ** 2
         if dome <= 0.0:
             return np.full_like(x, 99.0)
-        apex = ellipse(np.abs(x + 2.0), y, (60, 10), (74 * dome**0.6, 86 * dome**0.6))
-        return common(cavity, apex, 8.0)
+        apex = ellipse(np.abs(x + 2.0), y, (60, 10), (74 * dome**0.6, 86 * dome**0.6), 2.5)
+        return common(cavity, union(apex, mediastinum, 4.0), 8.0)
 
     def _mediastinum(self, x: np.ndarray, y: np.ndarray, z: float) -> np.ndarray:
         spine_y, front = SPINE_Y(z), CAVITY_CENTRE_Y(z) - CAVITY_Y(z)

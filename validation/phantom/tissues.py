@@ -196,7 +196,7 @@ class SectionPainter:
         width = 37.0 * (1.0 - ((z - 62.0) / 96.0) ** 2) + 3.0
         along = np.abs(x) - 88.0
         sheet = y - (66.0 - 0.42 * along - 0.006 * along**2 + 12.0 * (z - 60.0) / 100.0)
-        plate = np.maximum(np.abs(sheet) - 2.1 - 1.6 * (np.abs(along) > width - 5.0), np.abs(along) - width)
+        plate = np.maximum(np.abs(sheet) - 2.1, np.abs(along) - width)
         if z < 62.0:
             spine = np.maximum(np.abs(sheet - 9.0 - 0.25 * along) - 2.2, np.abs(along - 8.0) - 0.6 * width)
             plate = np.minimum(plate, spine)

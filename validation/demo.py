@@ -1,0 +1,103 @@
+"""`make demo`: a synthetic study through the whole application, and what came out beside what is true."""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dicomio.files import write_text
+from method.types import CTVolume
+from validation.phantom.study import write_study
+from validation.phantom.thorax import PRESETS, Truth, make_thorax
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+_NAMES = {"np": "no pneumonia (NP)", "cap": "community-acquired pneumonia (CAP)", "covid19": "COVID-19"}
+
+
+def count_hits(boxes: list[dict[str, Any]], lesions: np.ndarray) -> int:
+    """How many boxes hold a voxel of a true lesion.
+
+    Args:
+        boxes: as in result.json.
+        lesions: `(slice, row, col)`, non-zero in a lesion.
+    """
+    return sum(
+        bool(
+            lesions[
+                box["slice_index"],
+                box["row_min"] : box["row_max"] + 1,
+                box["column_min"] : box["column_max"] + 1,
+            ].any()
+        )
+        for box in boxes
+    )
+
+
+def run_application(study: Path, results: Path) -> int:
+    """The application as a user starts it; returns its exit code."""
+    command = [sys.executable, "-m", "app", "-i", str(study), "-o", str(results), "-m", str(REPOSITORY / "models")]
+    return subprocess.run([*command, "-l", "WARN"], cwd=REPOSITORY, check=False).returncode
+
+
+def print_table(result: dict[str, Any], truth: Truth, results: Path) -> None:
+    """What was found beside what is true."""
+    case = result["cases"][0]
+    lungs, boxes = case["lungs"], case["boxes"]
+    probabilities = case["prediction"]["probabilities"]
+    explained = sum(item["explained"] for item in case["slices"])
+    rows = [
+        ("label", _NAMES[case["prediction"]["label"]], _NAMES[truth.label]),
+        ("probabilities", "  ".join(f"{name} {value:.2f}" for name, value in probabilities.items()), ""),
+        *(
+            (f"{side} lung", f"{lungs[f'{side}_ml']:.0f} ml", f"{true:.0f} ml ({lungs[f'{side}_ml'] / true - 1:+.1%})")
+            for side, true in (("right", truth.right_ml), ("left", truth.left_ml))
+        ),
+        ("slices", f"{len(case['slices'])} classified, {explained} explained", ""),
+        ("boxes", f"{len(boxes)}", f"{count_hits(boxes, truth.lesions)} of them on a lesion"),
+        ("time", "  ".join(f"{stage} {seconds:.1f} s" for stage, seconds in case["timings_s"].items()), ""),
+    ]
+    print(f"\n{'':<14} {'found':<72} true")
+    for name, found, true in rows:
+        print(f"{name:<14} {found:<72} {true}")
+    print()
+    for path in sorted(results.iterdir()):
+        print(f"{path.stat().st_size / 1e6:8.2f} MB  {path}")
+    print(f"\nResearch use only; not for clinical decisions. Look at {results / (case['case'] + '.preview.png')}")
+
+
+def write_phantom(preset: str, slices: int, folder: Path) -> tuple[CTVolume, Truth]:
+    """A phantom study in `folder`, which is emptied first."""
+    shutil.rmtree(folder, ignore_errors=True)
+    volume, truth = make_thorax(preset, slices=slices)
+    write_study(volume, folder, preset=preset)
+    return volume, truth
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m validation.demo",
+        description=__doc__,
+        epilog="example: python -m validation.demo --preset cap --out demo",
+    )
+    parser.add_argument("--preset", choices=sorted(PRESETS), default="covid19", help="which phantom (default covid19)")
+    parser.add_argument("--slices", type=int, default=120, help="slices of the phantom (default 120)")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "demo", help="folder for study and results (default demo)")
+    options = parser.parse_args(arguments)
+    study, results = options.out / "study", options.out / "results"
+    print(f"Making a synthetic chest CT, preset {options.preset}, in {study}")
+    _, truth = write_phantom(options.preset, options.slices, study)
+    write_text(json.dumps({"label": truth.label, "right_ml": truth.right_ml, "left_ml": truth.left_ml}), options.out / "truth.json")
+    print("Analysing it")
+    code = run_application(study, results)
+    if code == 0:
+        print_table(json.loads((results / "result.json").read_text(encoding="utf-8")), truth, results)
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
