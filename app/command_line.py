@@ -1,4 +1,4 @@
-"""The command line: check everything that can be known beforehand, run the graph, write result.json, tell how it went."""
+"""The command line: check what can be known beforehand, run the graph, write result.json, tell how it went."""
 
 import argparse
 import logging
@@ -17,13 +17,14 @@ LOG = logging.getLogger("groundglass")
 _LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "CRITICAL")
 _OWN_FILES = re.compile(r"case-\d{3,}\.(seg|sr|key-images|saliency)\.dcm|case-\d{3,}\.preview\.png|result\.json")
 
+_CODES = "\n".join(f"  {code.value}  {code.name.lower().replace('_', ' ')}" for code in ExitCode)
 _EXAMPLES = f"""
 examples:
   python -m app -i study/ -o results/ -m models/
   HOLOSCAN_INPUT_PATH=study HOLOSCAN_OUTPUT_PATH=results HOLOSCAN_MODEL_PATH=models python -m app
 
 exit codes:
-{chr(10).join(f'  {code.value}  {code.name.lower().replace("_", " ")}' for code in ExitCode)}
+{_CODES}
 """
 
 
@@ -71,20 +72,20 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path, settings_fi
 
     try:
         lung_network = load_lung_network(model_folder / settings.lungs_weights.file, settings.lungs_weights.sha256)
-        classifier = load_classifier(model_folder / settings.classifier_weights.file, settings.classifier_weights.sha256)
+        classifier = load_classifier(
+            model_folder / settings.classifier_weights.file, settings.classifier_weights.sha256
+        )
     except WeightsRefused as error:
         raise UsageError(str(error)) from error
     hashes = {"lungs": settings.lungs_weights.sha256, "classifier": settings.classifier_weights.sha256}
     software = SoftwareIdentity(NAME, VERSION, hashes, device)
     progress = ProgressReporter()
-    import torch
-
     application = GroundglassApplication(
         input_folder,
         output_folder,
         settings,
-        lung_network.to(device, memory_format=torch.channels_last),
-        classifier.to(device, memory_format=torch.channels_last),
+        lung_network.to(device),
+        classifier.to(device),
         software,
         progress,
     )
@@ -105,12 +106,26 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("-i", "--input", default=environment.get("HOLOSCAN_INPUT_PATH", "input"), help="folder with DICOM files, any nesting")
+    add(
+        "-i",
+        "--input",
+        default=environment.get("HOLOSCAN_INPUT_PATH", "input"),
+        help="folder with DICOM files, any nesting",
+    )
     add("-o", "--output", default=environment.get("HOLOSCAN_OUTPUT_PATH", "output"), help="folder for the results")
     add("-m", "--model", default=environment.get("HOLOSCAN_MODEL_PATH", "models"), help="folder with the weights")
-    add("-w", "--workdir", default=environment.get("HOLOSCAN_WORKDIR"), help="accepted for orchestrators; nothing is kept there")
+    add(
+        "-w",
+        "--workdir",
+        default=environment.get("HOLOSCAN_WORKDIR"),
+        help="accepted for orchestrators; nothing is kept there",
+    )
     add("-l", "--log-level", type=str.upper, choices=_LEVELS, default="INFO", help="default INFO")
-    add("--settings", default=environment.get("HOLOSCAN_CONFIG_PATH", str(SETTINGS_FILE)), help="settings file (default app.yaml)")
+    add(
+        "--settings",
+        default=environment.get("HOLOSCAN_CONFIG_PATH", str(SETTINGS_FILE)),
+        help="settings file (default app.yaml)",
+    )
     add("--version", action="version", version=f"{NAME} {VERSION}")
     return parser
 
@@ -145,7 +160,7 @@ def _prepare_output(folder: Path) -> None:
         ) from error
 
 
-def _tell(record, code: ExitCode) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def _tell(record, code: ExitCode) -> None:  # type: ignore[no-untyped-def]
     """One line a case, and why there is none."""
     for case, outputs in record.cases:
         if case.status == "analysed":

@@ -31,7 +31,9 @@ class ProgressReporter:
         if self._bar is None or self._stage != stage:
             self.close()
             self._stage = stage
-            self._bar = tqdm(total=total, desc=f"{_TITLES[stage]:<18}", bar_format="{desc} {bar:40} {n_fmt}/{total_fmt} {elapsed}")
+            self._bar = tqdm(
+                total=total, desc=f"{_TITLES[stage]:<18}", bar_format="{desc} {bar:40} {n_fmt}/{total_fmt} {elapsed}"
+            )
         self._bar.update(done - self._bar.n)
         if done >= total:
             self.close()

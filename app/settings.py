@@ -30,6 +30,8 @@ class Weights:
 
 @dataclass(frozen=True)
 class LungSettings:
+    """II-C: which windows and planes vote, and on which grid."""
+
     windows: MultiWindow
     views: tuple[str, ...]
     grid_mm: float
@@ -37,6 +39,8 @@ class LungSettings:
 
 @dataclass(frozen=True)
 class ClassificationSettings:
+    """II-D: what the classifier sees, and how slices make a study."""
+
     window: SlidingWindow
     hide_outside_lungs: bool
     minimum_lung_mm2: float
@@ -73,14 +77,19 @@ class _Section:
         where = f"{self._path}.{key}".lstrip(".")
         if key not in self._values:
             raise SettingsError(f"app.yaml: the setting '{where}' is missing.")
-        value = self._values.pop(key)
+        value: Any = self._values.pop(key)
         kinds = kind if isinstance(kind, tuple) else (kind,)
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        if not self._fits(value, kinds):
             names = " or ".join(item.__name__ for item in kinds)
             raise SettingsError(f"app.yaml: the setting '{where}' must be of type {names}, not {value!r}.")
         if (low is not None and value < low) or (high is not None and value > high):
             raise SettingsError(f"app.yaml: the setting '{where}' must lie between {low} and {high}, not be {value!r}.")
         return value
+
+    @staticmethod
+    def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
+        # In Python a bool is an int; in a settings file "threads: true" is a mistake.
+        return isinstance(value, kinds) and (bool in kinds or not isinstance(value, bool))
 
     def choose(self, key: str, allowed: tuple[str, ...]) -> str:
         value = self.take(key, str)
@@ -93,7 +102,9 @@ class _Section:
 
     def end(self) -> None:
         if self._values:
-            raise SettingsError(f"app.yaml: unknown settings under '{self._path}': {', '.join(map(str, self._values))}.")
+            raise SettingsError(
+                f"app.yaml: unknown settings under '{self._path}': {', '.join(map(str, self._values))}."
+            )
 
 
 _NUMBER = (int, float)

@@ -1,4 +1,4 @@
-"""`make bench`: seconds of each stage, in all, and peak memory, of the phantom and of a real study where one is at hand."""
+"""`make bench`: seconds of each stage and in all, and peak memory, on the phantom and on P001 where it is at hand."""
 
 import argparse
 import json
@@ -42,6 +42,7 @@ def measure(study: Path, results: Path) -> dict[str, float]:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stages", description=__doc__)
     parser.add_argument("--repeat", type=int, default=1, help="runs of each study; the median counts (default 1)")
     parser.add_argument("--slices", type=int, default=120, help="slices of the phantom (default 120)")
@@ -50,13 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         phantom = Path(folder) / "phantom"
         volume, _ = make_thorax("covid19", slices=options.slices)
-        write_study(volume, phantom, preset="covid19")
+        write_study(volume, phantom, seed=0)
         studies = {f"phantom, {options.slices} slices": phantom}
         if (data / "dicom" / "P001").is_dir():
             studies["P001, 148 slices"] = data / "dicom" / "P001"
         else:
             print("P001 is left out: no folder 'dicom/P001' under GROUNDGLASS_DATA.")
-        print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+        print(
+            f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+        )
         for name, study in studies.items():
             runs = [measure(study, Path(folder) / "results") for _ in range(options.repeat)]
             print(f"\n{name} (median of {options.repeat})")

@@ -136,7 +136,6 @@ def make_preview(volume: CTVolume, findings: Findings) -> Image.Image:
     return page
 
 
-
 @dataclass(frozen=True)
 class _Shown:
     """One slice oriented for display, `(row, col)`."""
@@ -221,7 +220,6 @@ def _surroundings(occupied: np.ndarray, margin_fraction: float = 0.07) -> slice:
     return slice(max(0, int(where[0]) - margin), min(occupied.size, int(where[-1]) + 1 + margin))
 
 
-
 def _resized(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     image = Image.fromarray(np.ascontiguousarray(array, np.float32))
     return np.array(image.resize(size, Image.Resampling.BILINEAR))
@@ -277,7 +275,6 @@ def _rounded(tile: np.ndarray) -> Image.Image:
     mask = Image.new("L", image.size, 0)
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, image.width - 1, image.height - 1), 10, fill=255)
     return Image.composite(image, Image.new("RGB", image.size, BACKGROUND), mask)
-
 
 
 def _draw_header(draw: ImageDraw.ImageDraw, findings: Findings, frame: tuple[int, int, int, int]) -> None:

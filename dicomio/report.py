@@ -109,9 +109,7 @@ def _conclusion(findings: Findings) -> str:
 def _study_group(
     sources: Sequence[Dataset], findings: Findings, software: SoftwareIdentity
 ) -> sr.MeasurementsAndQualitativeEvaluations:
-    measurements = [
-        _probability(value, label) for label, value in zip(CLASSES, findings.probabilities, strict=True)
-    ]
+    measurements = [_probability(value, label) for label, value in zip(CLASSES, findings.probabilities, strict=True)]
     measurements += [
         _lung_volume(findings.volume_ml),
         _lung_volume(findings.right_ml, codes.RIGHT),
@@ -170,9 +168,7 @@ def _box_group(
         finding_sites=[sr.FindingSite(codes.LUNG, laterality=_side(box, findings.lungs))],
         algorithm_id=identity.algorithm_content(software),
         measurements=[
-            sr.Measurement(
-                codes.AREA, float(box.area_mm2), codes.SQUARE_MILLIMETER, method=codes.INTEGRATED_GRADIENTS
-            ),
+            sr.Measurement(codes.AREA, float(box.area_mm2), codes.SQUARE_MILLIMETER, method=codes.INTEGRATED_GRADIENTS),
             _probability(box.score, box.label),
         ],
         qualitative_evaluations=[sr.QualitativeEvaluation(codes.EXPLAINED_CLASS, codes.CLASS_CODES[box.label])],

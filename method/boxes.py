@@ -15,7 +15,9 @@ def blur(saliency: np.ndarray) -> np.ndarray:
     return ndimage.convolve(np.abs(saliency).astype(np.float32), _GAUSSIAN_5X5, mode="constant")
 
 
-def salient_regions(saliency: np.ndarray, inside: np.ndarray, minimum_pixels: float, closing_pixels: int = 3) -> np.ndarray:
+def salient_regions(
+    saliency: np.ndarray, inside: np.ndarray, minimum_pixels: float, closing_pixels: int = 3
+) -> np.ndarray:
     """Number the salient regions of one slice.
 
     |joint saliency| -> 5x5 Gaussian -> ISODATA threshold -> closing -> connected components above an area.
@@ -47,7 +49,9 @@ def salient_regions(saliency: np.ndarray, inside: np.ndarray, minimum_pixels: fl
     return numbers[regions]
 
 
-def boxes_of_regions(regions: np.ndarray, slice_index: int, label: str, score: float, pixel_area_mm2: float) -> list[Box]:
+def boxes_of_regions(
+    regions: np.ndarray, slice_index: int, label: str, score: float, pixel_area_mm2: float
+) -> list[Box]:
     """The minimal upright rectangle of each numbered region, in the order of the numbers.
 
     Args:

@@ -28,7 +28,7 @@ class MultiScaleClassifier(nn.Module):
     """2xC(32) MP 2xC(64) MP 3xC(128) MP 3xC(256) MP 3xC(256), with a class score map at Conv3, Conv4 and Conv5.
 
     Every C is a 3x3 convolution with BatchNorm and ReLU; a 1x1 convolution makes each score map before the block's
-    pooling, so that one cell sees 40, 92 and 196 input pixels. The last pooling of II-D would feed nothing and is left out.
+    pooling, so that one cell sees 40, 92 and 196 input pixels. The last pooling feeds nothing and is left out.
 
     Args:
         classes: K, 3 for NP / CAP / COVID-19 or 2 for the binary tasks.

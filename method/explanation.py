@@ -95,9 +95,7 @@ def explain_slices(
         numbers = inputs.square.paste(regions, plane_shape, smooth=False) * inputs.lungs[item.index]
         source_numbers = volume.from_canonical(numbers[None])[0]
         salient[item.index] = source_numbers > 0
-        boxes += boxes_of_regions(
-            source_numbers, item.index, label, item.probabilities[target], volume.pixel_area_mm2
-        )
+        boxes += boxes_of_regions(source_numbers, item.index, label, item.probabilities[target], volume.pixel_area_mm2)
         if on_slices is not None:
             on_slices(done, len(chosen))
     updated = tuple(explained.get(item.index, item) for item in slices)

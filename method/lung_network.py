@@ -4,6 +4,8 @@ Every plane is encoded once. At the bottleneck the centre plane attends to itsel
 the sequential information attention. The decoder works on the centre plane alone.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -77,9 +79,7 @@ class LungUNet(nn.Module):
         )
         self.attention = SequentialAttention(channels[-1], neighbours)
         rising = channels[::-1]
-        self.up = nn.ModuleList(
-            nn.ConvTranspose2d(deep, shallow, 2, stride=2) for deep, shallow in zip(rising, rising[1:], strict=False)
-        )
+        self.up = nn.ModuleList(nn.ConvTranspose2d(deep, shallow, 2, stride=2) for deep, shallow in pairwise(rising))
         self.decoder = nn.ModuleList(DoubleConv(2 * shallow, shallow) for shallow in rising[1:])
         self.head = nn.Conv2d(channels[0], 1, 1)
 

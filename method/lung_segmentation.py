@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from method.lung_network import LungUNet
 from method.normalisation import SlidingWindow, scale_to_window
-from method.types import LEFT_LUNG, RIGHT_LUNG, CTVolume
+from method.types import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume
 
 VIEWS: dict[str, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
 """Axis order that turns a canonical volume into planes of each view."""
@@ -38,9 +38,7 @@ class MultiWindow:
 
     def for_range_of(self, image: np.ndarray) -> "MultiWindow":
         """The windows for an image with no HU."""
-        return replace(
-            self, windows=tuple(SlidingWindow.for_range(image, part, 0.01) for part in self.range_fractions)
-        )
+        return replace(self, windows=tuple(SlidingWindow.for_range(image, part, 0.01) for part in self.range_fractions))
 
     def views_of(self, image: np.ndarray) -> list[np.ndarray]:
         """`image` normalised by each window."""
@@ -179,11 +177,25 @@ def label_lungs(probability: np.ndarray, spacing_mm: Sequence[float]) -> np.ndar
             f"No lungs were found: the largest region is {sizes_ml.max():.0f} ml, and a lung has at least 100 ml. "
             "Check that the series shows the chest."
         )
-    # Small separate regions are bowel gas or noise; a lung cut in two by a fissure of effusion keeps both parts.
-    mask = (sizes_ml >= max(0.02 * float(sizes_ml.max()), 10.0))[regions]
-    for plane in mask:
-        plane[:] = ndimage.binary_fill_holes(plane)
-    return _separate_sides(mask, spacing_mm)
+    # Small separate regions are bowel gas or noise.
+    mask = (sizes_ml >= 0.08 * float(sizes_ml.max()))[regions]
+    labels = _separate_sides(mask, spacing_mm)
+    for side in (RIGHT_LUNG, LEFT_LUNG):
+        labels[_close(labels == side, spacing_mm) & (labels == BACKGROUND)] = side
+    return labels
+
+
+def _close(lung: np.ndarray, spacing_mm: Sequence[float], radius_mm: float = 6.0) -> np.ndarray:
+    """Close gaps narrower than twice the radius and fill the holes of every plane: dense disease is lung too."""
+    margin = [int(np.ceil(radius_mm / step)) + 1 for step in spacing_mm]
+    padded = np.pad(lung, [(width, width) for width in margin])
+    grown = ndimage.distance_transform_edt(~padded, sampling=spacing_mm) <= radius_mm
+    closed = (ndimage.distance_transform_edt(grown, sampling=spacing_mm) > radius_mm) | padded
+    closed = closed[tuple(slice(width, -width) for width in margin)]
+    for axis in range(3):
+        for plane in np.moveaxis(closed, axis, 0):
+            plane[:] = ndimage.binary_fill_holes(plane)
+    return closed
 
 
 def _separate_sides(mask: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
@@ -220,7 +232,9 @@ def _separate_sides(mask: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray
     side_of_core = np.where(on_right, RIGHT_LUNG, LEFT_LUNG).astype(np.uint8)
     side_of_core[0] = 0
     named = side_of_core[cores]
-    nearest = ndimage.distance_transform_edt(named == 0, sampling=spacing_mm, return_distances=False, return_indices=True)
+    nearest = ndimage.distance_transform_edt(
+        named == 0, sampling=spacing_mm, return_distances=False, return_indices=True
+    )
     return np.where(mask, named[tuple(nearest)], 0).astype(np.uint8)
 
 

@@ -17,7 +17,7 @@ AIR_HU = -1024
 class LungSquare:
     """A square in pixel coordinates of an image; it may reach over the image's border.
 
-    Rows and columns may have different spacings: the square is a square in mm, so its side in rows and in columns differ.
+    It is square in mm: where rows and columns have different spacings, it has a different number of each.
     """
 
     row: int
@@ -122,4 +122,6 @@ class SliceInputs:
 
     def image(self, index: int) -> np.ndarray:
         """The slice's input, float32 `(224, 224)` in [0, 1]."""
-        return normalise_square(self.square.resize(self.hu[index], AIR_HU), self.lung_square(index), self.window, self.masked)
+        return normalise_square(
+            self.square.resize(self.hu[index], AIR_HU), self.lung_square(index), self.window, self.masked
+        )

@@ -26,8 +26,8 @@ class CTVolume:
         hu: int16 `(slice, row, col)`, the source pixels after the rescale; row and column as in the source images.
         spacing_mm: distance between neighbouring voxel centres along `(slice, row, col)`.
         origin_mm: patient position of the centre of voxel (0, 0, 0), shape `(3,)`.
-        directions: unit vectors in patient coordinates along which the slice, row and column index grow, shape `(3, 3)`,
-            one vector a line. Note that the row index grows along DICOM's "column direction cosine", and so on.
+        directions: unit vectors in patient coordinates along which the slice, row and column index grow, one vector a
+            line, shape `(3, 3)`. Note that the row index grows along DICOM's "column direction cosine", and so on.
     """
 
     hu: np.ndarray
@@ -55,7 +55,9 @@ class CTVolume:
         alignment = _CANONICAL_AXES @ self.directions.T
         order = [int(axis) for axis in np.abs(alignment).argmax(axis=1)]
         if sorted(order) != [0, 1, 2]:
-            raise ValueError("The volume is rotated by about 45 degrees: no axis order is nearest to the patient's axes.")
+            raise ValueError(
+                "The volume is rotated by about 45 degrees: no axis order is nearest to the patient's axes."
+            )
         flipped = [position for position, axis in enumerate(order) if alignment[position, axis] < 0]
         return order, flipped
 
@@ -80,7 +82,7 @@ class CTVolume:
 class Box:
     """The minimal upright rectangle of one salient region on one source slice (II-F.2).
 
-    Columns and rows are pixel indices of the source image; minimum and maximum are the first and the last pixel covered.
+    Columns and rows are pixel indices of the source image; minimum and maximum are the first and last pixel covered.
     """
 
     slice_index: int

@@ -10,7 +10,6 @@ from torch import nn
 from method.classifier_network import MultiScaleClassifier
 from method.lung_network import LungUNet
 
-
 Network = TypeVar("Network", bound=nn.Module)
 
 

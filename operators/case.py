@@ -48,7 +48,7 @@ class Case:
     reason_code: str | None = None
     reason: str | None = None
     volume: CTVolume = field(default=None)  # type: ignore[assignment]  # set before any stage that reads it
-    lungs: np.ndarray = field(default=None)  # type: ignore[assignment]
+    lungs: np.ndarray = field(default=None)  # type: ignore[arg-type]
     inputs: SliceInputs = field(default=None)  # type: ignore[assignment]
     slices: tuple[SliceFinding, ...] = ()
     label: str = ""
@@ -84,7 +84,7 @@ class CaseOperator(Operator):
         if self.port_out is not None:
             spec.output(self.port_out)
 
-    def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]
         case: Case = op_input.receive(self.port_in)
         if case.status == "analysed":
             case = attempt(self.stage, case, self.work)

@@ -1,6 +1,7 @@
 """CT volume: the selected series as one array in Hounsfield units, a case of its own from here on."""
 
 from dataclasses import replace
+from functools import partial
 
 from holoscan.core import Fragment
 from monai.deploy.core import Operator, OperatorSpec
@@ -32,7 +33,7 @@ class CTVolumeOperator(Operator):
         spec.input("study_selected_series_list")
         spec.output("image")
 
-    def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]
         for study in op_input.receive("study_selected_series_list"):
             for selected in study.selected_series:
                 self._cases += 1
@@ -41,7 +42,7 @@ class CTVolumeOperator(Operator):
                 uids = study.study.get_study_instance_uid(), series.get_series_instance_uid()
                 case = Case(self._cases, *uids, sources)
                 scanned = as_scanned(study.study, series)
-                op_output.emit(attempt(self.stage, case, lambda case, scanned=scanned: self._read(case, scanned)), "image")
+                op_output.emit(attempt(self.stage, case, partial(self._read, scanned=scanned)), "image")
 
     def _read(self, case: Case, scanned: Series) -> Case:
         # The scan knows of files that were damaged; from the instances alone a lost end of a series can't be seen.

@@ -40,7 +40,7 @@ class DICOMLoaderOperator(Operator):
     def setup(self, spec: OperatorSpec) -> None:
         spec.output("dicom_study_list")
 
-    def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]
         if self._studies is None:
             self._studies = self._scan()
         if self._studies:

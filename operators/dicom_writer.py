@@ -40,7 +40,7 @@ class DICOMWriterOperator(CaseOperator):
         self._record = record
         super().__init__(fragment, *conditions, progress=progress, name=name)
 
-    def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]
         case: Case = op_input.receive(self.port_in)
         written: list[str] = []
         if case.status == "analysed":
@@ -78,7 +78,7 @@ class DICOMWriterOperator(CaseOperator):
         self._save(report, f"{case.name}.sr.dcm", written, 1)
         return case
 
-    def _save(self, dataset, name: str, written: list[str], steps: int) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def _save(self, dataset, name: str, written: list[str], steps: int) -> None:  # type: ignore[no-untyped-def]
         write_dicom(dataset, self._folder / name)
         written.append(name)
         self.report(len(written), steps)

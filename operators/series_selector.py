@@ -27,7 +27,7 @@ class SeriesSelectorOperator(Operator):
         spec.input("dicom_study_list")
         spec.output("study_selected_series_list")
 
-    def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]
         chosen = []
         for study in op_input.receive("dicom_study_list"):
             selection = choose_series([as_scanned(study, series) for series in study.get_all_series()], self._rules)

@@ -32,8 +32,6 @@ class SliceClassifierOperator(CaseOperator):
         super().__init__(fragment, *conditions, progress=progress, name=name)
 
     def work(self, case: Case) -> Case:
-        slices = classify_slices(
-            self._network, case.volume, case.inputs, self._minimum_lung_mm2, on_slices=self.report
-        )
+        slices = classify_slices(self._network, case.volume, case.inputs, self._minimum_lung_mm2, on_slices=self.report)
         label, probabilities = self._study_rule.apply(slices)
         return replace(case, slices=slices, label=label, probabilities=probabilities)

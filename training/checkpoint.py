@@ -6,6 +6,7 @@ choice of an iteration comes from `(seed, iteration)`, so there is no random sta
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -25,7 +26,7 @@ def average_weights(average: nn.Module, model: nn.Module, decay: float) -> None:
 
 
 def save_checkpoint(
-    path: Path, iteration: int, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer
+    path: Path, iteration: int, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
 ) -> None:
     """Write everything needed to go on after `iteration`; the file is whole or not there."""
     tensors = {
@@ -42,7 +43,7 @@ def save_checkpoint(
     os.replace(aside, path)
 
 
-def load_checkpoint(path: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> int:
+def load_checkpoint(path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> int:
     """Restore what `save_checkpoint` wrote; returns the number of finished iterations, 0 with no file."""
     if not path.exists():
         return 0

@@ -88,7 +88,9 @@ def fit(
 
 def join_bases(sets: dict[str, SliceSet], names: Sequence[str]) -> SliceSet:
     """Several slice sets as one."""
-    return SliceSet(*(np.concatenate([getattr(sets[name], field) for name in names]) for field in SliceSet.__annotations__))
+    return SliceSet(
+        *(np.concatenate([getattr(sets[name], field) for name in names]) for field in SliceSet.__annotations__)
+    )
 
 
 def real_and_painted(
@@ -115,6 +117,7 @@ def real_and_painted(
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Train, resuming where an earlier call stopped, and export the weights."""
     parser = argparse.ArgumentParser(prog="python -m training.classifier", description=__doc__)
     parser.add_argument("--lungs", type=Path, default=Path("models/lungs/lungs.safetensors"), help="lung network")
     parser.add_argument("--fine-tune-iterations", type=int, default=200, help="for each fold (default 200)")
@@ -127,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
     def painted(rng: np.random.Generator) -> tuple[np.ndarray, int]:
         return draw_painted(bases, rng)
 
-    network = MultiScaleClassifier().to(memory_format=torch.channels_last)
+    network = MultiScaleClassifier()
     pretrained = fit(
         options.out / "painted", network, painted, options, options.iterations, options.learning_rate, "painted"
     )

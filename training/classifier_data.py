@@ -67,13 +67,15 @@ class SliceSet:
         return normalise_square(self.hu[number], self.lung[number], self.window[number], masked)
 
 
-def _cut(hu: np.ndarray, lungs: np.ndarray, square: LungSquare, pixel_mm: float) -> tuple[np.ndarray, np.ndarray, float]:
+def _cut(
+    hu: np.ndarray, lungs: np.ndarray, square: LungSquare, pixel_mm: float
+) -> tuple[np.ndarray, np.ndarray, float]:
     cut_hu = np.rint(square.resize(hu, AIR_HU)).astype(np.int16)
     cut_lung = square.resize(lungs.astype(np.float32), 0.0) > 0.5
     return cut_hu, cut_lung, square.rows * pixel_mm / INPUT_SIZE
 
 
-def _gather(cuts: list, windows: Sequence[tuple[float, float]], indices: Sequence[int]) -> SliceSet:
+def _gather(cuts: list, windows: Sequence[tuple[float, float]], indices: Sequence[int] | np.ndarray) -> SliceSet:
     hu, lung, pixel_mm = zip(*cuts, strict=True)
     return SliceSet(np.stack(hu), np.stack(lung), np.array(windows), np.array(pixel_mm), np.array(indices))
 
@@ -87,7 +89,9 @@ def slices_of_volume(network: LungUNet, volume: CTVolume) -> SliceSet:
     return _gather(cuts, [inputs.window] * len(cuts), enough)
 
 
-def slices_of_images(network: LungUNet, images: np.ndarray, pixel_mm: float, lungs: np.ndarray | None = None) -> SliceSet:
+def slices_of_images(
+    network: LungUNet, images: np.ndarray, pixel_mm: float, lungs: np.ndarray | None = None
+) -> SliceSet:
     """Single slices of many patients, HU int16 `(slice, row, col)`; `lungs` where the source marks them."""
     cuts, windows, kept = [], [], []
     for index, image in enumerate(tqdm(images, desc="slices", unit="slice")):
@@ -201,5 +205,3 @@ def augment(hu: np.ndarray, lung: np.ndarray, window: np.ndarray, rng: np.random
         image = image * (mask > 0.5)
     image = np.clip(image, 0, 1) ** np.float32(rng.uniform(0.8, 1.25)) * np.float32(rng.uniform(0.7, 1.3))
     return np.clip(image, 0.0, 1.0).astype(np.float32)
-
-

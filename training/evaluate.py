@@ -1,7 +1,7 @@
 """Score the networks of a training run on the six COVID-CT-MD patients: `python -m training.evaluate --run DIR`.
 
-Every figure comes from networks that never saw the patient they score: the painted-only network saw none of the six, and
-each fold's network saw the three patients of the other fold. The radiologists' slice labels score; they never train.
+Every figure comes from networks that never saw the patient they score: the painted-only network saw none of the six,
+and each fold's network saw the three patients of the other fold. The radiologists' slice labels score; they never train.
 """
 
 import argparse
@@ -23,7 +23,9 @@ Probabilities = dict[str, np.ndarray]
 """`(slice, class)` by patient."""
 
 
-def disease_curves(found: Probabilities, sets: dict[str, SliceSet], infected: dict[str, np.ndarray]) -> dict[str, float]:
+def disease_curves(
+    found: Probabilities, sets: dict[str, SliceSet], infected: dict[str, np.ndarray]
+) -> dict[str, float]:
     """Areas under the curve of P(diseased): infected slices against a healthy patient, and inside two patients."""
     disease = {name: 1 - rows[:, 0] for name, rows in found.items()}
     truth = {name: infected[name][sets[name].index] for name in found}
@@ -53,11 +55,17 @@ def study_predictions(found: Probabilities, rule: StudyRule) -> dict[str, dict[s
     for name, rows in found.items():
         slices = [SliceFinding(index, 0.0, tuple(map(float, row))) for index, row in enumerate(rows)]  # type: ignore[arg-type]
         label, probabilities = rule.apply(slices)
-        studies[name] = {"true": PATIENT_CLASS[name], "label": label, "probabilities": [round(p, 3) for p in probabilities]}
+        studies[name] = {
+            "true": PATIENT_CLASS[name],
+            "label": label,
+            "probabilities": [round(p, 3) for p in probabilities],
+        }
     return studies
 
 
-def score(found: Probabilities, sets: dict[str, SliceSet], infected: dict[str, np.ndarray], rule: StudyRule) -> dict[str, Any]:
+def score(
+    found: Probabilities, sets: dict[str, SliceSet], infected: dict[str, np.ndarray], rule: StudyRule
+) -> dict[str, Any]:
     """All figures of one set of predictions."""
     confusion = slice_confusion(found, sets, infected)
     per_class = confusion.diagonal() / np.maximum(confusion.sum(axis=1), 1)
@@ -93,16 +101,19 @@ def as_markdown(report: dict[str, Any]) -> str:
     lines += ["", "| patient | true | " + " | ".join(report) + " |", "| --- | --- |" + " --- |" * len(report)]
     for patient, true in PATIENT_CLASS.items():
         cells = [
-            f"{figures['studies'][patient]['label']} ({', '.join(f'{p:.2f}' for p in figures['studies'][patient]['probabilities'])})"
-            for figures in report.values()
+            f"{study['label']} ({', '.join(f'{part:.2f}' for part in study['probabilities'])})"
+            for study in (figures["studies"][patient] for figures in report.values())
         ]
         lines.append(f"| {patient} | {true} | " + " | ".join(cells) + " |")
     return "\n".join([*lines, "", "Patients: label and probabilities (NP, CAP, COVID-19) of the study rule."]) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Write report.json and report.md, and print the tables."""
     parser = argparse.ArgumentParser(
-        prog="python -m training.evaluate", description=__doc__, epilog="example: python -m training.evaluate --run runs"
+        prog="python -m training.evaluate",
+        description=__doc__,
+        epilog="example: python -m training.evaluate --run runs",
     )
     parser.add_argument("--run", type=Path, default=Path("runs/classifier"), help="folder of training.classifier")
     parser.add_argument("--lungs", type=Path, default=Path("models/lungs/lungs.safetensors"), help="lung network")

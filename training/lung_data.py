@@ -149,7 +149,7 @@ def _pad_to_square(planes: np.ndarray, value: float) -> np.ndarray:
     return np.pad(planes, margins, constant_values=value)
 
 
-def _paint_consolidation(hu: np.ndarray, lung: np.ndarray, spacing_mm: tuple[float, float, float], rng) -> None:  # noqa: ANN001
+def _paint_consolidation(hu: np.ndarray, lung: np.ndarray, spacing_mm: tuple[float, float, float], rng) -> None:
     """One large consolidation, up to most of a lung, wherever there is lung."""
     places = np.argwhere(lung)
     if not len(places):

@@ -4,7 +4,6 @@ import argparse
 import copy
 import csv
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -51,13 +50,14 @@ def validate(network: LungUNet, held_out: dict[str, list[LungImages]], windows: 
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Train, resuming where an earlier call stopped, and export the weights."""
     parser = argparse.ArgumentParser(prog="python -m training.lungs", description=__doc__)
     add_training_options(parser, iterations=1500, batch=8, learning_rate=1.5e-3)
     options = parser.parse_args(arguments)
     torch.manual_seed(options.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     train, held_out = load_sources(options.data)
-    network = LungUNet().to(device, memory_format=torch.channels_last)
+    network = LungUNet().to(device)
     average = copy.deepcopy(network).eval()
     optimizer = torch.optim.Adam(network.parameters(), lr=options.learning_rate)
     checkpoint = options.out / "checkpoint.safetensors"
@@ -69,7 +69,9 @@ def main(arguments: list[str] | None = None) -> int:
         for iteration in tqdm(range(start, options.iterations), initial=start, total=options.iterations, unit="it"):
             progress = iteration / options.iterations
             for group in optimizer.param_groups:
-                group["lr"] = options.learning_rate * min(1.0, (iteration + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * progress))
+                group["lr"] = (
+                    options.learning_rate * min(1.0, (iteration + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * progress))
+                )
             samples = [
                 draw_sample(train, network.neighbours, np.random.default_rng((options.seed, iteration, number)))
                 for number in range(options.batch)
@@ -93,7 +95,9 @@ def main(arguments: list[str] | None = None) -> int:
     every = [score for values in scores.values() for score in values]
     report = {
         "iterations": options.iterations,
-        "held_out_dice": {name: {"patients": len(v), "mean": float(np.mean(v)), "worst": min(v)} for name, v in scores.items()},
+        "held_out_dice": {
+            name: {"patients": len(v), "mean": float(np.mean(v)), "worst": min(v)} for name, v in scores.items()
+        },
         "patients": len(every),
         "mean_dice": float(np.mean(every)),
     }

@@ -9,13 +9,16 @@ from training.options import DATA_FOLDER
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Train and evaluate; returns 0."""
     parser = argparse.ArgumentParser(
         prog="python -m training.train",
         description=__doc__,
         epilog="example: python -m training.train --data ../shared/data --out runs   (goes on where it was stopped)",
     )
     parser.add_argument("--data", type=Path, default=DATA_FOLDER, help="CT data folder (default: $GROUNDGLASS_DATA)")
-    parser.add_argument("--out", type=Path, default=Path("runs"), help="folder for checkpoints and weights (default runs)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), help="folder for checkpoints and weights (default runs)"
+    )
     parser.add_argument("--iterations", type=int, help="of each network; their own defaults otherwise")
     options = parser.parse_args(arguments)
     if not options.data.is_dir():
@@ -27,7 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     classifier.main([*common, *lung_weights, "--out", str(options.out / "classifier"), *length])
     evaluate.main([*common, *lung_weights, "--run", str(options.out / "classifier")])
     shutil.copy(options.out / "classifier" / "all.safetensors", options.out / "classifier" / "classifier.safetensors")
-    print(f"The weights are under {options.out}. To ship them, copy them into models/ and put their SHA-256 in app.yaml.")
+    print(
+        f"The weights are under {options.out}. To ship them, copy them into models/ and put their SHA-256 in app.yaml."
+    )
     return 0
 
 

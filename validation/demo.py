@@ -74,11 +74,12 @@ def write_phantom(preset: str, slices: int, folder: Path) -> tuple[CTVolume, Tru
     """A phantom study in `folder`, which is emptied first."""
     shutil.rmtree(folder, ignore_errors=True)
     volume, truth = make_thorax(preset, slices=slices)
-    write_study(volume, folder, preset=preset)
+    write_study(volume, folder, seed=0)
     return volume, truth
 
 
 def main(arguments: list[str] | None = None) -> int:
+    """Make the phantom, analyse it, print the table; returns the application's exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m validation.demo",
         description=__doc__,
@@ -86,12 +87,17 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--preset", choices=sorted(PRESETS), default="covid19", help="which phantom (default covid19)")
     parser.add_argument("--slices", type=int, default=120, help="slices of the phantom (default 120)")
-    parser.add_argument("--out", type=Path, default=REPOSITORY / "demo", help="folder for study and results (default demo)")
+    parser.add_argument(
+        "--out", type=Path, default=REPOSITORY / "demo", help="folder for study and results (default demo)"
+    )
     options = parser.parse_args(arguments)
     study, results = options.out / "study", options.out / "results"
     print(f"Making a synthetic chest CT, preset {options.preset}, in {study}")
     _, truth = write_phantom(options.preset, options.slices, study)
-    write_text(json.dumps({"label": truth.label, "right_ml": truth.right_ml, "left_ml": truth.left_ml}), options.out / "truth.json")
+    write_text(
+        json.dumps({"label": truth.label, "right_ml": truth.right_ml, "left_ml": truth.left_ml}),
+        options.out / "truth.json",
+    )
     print("Analysing it")
     code = run_application(study, results)
     if code == 0:

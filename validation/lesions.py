@@ -38,7 +38,9 @@ class Lesion:
     kind: Kind
 
 
-def _smooth_noise(shape: Sequence[int], scale_mm: float, spacing_mm: Sequence[float], rng: np.random.Generator) -> np.ndarray:
+def _smooth_noise(
+    shape: Sequence[int], scale_mm: float, spacing_mm: Sequence[float], rng: np.random.Generator
+) -> np.ndarray:
     """Gaussian noise of unit deviation whose detail is about `scale_mm` wide."""
     sigma = [scale_mm / step if size > 1 else 0.0 for step, size in zip(spacing_mm, shape, strict=True)]
     noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma, mode="wrap")

@@ -90,9 +90,7 @@ def make_findings(volume: CTVolume, positive: bool = True) -> Findings:
     saliency = {index: np.where(lungs[index] > 0, ramp, 0).astype(np.float32) for index in (2, 5)}
     boxes = (Box(2, "covid19", 5, 6, 11, 9, 52.5, 0.8), Box(5, "covid19", 24, 20, 26, 24, 28.125, 0.75))
     fraction = float(salient.sum() / np.count_nonzero(lungs))
-    return Findings(
-        lungs, right_ml, left_ml, "covid19", probabilities, fraction, slices, saliency, salient, boxes
-    )
+    return Findings(lungs, right_ml, left_ml, "covid19", probabilities, fraction, slices, saliency, salient, boxes)
 
 
 def dciodvfy_errors(path: Path) -> list[str]:

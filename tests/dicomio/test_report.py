@@ -155,9 +155,7 @@ def test_a_series_without_uids_cannot_be_reported() -> None:
 def test_repeated_reports_share_uids_and_a_refusal_has_its_own() -> None:
     case = make_case()
     segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
-    first, second = (
-        make_report(case.sources, case.volume, case.findings, SOFTWARE, segmentation) for _ in range(2)
-    )
+    first, second = (make_report(case.sources, case.volume, case.findings, SOFTWARE, segmentation) for _ in range(2))
     refused = make_refusal_report(case.sources, SOFTWARE, "failed", "The analysis failed.")
     assert first.SOPInstanceUID == second.SOPInstanceUID != refused.SOPInstanceUID
     assert first.SeriesInstanceUID == second.SeriesInstanceUID == refused.SeriesInstanceUID

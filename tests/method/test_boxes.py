@@ -41,7 +41,8 @@ def test_regions_stay_inside_the_lungs() -> None:
     inside = np.zeros((64, 64), dtype=bool)
     inside[:, :16] = True
     regions = salient_regions(map_with(np.s_[10:20, 8:40]), inside, minimum_pixels=1)
-    assert regions.any() and not regions[~inside].any()
+    assert regions.any()
+    assert not regions[~inside].any()
 
 
 def test_the_sign_of_the_saliency_does_not_matter() -> None:
@@ -65,5 +66,6 @@ def test_the_blur_is_a_5x5_gaussian_that_keeps_the_sum() -> None:
     impulse[4, 4] = -2.0
     blurred = blur(impulse)
     assert blurred.sum() == pytest.approx(2.0)
-    assert (blurred[2:7, 2:7] > 0).all() and blurred[1].sum() == 0
+    assert (blurred[2:7, 2:7] > 0).all()
+    assert blurred[1].sum() == 0
     assert blurred[4, 4] > blurred[4, 5] > blurred[4, 6]

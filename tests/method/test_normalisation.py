@@ -44,7 +44,8 @@ def test_images_without_hounsfield_units_take_a_fraction_of_their_range() -> Non
     window = SlidingWindow.for_range(image, 0.5, 0.01)
     assert window.width == pytest.approx(127.5)
     normalised = window.normalise(image)
-    assert normalised.min() == 0.0 and normalised.max() == 1.0
+    assert normalised.min() == 0.0
+    assert normalised.max() == 1.0
 
 
 def test_a_constant_image_is_normalised_without_nan() -> None:

@@ -15,7 +15,12 @@ ORIENTATIONS = [
 
 @pytest.mark.parametrize("directions", ORIENTATIONS)
 def test_canonical_view_runs_from_head_to_feet_front_to_back_right_to_left(directions: list[np.ndarray]) -> None:
-    volume = CTVolume(np.arange(60, dtype=np.int16).reshape(3, 4, 5), (2.0, 0.7, 0.9), np.array([5.0, -3.0, 8.0]), np.array(directions))
+    volume = CTVolume(
+        np.arange(60, dtype=np.int16).reshape(3, 4, 5),
+        (2.0, 0.7, 0.9),
+        np.array([5.0, -3.0, 8.0]),
+        np.array(directions),
+    )
     indices = np.stack(np.meshgrid(*map(np.arange, (3, 4, 5)), indexing="ij"), axis=-1)
     positions = indices @ volume.affine[:3, :3].T + volume.affine[:3, 3]
     x, y, z = (volume.to_canonical(positions[..., axis]) for axis in range(3))

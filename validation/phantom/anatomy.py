@@ -47,7 +47,14 @@ HEART: tuple[Tube, ...] = (
     ((-22, -20, 160, 28), (-26, -18, 196, 30)),  # right atrium
     ((-18, 6, 160, 18), (18, 10, 164, 18)),  # left atrium
 )
-OESOPHAGUS: Tube = ((4, 8, -10, 6), (7, 20, 60, 6), (8, 29, 112, 6.5), (5, 30, 180, 7), (12, 12, 240, 8), (24, -4, 264, 9))
+OESOPHAGUS: Tube = (
+    (4, 8, -10, 6),
+    (7, 20, 60, 6),
+    (8, 29, 112, 6.5),
+    (5, 30, 180, 7),
+    (12, 12, 240, 8),
+    (24, -4, 264, 9),
+)
 CLAVICLES: tuple[Tube, ...] = (
     ((22, -66, 50, 7.5), (60, -66, 32, 6), (105, -42, 14, 6)),
     ((-22, -66, 50, 7.5), (-60, -66, 32, 6), (-105, -42, 14, 6)),
@@ -127,9 +134,7 @@ class Chest:
 
     def _mediastinum(self, x: np.ndarray, y: np.ndarray, z: float) -> np.ndarray:
         spine_y, front = SPINE_Y(z), CAVITY_CENTRE_Y(z) - CAVITY_Y(z)
-        solid = union(
-            ellipse(x, y, (0, spine_y + 14), (21, 36)), ellipse(x, y, (2, spine_y - 26), (16, 34)), 20.0
-        )
+        solid = union(ellipse(x, y, (0, spine_y + 14), (21, 36)), ellipse(x, y, (2, spine_y - 26), (16, 34)), 20.0)
         # The anterior junction line, where the lungs nearly touch behind the sternum.
         solid = union(solid, ellipse(x, y, (4, (front - 20) / 2), (6.0, abs(front) / 2)), 14.0)
         for group, margin in ((BLOOD, 2.0), (HEART, 3.0), (MAIN_BRONCHI, 2.5), ((TRACHEA,), 3.0)):

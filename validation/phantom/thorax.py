@@ -136,10 +136,10 @@ def _choose_lesions(
             z = 88.0 + 16.0 * number + rng.uniform(-6, 6)
             # Along the pleura from behind (0) to the side (0.5), mostly behind.
             around = np.pi * rng.uniform(0.16, 0.46)
-            x = sign * 0.86 * CAVITY_X(z) * np.sin(around)
-            y = CAVITY_CENTRE_Y(z) + 0.86 * CAVITY_Y(z) * np.cos(around)
+            x = sign * 0.88 * CAVITY_X(z) * np.sin(around)
+            y = CAVITY_CENTRE_Y(z) + 0.88 * CAVITY_Y(z) * np.cos(around)
             kind: Kind = "crazy_paving" if number % 4 == 3 else "ground_glass"
-            radii = (rng.uniform(13, 22), rng.uniform(12, 22), rng.uniform(12, 20))
+            radii = (rng.uniform(16, 27), rng.uniform(17, 27), rng.uniform(16, 24))
             lesions.append(Lesion((z, float(y), float(x)), radii, kind))
         return lesions, [inside] * len(lesions)
     if preset == "cap":

@@ -136,14 +136,16 @@ class SectionPainter:
         if not shell.any():
             return
         x, y = s.x[shell], s.y[shell]
-        around = np.arctan2(
-            np.abs(x) / anatomy.CAVITY_X(z), (y - anatomy.CAVITY_CENTRE_Y(z)) / anatomy.CAVITY_Y(z)
-        ) / np.pi  # 0 at the spine, 1 at the sternum
+        around = (
+            np.arctan2(np.abs(x) / anatomy.CAVITY_X(z), (y - anatomy.CAVITY_CENTRE_Y(z)) / anatomy.CAVITY_Y(z)) / np.pi
+        )  # 0 at the spine, 1 at the sternum
         # A rib falls from the spine to the side and front; its cartilage climbs back to the sternum.
         fall = 92.0 * np.minimum(around, 0.74) - 80.0 * np.maximum(around - 0.74, 0.0)
         place = (z - 12.0 - fall * _RIB_FALL(z)) / _VERTEBRA_MM
         number = np.rint(place)
-        exists = (number >= 0) & (number <= 11) & (around < np.where(number >= 11, 0.35, np.where(number >= 10, 0.5, 1)))
+        exists = (
+            (number >= 0) & (number <= 11) & (around < np.where(number >= 11, 0.35, np.where(number >= 10, 0.5, 1)))
+        )
         across = np.hypot((place - number) * _VERTEBRA_MM / 6.4, (s.cavity[shell] - 6.2) / 3.5)
         distance = (across - 1.0) * 3.5
         cover = np.clip(0.5 - distance / self.edge_mm, 0.0, 1.0) * exists
@@ -174,7 +176,13 @@ class SectionPainter:
         self._bone(arch, 1.6)
         if abs(level) < 6.0:
             process = tubes(
-                x, y, 0.0, (((9, canal_y + 4, 0, 5.5), (31, canal_y + 15, 0, 4.5)), ((-9, canal_y + 4, 0, 5.5), (-31, canal_y + 15, 0, 4.5)))
+                x,
+                y,
+                0.0,
+                (
+                    ((9, canal_y + 4, 0, 5.5), (31, canal_y + 15, 0, 4.5)),
+                    ((-9, canal_y + 4, 0, 5.5), (-31, canal_y + 15, 0, 4.5)),
+                ),
             )
             if process is not None:
                 self._bone(process, 1.4)
@@ -201,5 +209,3 @@ class SectionPainter:
             spine = np.maximum(np.abs(sheet - 9.0 - 0.25 * along) - 2.2, np.abs(along - 8.0) - 0.6 * width)
             plate = np.minimum(plate, spine)
         self._bone(plate, 1.3)
-
-
