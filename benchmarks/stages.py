@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         phantom = Path(folder) / "phantom"
         volume, _ = make_thorax("covid19", slices=options.slices)
-        write_study(volume, phantom, seed=0)
+        write_study(volume, phantom, preset="covid19")
         studies = {f"phantom, {options.slices} slices": phantom}
         if (data / "dicom" / "P001").is_dir():
             studies["P001, 148 slices"] = data / "dicom" / "P001"

@@ -49,10 +49,10 @@ def make_report(
     check_grid(sources, findings)
     if volume.hu.shape != findings.lungs.shape:
         raise ValueError(f"The lungs have the shape {findings.lungs.shape}, the volume has {volume.hu.shape}.")
-    groups: list[_Group] = [  # TID 1500 lists volumetric groups first, and validators insist on it
+    groups: list[_Group] = [
+        _study_group(sources, findings, software),
         _lung_group("Right lung", codes.RIGHT, RIGHT_SEGMENT, findings.right_ml, sources, software, segmentation),
         _lung_group("Left lung", codes.LEFT, LEFT_SEGMENT, findings.left_ml, sources, software, segmentation),
-        _study_group(sources, findings, software),
     ]
     groups += [
         _box_group(number, box, sources, findings, software) for number, box in enumerate(findings.boxes, start=1)

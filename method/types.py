@@ -64,12 +64,12 @@ class CTVolume:
     def to_canonical(self, array: np.ndarray) -> np.ndarray:
         """A view of `array` with slices from head to feet, rows from front to back, columns from right to left."""
         order, flipped = self._canonical_order()
-        return np.flip(array.transpose(order), flipped)
+        return np.flip(array.transpose(order), tuple(flipped))
 
     def from_canonical(self, array: np.ndarray) -> np.ndarray:
         """The inverse of `to_canonical`: a view on the source's own grid."""
         order, flipped = self._canonical_order()
-        return np.flip(array, flipped).transpose(np.argsort(order))
+        return np.flip(array, tuple(flipped)).transpose(np.argsort(order))
 
     @property
     def canonical_spacing_mm(self) -> tuple[float, float, float]:

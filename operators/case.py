@@ -111,7 +111,9 @@ def attempt(stage: str, case: Case, work: Callable[[Case], Case]) -> Case:
     except Exception as defect:
         # The text of an unforeseen exception may quote the source's attributes: only its type and place are told.
         place = _place_of(defect)
-        logging.getLogger("groundglass").error("%s: the stage '%s' failed: %s", case.name, stage, place)
+        log = logging.getLogger("groundglass")
+        log.error("%s: the stage '%s' failed: %s", case.name, stage, place)
+        log.debug("%s", case.name, exc_info=defect)
         reason = f"The stage '{stage}' failed with {place}. This is a defect of the software: please report it."
         case = replace(case, status="failed", reason_code="DEFECT", reason=reason)
     return replace(case, timings_s=case.timings_s | {stage: time.perf_counter() - start})

@@ -6,7 +6,6 @@ from holoscan.conditions import BooleanCondition
 from holoscan.core import Fragment
 from monai.deploy.core import Operator, OperatorSpec
 from monai.deploy.core.domain.dicom_series import DICOMSeries
-from monai.deploy.core.domain.dicom_sop_instance import DICOMSOPInstance
 from monai.deploy.core.domain.dicom_study import DICOMStudy
 
 from dicomio.scan import Series, scan_folder
@@ -20,7 +19,7 @@ class ScannedSeries(DICOMSeries):
         super().__init__(scanned.series_instance_uid)
         self.scanned = scanned
         for instance in scanned.instances:
-            self.add_sop_instance(DICOMSOPInstance(instance))
+            self.add_sop_instance(instance)  # the SDK wraps it itself
 
 
 class DICOMLoaderOperator(Operator):

@@ -51,8 +51,8 @@ class DICOMWriterOperator(CaseOperator):
                     (self._folder / name).unlink(missing_ok=True)
                 written.clear()
         if case.status != "analysed" and case.sources:
-            refusal = attempt(self.stage, case, lambda case: self._write_refusal(case, written))
-            case = case if refusal.status == case.status else refusal
+            # The case's own reason stands, whether or not it can be told in a report.
+            attempt(self.stage, case, lambda case: self._write_refusal(case, written))
         self._record.cases.append((case, written))
 
     def _write(self, case: Case, written: list[str]) -> Case:

@@ -1,7 +1,6 @@
 """`make train`: both networks, one after the other, then the table: lungs, classifier, evaluation."""
 
 import argparse
-import shutil
 from pathlib import Path
 
 from training import classifier, evaluate, lungs
@@ -29,10 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     lung_weights = ["--lungs", str(options.out / "lungs" / "lungs.safetensors")]
     classifier.main([*common, *lung_weights, "--out", str(options.out / "classifier"), *length])
     evaluate.main([*common, *lung_weights, "--run", str(options.out / "classifier")])
-    shutil.copy(options.out / "classifier" / "all.safetensors", options.out / "classifier" / "classifier.safetensors")
-    print(
-        f"The weights are under {options.out}. To ship them, copy them into models/ and put their SHA-256 in app.yaml."
-    )
+    print(f"The weights are under {options.out}. To ship them: python -m training.ship --run {options.out}")
     return 0
 
 

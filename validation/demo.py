@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from dicomio.files import write_text
 from method.types import CTVolume
@@ -73,8 +74,9 @@ def print_table(result: dict[str, Any], truth: Truth, results: Path) -> None:
 def write_phantom(preset: str, slices: int, folder: Path) -> tuple[CTVolume, Truth]:
     """A phantom study in `folder`, which is emptied first."""
     shutil.rmtree(folder, ignore_errors=True)
-    volume, truth = make_thorax(preset, slices=slices)
-    write_study(volume, folder, seed=0)
+    with tqdm(total=2 * slices, desc="making slices", unit="slice") as bar:
+        volume, truth = make_thorax(preset, slices=slices, on_slice=bar.update)
+        write_study(volume, folder, preset=preset, on_slice=bar.update)
     return volume, truth
 
 

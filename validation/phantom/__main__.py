@@ -16,6 +16,7 @@ EXAMPLE = """example:
 
 
 def parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line's options; `--help` explains them."""
     parser = argparse.ArgumentParser(
         prog="python -m validation.phantom",
         description="Write a synthetic chest CT as a DICOM study whose lungs and lesions are known voxel by voxel.",

@@ -1,7 +1,7 @@
 """Where everything lies in the phantom's chest.
 
-Everything is given by formulas in millimetres of the patient (x to the patient's left, y to the back, z from the head to
-the feet, 0 at the upper end of the scan), so that one seed is one chest at every resolution and with every preset.
+Everything is given by formulas in millimetres of the patient (x to the patient's left, y to the back, z from the head
+to the feet, 0 at the upper end of the scan), so that one seed is one chest at every resolution and with every preset.
 """
 
 from dataclasses import dataclass
@@ -99,7 +99,7 @@ class Chest:
         rng = np.random.default_rng([seed, 1])
         self.scale_x, self.scale_y = rng.uniform(0.98, 1.03, 2)
         self.fat_mm = float(rng.uniform(8.0, 13.0))
-        self.dome_mm = {RIGHT_LUNG: 186.0 + rng.uniform(-4, 5), LEFT_LUNG: 196.0 + rng.uniform(-4, 5)}
+        self.dome_mm = {RIGHT_LUNG: 186.0 + rng.uniform(-4, 5), LEFT_LUNG: 194.0 + rng.uniform(-4, 5)}
         self.phases = rng.uniform(0.0, 2.0 * np.pi, 4)
         self.coarse = Noise(rng, 9.0, SCAN_LENGTH_MM, 400.0)
         self.fine = Noise(rng, 2.8, SCAN_LENGTH_MM, 400.0)
@@ -122,7 +122,7 @@ class Chest:
     def _cavity(self, x: np.ndarray, y: np.ndarray, z: float, mediastinum: np.ndarray) -> np.ndarray:
         # The back of the cavity is deepest in the gutters on either side of the spine.
         gutter = 15.0 * np.exp(-((x / 42.0) ** 2)) * np.clip(y / 60.0, 0.0, 1.0)
-        cavity = ellipse(x, y + gutter, (0, CAVITY_CENTRE_Y(z)), (CAVITY_X(z), CAVITY_Y(z)), 2.25)
+        cavity = ellipse(x, y + gutter, (-3, CAVITY_CENTRE_Y(z)), (CAVITY_X(z), CAVITY_Y(z)), 2.25)
         if z >= 112.0:
             return cavity
         # The apex: above the first ribs each side ends in a dome of its own.

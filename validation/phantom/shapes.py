@@ -1,6 +1,7 @@
 """Shapes for drawing anatomy: signed distances in millimetres, negative inside, and smooth random fields."""
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -45,7 +46,7 @@ def tubes(x: np.ndarray, y: np.ndarray, z: float, group: Iterable[Tube], reach_m
     """Distance to the nearest of the tubes that come within `reach_mm` of the section `z`; None where none does."""
     nearest: np.ndarray | None = None
     for tube in group:
-        for start, end in zip(tube[:-1], tube[1:], strict=True):
+        for start, end in pairwise(tube):
             reach = max(start[3], end[3]) + reach_mm
             if min(start[2], end[2]) - reach <= z <= max(start[2], end[2]) + reach:
                 distance = capsule(x, y, z, start, end)

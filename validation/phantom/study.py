@@ -15,7 +15,7 @@ from method.types import CTVolume
 from validation.phantom.thorax import MAXIMUM_HU, MINIMUM_HU, Truth
 
 STORED_AXES = {"HFS": (1, 1), "HFP": (-1, -1), "FFS": (1, -1), "FFP": (-1, 1)}
-"""Direction of stored rows and columns against HFS, by Patient Position: an image is stored as seen from the couch's end."""
+"""Direction of stored rows and columns against HFS, by Patient Position."""
 
 _IMPLEMENTATION_UID = UID("2.25." + str(uuid5(NAMESPACE_OID, "groundglass phantom").int))
 
@@ -34,8 +34,8 @@ def require_empty(folder: Path) -> None:
         raise PhantomFolderError(f"{folder} is a file. Name a folder that is empty or does not exist yet.")
     if folder.is_dir() and any(folder.iterdir()):
         raise PhantomFolderError(
-            f"The folder {folder} is not empty. Name an empty or a new one, so that the phantom is not mixed with other "
-            "files and nothing is overwritten."
+            f"The folder {folder} is not empty. Name an empty or a new one, so that the phantom is not mixed with "
+            "other files and nothing is overwritten."
         )
 
 
@@ -44,7 +44,7 @@ def write_study(
     folder: Path,
     *,
     preset: str,
-    seed: int,
+    seed: int = 0,
     patient_position: str = "HFS",
     on_slice: Callable[[], None] = lambda: None,
 ) -> list[Path]:

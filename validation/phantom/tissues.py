@@ -43,9 +43,16 @@ class SectionPainter:
 
     def _fill(self, distance: np.ndarray | None, value: float | np.ndarray) -> None:
         """Fill a shape; its edge passes through a pixel as a mixture, as on a real scanner."""
-        if distance is not None:
-            cover = np.clip(0.5 - distance / self.edge_mm, 0.0, 1.0)
-            self.hu += (value - self.hu) * cover
+        if distance is None:
+            return
+        # Only the rows the shape reaches: most organs are small.
+        rows = np.flatnonzero((distance < 0.5 * self.edge_mm).any(axis=1))
+        if rows.size == 0:
+            return
+        reach = slice(rows[0], rows[-1] + 1)
+        cover = np.clip(0.5 - distance[reach] / self.edge_mm, 0.0, 1.0)
+        part = self.hu[reach]
+        part += ((value[reach] if isinstance(value, np.ndarray) else value) - part) * cover
 
     def _tubes(self, group: tuple[Tube, ...], value: float | np.ndarray, wall_mm: float = 0.0) -> None:
         distance = tubes(self.section.x, self.section.y, self.section.z, group, wall_mm + 1.0)

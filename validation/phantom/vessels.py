@@ -37,7 +37,8 @@ def grow_tree(places: np.ndarray, hilum: tuple[float, float, float], rng: np.ran
     arteries = _branch(root, _spread(places, 13.0, rng), rng)
     above = _spread(places[places[:, 2] < hilum[2] + 10], 14.5, rng)
     below = _spread(places[places[:, 2] >= hilum[2] + 10], 14.5, rng)
-    veins = _branch(root + (0, -12, 10), above, rng) + _branch(root + (0, -8, 22), below, rng)
+    upper_vein, lower_vein = root + np.array([0, -12, 10]), root + np.array([0, -8, 22])
+    veins = _branch(upper_vein, above, rng) + _branch(lower_vein, below, rng)
     return LungTree(arteries + veins, _bronchi(arteries))
 
 

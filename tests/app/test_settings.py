@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from app.settings import SETTINGS_FILE, SettingsError, load_settings
+
+
+def write_changed(folder: Path, section: str, key: str, value: object) -> Path:
+    content = yaml.safe_load(SETTINGS_FILE.read_text(encoding="utf-8"))
+    content[section][key] = value
+    path = folder / "changed.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+def test_the_shipped_settings_are_valid() -> None:
+    settings = load_settings()
+    assert settings.lungs.views == ("axial", "coronal", "sagittal")
+    assert settings.explanation.maximum_slices >= 1
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "told"),
+    [
+        ("saliency", "steps", "many", "saliency.steps"),
+        ("saliency", "steps", 0, "between"),
+        ("saliency", "steps", True, "saliency.steps"),
+        ("saliency", "rule", "simpson", "gauss_legendre"),
+        ("saliency", "setps", 8, "setps"),
+        ("lungs", "views", ["axial", "oblique"], "lungs.views"),
+        ("lungs", "windows_hu", [[1400, 2000]], "lungs.windows_hu"),
+        ("classification", "window_hu", "wide", "classification.window_hu"),
+        ("output", "saliency_map", 1, "output.saliency_map"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_its_name(
+    tmp_path: Path, section: str, key: str, value: object, told: str
+) -> None:
+    with pytest.raises(SettingsError, match=told):
+        load_settings(write_changed(tmp_path, section, key, value))
+
+
+def test_a_missing_setting_is_named(tmp_path: Path) -> None:
+    content = yaml.safe_load(SETTINGS_FILE.read_text(encoding="utf-8"))
+    del content["saliency"]["rule"]
+    (tmp_path / "app.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"saliency\.rule' is missing"):
+        load_settings(tmp_path / "app.yaml")
+
+
+@pytest.mark.parametrize("content", ["", "[1, 2]", "device: [", "just words"])
+def test_a_file_that_is_no_settings_file_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "app.yaml").write_text(content, encoding="utf-8")
+    with pytest.raises(SettingsError):
+        load_settings(tmp_path / "app.yaml")
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="can't be read"):
+        load_settings(tmp_path / "none.yaml")

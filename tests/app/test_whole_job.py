@@ -1,0 +1,196 @@
+"""The whole job on studies whose truth is known, and on real ones: what comes out lies where it belongs."""
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import jsonschema
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from app.result import result_schema
+from dicomio.scan import scan_folder
+from dicomio.volume import read_volume
+from method.types import CTVolume
+from validation.demo import count_hits, run_application
+from validation.phantom.study import write_study
+from validation.phantom.thorax import Truth, make_thorax
+
+
+@dataclass(frozen=True)
+class Job:
+    """A finished run of the application."""
+
+    study: Path
+    out: Path
+
+    @property
+    def result(self) -> dict[str, Any]:
+        result: dict[str, Any] = json.loads((self.out / "result.json").read_text(encoding="utf-8"))
+        jsonschema.validate(result, result_schema())
+        return result
+
+    @property
+    def case(self) -> dict[str, Any]:
+        (case,) = self.result["cases"]
+        return case
+
+
+def run(study: Path, out: Path) -> Job:
+    assert run_application(study, out) == 0
+    return Job(study, out)
+
+
+@dataclass(frozen=True)
+class PhantomJob(Job):
+    volume: CTVolume
+    truth: Truth
+
+
+@pytest.fixture(scope="module", params=["covid19", "cap", "normal"])
+def phantom(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PhantomJob:
+    folder = tmp_path_factory.mktemp(request.param)
+    volume, truth = make_thorax(request.param, slices=60, size=320)
+    write_study(volume, folder / "in", preset=request.param)
+    job = run(folder / "in", folder / "out")
+    return PhantomJob(job.study, job.out, volume, truth)
+
+
+def test_each_lung_volume_of_the_phantom_is_found_within_5_percent(phantom: PhantomJob) -> None:
+    lungs = phantom.case["lungs"]
+    assert lungs["right_ml"] == pytest.approx(phantom.truth.right_ml, rel=0.05)
+    assert lungs["left_ml"] == pytest.approx(phantom.truth.left_ml, rel=0.05)
+
+
+def test_a_diseased_phantom_is_seen_as_diseased_and_a_healthy_one_as_healthy(phantom: PhantomJob) -> None:
+    assert (phantom.case["prediction"]["label"] == "np") == (phantom.truth.label == "np")
+
+
+def test_boxes_lie_on_lesions(phantom: PhantomJob) -> None:
+    boxes = phantom.case["boxes"]
+    if phantom.truth.label == "np":
+        assert boxes == []
+        return
+    assert boxes
+    assert count_hits(boxes, phantom.truth.lesions) >= 0.7 * len(boxes)
+
+
+def test_all_files_of_the_contract_are_there_and_nothing_else(phantom: PhantomJob) -> None:
+    suffixes = ["key-images.dcm", "preview.png", "seg.dcm", "sr.dcm"]
+    assert sorted(path.name for path in phantom.out.iterdir()) == [*(f"case-001.{s}" for s in suffixes), "result.json"]
+    assert phantom.case["outputs"] == [f"case-001.{s}" for s in ("seg.dcm", "sr.dcm", "key-images.dcm", "preview.png")]
+
+
+def test_slices_are_numbered_as_the_source_lies_in_the_patient(phantom: PhantomJob) -> None:
+    _, sources = read_volume(scan_folder(phantom.study).series[0].instances)
+    for item in phantom.case["slices"]:
+        assert sources[item["index"]].SOPInstanceUID == item["sop_instance_uid"]
+
+
+def test_explained_slices_carry_their_completeness_error_and_others_none(phantom: PhantomJob) -> None:
+    for item in phantom.case["slices"]:
+        assert (item["completeness_error"] is not None) == item["explained"]
+        if item["explained"]:
+            assert max(item["completeness_error"].values()) < 0.2
+
+
+def test_the_same_study_gives_the_same_sop_instance_uids(phantom: PhantomJob, tmp_path: Path) -> None:
+    if phantom.truth.label != "cap":
+        pytest.skip("one preset is enough: the whole job runs again")
+    again = run(phantom.study, tmp_path / "out")
+    for name in ("case-001.seg.dcm", "case-001.sr.dcm", "case-001.key-images.dcm"):
+        first, second = (dcmread(job.out / name, stop_before_pixels=True) for job in (phantom, again))
+        assert first.SOPInstanceUID == second.SOPInstanceUID
+    assert again.case["boxes"] == phantom.case["boxes"]
+
+
+def lung_positions_mm(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Patient positions of all right-lung voxels' centres and of the left's, from the SEG alone."""
+    segmentation = highdicom.seg.segread(path)
+    volume = segmentation.get_volume(combine_segments=False)
+    affine = volume.affine
+    sides = []
+    for segment in (0, 1):
+        indices = np.argwhere(volume.array[..., segment] > 0)
+        sides.append(indices @ affine[:3, :3].T + affine[:3, 3])
+    return sides[0], sides[1]
+
+
+def assert_lungs_lie_on_lungs(job: Job) -> None:
+    """Every SEG position, looked up in the source by patient coordinates, is mostly aerated; right is on the right."""
+    volume, _ = read_volume(scan_folder(job.study).series[0].instances)
+    right, left = lung_positions_mm(job.out / "case-001.seg.dcm")
+    to_index = np.linalg.inv(volume.affine)
+    hu_of_lungs = []
+    for positions in (right, left):
+        indices = np.rint(positions @ to_index[:3, :3].T + to_index[:3, 3]).astype(int)
+        assert (indices >= 0).all()
+        assert (indices < volume.hu.shape).all()
+        hu_of_lungs.append(volume.hu[tuple(indices.T)])
+    hu = np.concatenate(hu_of_lungs)
+    assert (hu < -500).mean() > 0.8
+    assert right[:, 0].mean() < left[:, 0].mean()  # x grows to the patient's left
+    assert len(hu) * volume.voxel_volume_ml == pytest.approx(job.case["lungs"]["volume_ml"], rel=1e-3)
+
+
+def test_lungs_of_the_segmentation_lie_on_the_lungs_of_the_source(phantom: PhantomJob) -> None:
+    assert_lungs_lie_on_lungs(phantom)
+
+
+def dciodvfy_errors(path: Path) -> list[str]:
+    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
+    return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
+
+
+def assert_conforms(out: Path) -> None:
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy is not installed (Debian package dicom3tools)")
+    for name in ("case-001.seg.dcm", "case-001.sr.dcm", "case-001.key-images.dcm"):
+        assert dciodvfy_errors(out / name) == []
+
+
+def test_dicom_outputs_conform(phantom: PhantomJob) -> None:
+    assert_conforms(phantom.out)
+
+
+@pytest.fixture(scope="module", params=["P001", "lung_dx_A0001"])
+def real(request: pytest.FixtureRequest, data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    return run(data_folder / "dicom" / request.param, tmp_path_factory.mktemp(request.param) / "out")
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_a_real_study_gives_plausible_lungs_in_the_right_place(real: Job) -> None:
+    assert 2500 <= real.case["lungs"]["volume_ml"] <= 7000
+    assert_lungs_lie_on_lungs(real)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_dicom_outputs_of_a_real_study_conform(real: Job) -> None:
+    assert_conforms(real.out)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_boxes_of_a_real_study_lie_inside_the_lungs(real: Job) -> None:
+    right, left = lung_positions_mm(real.out / "case-001.seg.dcm")
+    volume, _ = read_volume(scan_folder(real.study).series[0].instances)
+    lungs = np.zeros(volume.hu.shape, dtype=bool)
+    to_index = np.linalg.inv(volume.affine)
+    for positions in (right, left):
+        lungs[tuple(np.rint(positions @ to_index[:3, :3].T + to_index[:3, 3]).astype(int).T)] = True
+    assert count_hits(real.case["boxes"], lungs) == len(real.case["boxes"])
+
+
+def test_the_application_starts_without_a_graph_engine_in_its_help() -> None:
+    """`--help` must answer at once: nothing heavy is imported for it."""
+    code = "import sys; sys.argv = ['app', '--help']\ntry:\n import app.__main__\nexcept SystemExit: pass\nprint('holoscan' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().endswith("False")
