@@ -9,9 +9,8 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from app import NAME, VERSION
+from app import NAME, SETTINGS_FILE, VERSION
 from app.exit_codes import ExitCode
-from app.settings import SETTINGS_FILE, SettingsError, load_settings
 
 LOG = logging.getLogger("groundglass")
 _LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "CRITICAL")
@@ -37,6 +36,9 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     parser = _parser()
     options = parser.parse_args(arguments)
     _set_up_logging(options.log_level)
+    # Imports wait until they are needed: the help answers at once, and a wrong path is told before a network is loaded.
+    from app.settings import SettingsError
+
     try:
         return run(Path(options.input), Path(options.output), Path(options.model), Path(options.settings))
     except (UsageError, SettingsError) as error:
@@ -50,6 +52,8 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path, settings_fi
     Raises:
         UsageError, SettingsError: before anything is computed.
     """
+    from app.settings import load_settings
+
     settings = load_settings(settings_file)
     if not input_folder.is_dir():
         raise UsageError(f"The input folder '{input_folder}' does not exist or is no folder. Give it with -i.")
@@ -134,6 +138,7 @@ def _set_up_logging(level: str) -> None:
     name = "WARNING" if level == "WARN" else level
     logging.basicConfig(stream=sys.stderr, level="WARNING", format="%(levelname)s %(message)s")
     LOG.setLevel(name)
+    warnings.filterwarnings("ignore", message="Current stack size")  # the engine's wish, of no use to a reader
     # pydicom quotes header values in its warnings, and a header value may be a patient's.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="pydicom|highdicom")

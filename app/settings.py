@@ -6,14 +6,13 @@ from typing import Any
 
 import yaml
 
+from app import SETTINGS_FILE
 from dicomio.select import SelectionRules
 from method.explanation import ExplanationRules
 from method.lung_segmentation import VIEWS, MultiWindow
 from method.normalisation import SlidingWindow
 from method.saliency import IntegratedGradients
 from method.slice_classification import StudyRule
-
-SETTINGS_FILE = Path(__file__).resolve().parent.parent / "app.yaml"
 
 
 class SettingsError(ValueError):

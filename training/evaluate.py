@@ -1,7 +1,7 @@
 """Score the networks of a training run on the six COVID-CT-MD patients: `python -m training.evaluate --run DIR`.
 
 Every figure comes from networks that never saw the patient they score: the painted-only network saw none of the
-six, and each fold's network saw the three patients of the other fold. The radiologists' slice labels score; they never train.
+six, and each fold's network saw the three patients of the other fold. The radiologists' slice labels only score.
 """
 
 import argparse

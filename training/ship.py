@@ -41,7 +41,7 @@ patients.
 | --- | --- | --- | --- |
 | "Finding lungs in CT" (Kaggle), one slice a patient | 157 | lungs | none stated |
 | "COVID-19 CT scans" (20-case set) | 3 | lungs only; its lesion masks are never read in training | CC BY 4.0 |
-| COVID-CT-MD sample, patients normal001 and normal002 | 2 | lungs by a threshold, right on aerated lungs | none stated |
+| COVID-CT-MD sample, patients normal001 and normal002 | 2 | lungs by a threshold, right where aerated | none stated |
 
 Synthetic consolidations and pneumonia patterns are painted into more than half of the samples in HU.
 
@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
     card = ship("classifier", options.run / "classifier" / f"{options.classifier}.safetensors")
     shipped = {
         "painted": "the network trained on painted lesions only, which saw none of the six patients",
-        "all": "the network fine-tuned with all six patients; the two-fold rows tell what such a network does on others",
+        "all": "the network fine-tuned with all six patients; the two-fold rows tell how it does on others",
     }[options.classifier]
     (cards / "classifier.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     text = _CLASSIFIER.format(tables=as_markdown(report), shipped=shipped, **card)

@@ -9,9 +9,9 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from app import SETTINGS_FILE
 from app.exit_codes import ExitCode
 from app.result import result_schema
-from app.settings import SETTINGS_FILE
 from tests.dicomio.ct_samples import PATIENT_NAME, Sample, cut_in_half, make_series, write_series
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -151,7 +151,9 @@ def test_results_of_an_earlier_run_are_replaced_and_other_files_stay(tmp_path: P
 
 @pytest.mark.parametrize("command", [["-m", "app"], ["app"], ["."]])
 def test_every_way_to_start_it_works(command: list[str]) -> None:
-    run = subprocess.run([sys.executable, *command, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, *command, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0
     assert "exit codes" in run.stdout
 

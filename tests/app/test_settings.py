@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.settings import SETTINGS_FILE, SettingsError, load_settings
+from app import SETTINGS_FILE
+from app.settings import SettingsError, load_settings
 
 
 def write_changed(folder: Path, section: str, key: str, value: object) -> Path:

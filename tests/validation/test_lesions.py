@@ -58,7 +58,9 @@ def sides(pattern: Pattern, draws: int = 60) -> float:
     _, mask = lungs()
     both = 0
     for seed in range(draws):
-        columns = [lesion.centre_mm[2] for lesion in sample_lesions(pattern, mask, SPACING_MM, np.random.default_rng(seed))]
+        columns = [
+            lesion.centre_mm[2] for lesion in sample_lesions(pattern, mask, SPACING_MM, np.random.default_rng(seed))
+        ]
         middle = 80 * SPACING_MM[2]
         both += any(c < middle for c in columns) and any(c > middle for c in columns)
     return both / draws

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import ndimage
@@ -79,7 +80,7 @@ def make_thorax(
     z_mm = SCAN_LENGTH_MM / 2 + (np.arange(slices) - (slices - 1) / 2) * spacing[0]
     rows_mm, cols_mm = ((np.arange(size) - (size - 1) / 2) * step for step in spacing[1:])
 
-    chest = Chest(seed)
+    chest = _chest(seed)
     vessels, lumen = _trees(chest, z_mm, rows_mm, cols_mm)
     hu = np.empty((slices, size, size), dtype=np.int16)
     lungs = np.full(hu.shape, BACKGROUND, dtype=np.uint8)
@@ -114,6 +115,12 @@ def make_thorax(
     return volume, Truth(lungs, lesions, PRESETS[preset], right_ml, left_ml, tuple(painted_lesions))
 
 
+@lru_cache(maxsize=1)
+def _chest(seed: int) -> Chest:
+    """Growing the trees takes seconds: the presets of one seed share their chest."""
+    return Chest(seed)
+
+
 def _trees(chest: Chest, z_mm: np.ndarray, rows_mm: np.ndarray, cols_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far vessels and bronchial walls, and the lumen of the bronchi, fill each voxel: uint8, 255 entirely."""
     vessels, lumen = np.zeros((2, len(z_mm), len(rows_mm), len(cols_mm)), dtype=np.uint8)
@@ -136,8 +143,8 @@ def _choose_lesions(
             z = 88.0 + 16.0 * number + rng.uniform(-6, 6)
             # Along the pleura from behind (0) to the side (0.5), mostly behind.
             around = np.pi * rng.uniform(0.16, 0.46)
-            x = sign * 0.88 * CAVITY_X(z) * np.sin(around)
-            y = CAVITY_CENTRE_Y(z) + 0.88 * CAVITY_Y(z) * np.cos(around)
+            x = sign * 0.92 * CAVITY_X(z) * np.sin(around)
+            y = CAVITY_CENTRE_Y(z) + 0.92 * CAVITY_Y(z) * np.cos(around)
             kind: Kind = "crazy_paving" if number % 4 == 3 else "ground_glass"
             radii = (rng.uniform(16, 27), rng.uniform(17, 27), rng.uniform(16, 24))
             lesions.append(Lesion((z, float(y), float(x)), radii, kind))

@@ -69,24 +69,27 @@ def _branch(root: np.ndarray, ends: np.ndarray, rng: np.random.Generator) -> lis
             target = start + share * length * direction / np.linalg.norm(direction)
         way = target - start
         length = float(np.linalg.norm(way))
-        bend = start + 0.5 * way + 0.06 * length * rng.standard_normal(3)
         radius = _TWIG_RADIUS_MM * len(group) ** _FLOW_EXPONENT
         tip = radius * 0.85
-        nodes = [(*start, radius), (*bend, (radius + tip) / 2), (*target, tip)]
-        pieces += [(_sphere(nodes[0]), _sphere(nodes[1])), (_sphere(nodes[1]), _sphere(nodes[2]))]
-        if len(group) > 1:
-            offset = group - middle
-            axis = np.linalg.svd(offset, full_matrices=False)[2][0]
-            along = offset @ axis
-            upper = along > np.quantile(along, rng.uniform(0.35, 0.65)) if len(group) > 3 else along > along.mean()
-            heading = way / max(length, 1e-3)
-            open_branches += [(target, heading, group[upper], depth + 1), (target, heading, group[~upper], depth + 1)]
+        if len(group) == 1:
+            pieces.append((_sphere(start, radius), _sphere(target, tip)))
+            continue
+        bend = start + 0.5 * way + 0.06 * length * rng.standard_normal(3)
+        middle_sphere = _sphere(bend, (radius + tip) / 2)
+        pieces += [(_sphere(start, radius), middle_sphere), (middle_sphere, _sphere(target, tip))]
+        offset = group - middle
+        # The way to the farthest end stands for the longest axis, at a tenth of a singular value decomposition's cost.
+        along = offset @ offset[np.einsum("ij,ij->i", offset, offset).argmax()]
+        order = along.argsort()
+        cut = min(max(round(len(group) * rng.uniform(0.35, 0.65)), 1), len(group) - 1)
+        heading = way / max(length, 1e-3)
+        open_branches += [(target, heading, group[half], depth + 1) for half in (order[:cut], order[cut:])]
     return pieces
 
 
-def _sphere(values: tuple[float, ...]) -> Sphere:
-    x, y, z, radius = (float(value) for value in values)
-    return x, y, z, radius
+def _sphere(centre: np.ndarray, radius: float) -> Sphere:
+    x, y, z = centre.tolist()
+    return x, y, z, float(radius)
 
 
 def _bronchi(arteries: list[tuple[Sphere, Sphere]]) -> list[tuple[Sphere, Sphere]]:
@@ -104,7 +107,7 @@ def _bronchi(arteries: list[tuple[Sphere, Sphere]]) -> list[tuple[Sphere, Sphere
         across /= np.linalg.norm(across)
         lumen = [min(0.72 * sphere[3], 3.4) for sphere in (start, end)]
         shifted = [
-            _sphere((*(np.array(sphere[:3]) + across * (sphere[3] + 1.25 * radius + 0.3)), radius))
+            _sphere(np.array(sphere[:3]) + across * (sphere[3] + 1.25 * radius + 0.3), radius)
             for sphere, radius in zip((start, end), lumen, strict=True)
         ]
         pieces.append((shifted[0], shifted[1]))
@@ -142,6 +145,6 @@ def render(
             continue
         z = (z_mm[box[0], None] + inside_slice)[:, :, None, None]
         distance = capsule(cols_mm[box[2]], rows_mm[box[1], None], z, start, end)
-        filled = np.clip(0.5 - distance / edge_mm, 0.0, 1.0).mean(axis=1)
+        filled = np.minimum(np.maximum(0.5 - distance / edge_mm, 0.0), 1.0).sum(axis=1)
         part = cover[tuple(box)]
-        np.maximum(part, np.rint(255 * filled).astype(np.uint8), out=part)
+        np.maximum(part, np.rint(255 / heights * filled).astype(np.uint8), out=part)

@@ -1,0 +1,114 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from method.lung_network import LungUNet
+from method.lung_segmentation import MultiWindow, NoLungsFound, label_lungs, predict_planes, segment_lungs
+from method.normalisation import SlidingWindow
+from method.types import LEFT_LUNG, RIGHT_LUNG, CTVolume
+from method.weights import load_lung_network
+from validation.phantom.thorax import make_thorax
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "lungs" / "lungs.safetensors"
+SPACING_MM = (4.0, 4.0, 4.0)
+
+
+def two_lungs(gap: int = 6) -> np.ndarray:
+    """Probability of two ellipsoids, `gap` voxels apart: columns from the patient's right to the left."""
+    slices, rows, columns = np.ogrid[:60, :50, :80]
+    mask = np.zeros((60, 50, 80), dtype=bool)
+    for centre in (40 - 16 - gap / 2, 40 + 16 + gap / 2):
+        mask |= ((slices - 30) / 25) ** 2 + ((rows - 25) / 18) ** 2 + ((columns - centre) / 16) ** 2 < 1
+    return mask.astype(np.float32)
+
+
+@pytest.mark.parametrize("gap", [6, 0, -4])
+def test_right_and_left_are_told_apart_even_where_they_touch(gap: int) -> None:
+    probability = two_lungs(gap)
+    labels = label_lungs(probability, SPACING_MM)
+    assert (labels > 0)[probability > 0.5].all()
+    middle = 40
+    wrong = (labels[..., : middle - 3] == LEFT_LUNG).sum() + (labels[..., middle + 3 :] == RIGHT_LUNG).sum()
+    assert wrong <= 0.01 * (labels > 0).sum()
+
+
+def test_a_hole_inside_a_lung_belongs_to_it() -> None:
+    probability = two_lungs()
+    probability[25:35, 20:30, 16:26] = 0.0
+    assert (label_lungs(probability, SPACING_MM)[25:35, 20:30, 16:26] == RIGHT_LUNG).all()
+
+
+def test_small_separate_regions_are_left_out() -> None:
+    probability = two_lungs()
+    probability[55:59, 2:8, 36:44] = 1.0
+    assert not label_lungs(probability, SPACING_MM)[55:59, 2:8, 36:44].any()
+
+
+@pytest.mark.parametrize("probability", [np.zeros((20, 20, 20)), np.pad(np.ones((3, 3, 3)), 8)])
+def test_a_volume_without_lungs_is_refused_with_a_figure(probability: np.ndarray) -> None:
+    with pytest.raises(NoLungsFound, match="ml"):
+        label_lungs(probability.astype(np.float32), SPACING_MM)
+
+
+def test_one_lung_alone_keeps_one_side() -> None:
+    probability = two_lungs()
+    probability[..., 40:] = 0
+    padded = np.pad(probability, ((0, 0), (0, 0), (0, 20)))
+    labels = label_lungs(padded, SPACING_MM)
+    voxels = np.bincount(labels.ravel(), minlength=3)
+    assert voxels[1:].sum() >= (probability > 0.5).sum()
+
+
+def test_windows_vote_with_equal_weight() -> None:
+    torch.manual_seed(0)
+    network = LungUNet(channels=(4, 8, 16)).eval()
+    planes = np.random.default_rng(0).integers(-1000, 400, (3, 24, 40)).astype(np.float32)
+    windows = SlidingWindow(1400.0, 20.0), SlidingWindow(600.0, 20.0)
+    apart = [predict_planes(network, planes, MultiWindow((window,))) for window in windows]
+    together = predict_planes(network, planes, MultiWindow(windows))
+    assert together.shape == planes.shape
+    assert np.allclose(together, np.mean(apart, axis=0), atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def network() -> LungUNet:
+    return load_lung_network(WEIGHTS)
+
+
+def test_planes_in_batches_equal_all_at_once(network: LungUNet) -> None:
+    planes = np.random.default_rng(0).integers(-1000, 400, (5, 32, 32)).astype(np.float32)
+    few, many = (predict_planes(network, planes, MultiWindow(), batch=batch) for batch in (2, 8))
+    assert np.allclose(few, many, atol=0.02)  # bfloat16
+
+
+@pytest.mark.parametrize("flips", [(1, 1, 1), (1, -1, -1), (-1, -1, 1), (-1, 1, -1)])
+def test_lungs_are_found_and_named_whatever_way_the_source_lies(network: LungUNet, flips: tuple[int, ...]) -> None:
+    """The phantom's array turned over, its directions with it: the same patient, stored another way."""
+    upright, truth = make_thorax("normal", slices=40, size=128)
+    axes = tuple(axis for axis, sign in enumerate(flips) if sign < 0)
+    turned = CTVolume(
+        np.flip(upright.hu, axes), upright.spacing_mm, upright.origin_mm, upright.directions * np.array(flips)[:, None]
+    )
+    found = segment_lungs(network, turned, MultiWindow(), grid_mm=2.5)
+    true = np.flip(truth.lungs, axes)
+    for side in (RIGHT_LUNG, LEFT_LUNG):
+        overlap = 2 * ((found == side) & (true == side)).sum() / ((found == side).sum() + (true == side).sum())
+        assert overlap > 0.94
+
+
+def test_a_consolidation_stays_inside_the_lung(network: LungUNet) -> None:
+    volume, truth = make_thorax("cap", slices=40, size=128)
+    found = segment_lungs(network, volume, MultiWindow(), grid_mm=2.5)
+    inner = ndimage.binary_erosion(truth.lesions > 0)
+    assert inner.any()
+    assert (found[inner] > 0).mean() > 0.85
+
+
+def test_a_volume_of_air_is_refused(network: LungUNet) -> None:
+    directions = np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])
+    air = CTVolume(np.full((30, 64, 64), -1000, dtype=np.int16), (5.0, 5.0, 5.0), np.zeros(3), directions)
+    with pytest.raises(NoLungsFound):
+        segment_lungs(network, air, MultiWindow(), grid_mm=5.0)

@@ -1,0 +1,114 @@
+"""From slices to the study, and from the study to the slices that are explained."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from method.classifier_network import MultiScaleClassifier
+from method.explanation import ExplanationRules, explain_slices
+from method.normalisation import SlidingWindow
+from method.saliency import IntegratedGradients
+from method.slice_classification import StudyRule, TooLittleLung, classify_slices
+from method.slice_input import SliceInputs
+from method.types import CTVolume, SliceFinding
+from method.weights import WeightsRefused, load_classifier
+from validation.phantom.thorax import Truth, make_thorax
+
+WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "classifier" / "classifier.safetensors"
+GRADIENTS = IntegratedGradients("score_map", "gauss_legendre", 2)
+
+
+def finding(index: int, np_: float, cap: float) -> SliceFinding:
+    return SliceFinding(index, 10_000.0, (np_, cap, 1 - np_ - cap))
+
+
+def test_the_study_is_the_mean_of_its_most_diseased_slices() -> None:
+    slices = [finding(index, 0.9, 0.05) for index in range(8)] + [finding(8, 0.1, 0.7), finding(9, 0.3, 0.5)]
+    label, probabilities = StudyRule(top_part=0.2, minimum_slices=1).apply(slices)
+    assert label == "cap"
+    assert probabilities == pytest.approx((0.2, 0.6, 0.2))
+
+
+def test_one_odd_slice_does_not_make_a_healthy_study_sick() -> None:
+    slices = [finding(index, 0.95, 0.03) for index in range(40)] + [finding(40, 0.1, 0.8)]
+    assert StudyRule(top_part=0.1, minimum_slices=3).apply(slices)[0] == "np"
+
+
+@pytest.fixture(scope="module")
+def network() -> MultiScaleClassifier:
+    return load_classifier(WEIGHTS)
+
+
+@pytest.fixture(scope="module")
+def sick() -> tuple[CTVolume, Truth, SliceInputs]:
+    volume, truth = make_thorax("cap", slices=30, size=160)
+    return volume, truth, SliceInputs.of_volume(volume, truth.lungs, SlidingWindow(1400.0, 20.0), masked=True)
+
+
+def test_only_slices_with_enough_lung_are_classified(network, sick) -> None:
+    volume, truth, inputs = sick
+    slices = classify_slices(network, volume, inputs, minimum_lung_mm2=6000.0)
+    areas = (truth.lungs > 0).sum(axis=(1, 2)) * volume.pixel_area_mm2
+    assert [item.index for item in slices] == np.nonzero(areas >= 6000.0)[0].tolist()
+    assert all(sum(item.probabilities) == pytest.approx(1.0) for item in slices)
+
+
+def test_a_volume_with_too_little_lung_is_refused(network, sick) -> None:
+    volume, _, inputs = sick
+    with pytest.raises(TooLittleLung, match="cm2"):
+        classify_slices(network, volume, inputs, minimum_lung_mm2=1e9)
+
+
+def explain(network, sick, label: str, **rules):
+    volume, _, inputs = sick
+    slices = [finding(index, 0.02 * index, 0.5) for index in range(8, 22)]
+    settings = ExplanationRules(**rules)
+    return slices, explain_slices(network, volume, inputs, slices, label, GRADIENTS, settings)
+
+
+def test_the_most_probable_diseased_slices_are_explained_within_the_budget(network, sick) -> None:
+    _, explanation = explain(network, sick, "cap", maximum_slices=3)
+    assert [item.index for item in explanation.slices if item.explained] == [8, 9, 10]
+    assert sorted(explanation.saliency) == [8, 9, 10]
+
+
+def test_slices_that_are_not_diseased_are_not_explained(network, sick) -> None:
+    _, explanation = explain(network, sick, "cap", minimum_disease_probability=0.8)
+    assert [item.index for item in explanation.slices if item.explained] == [8, 9, 10]
+
+
+def test_a_study_without_pneumonia_has_nothing_to_explain(network, sick) -> None:
+    slices, explanation = explain(network, sick, "np")
+    assert explanation.slices == tuple(slices)
+    assert explanation.boxes == ()
+    assert not explanation.salient.any()
+    assert explanation.infected_fraction == 0.0
+
+
+def test_boxes_enclose_the_salient_regions_and_these_stay_inside_the_lungs(network, sick) -> None:
+    volume, truth, _ = sick
+    _, explanation = explain(network, sick, "cap", maximum_slices=4)
+    assert not explanation.salient[truth.lungs == 0].any()
+    covered = np.zeros_like(explanation.salient)
+    for box in explanation.boxes:
+        covered[box.slice_index, box.row_min : box.row_max + 1, box.column_min : box.column_max + 1] = True
+        pixels = (box.row_max - box.row_min + 1) * (box.column_max - box.column_min + 1)
+        assert box.area_mm2 <= pixels * volume.pixel_area_mm2
+    assert not explanation.salient[~covered].any()
+    assert 0 <= explanation.infected_fraction <= 1
+
+
+def test_a_damaged_weight_file_is_refused_by_its_hash(tmp_path: Path) -> None:
+    copy = tmp_path / "classifier.safetensors"
+    copy.write_bytes(WEIGHTS.read_bytes()[:-1] + b"x")
+    with pytest.raises(WeightsRefused, match=r"classifier\.safetensors.*SHA-256"):
+        load_classifier(copy, "0" * 64)
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsRefused, match="does not fit"):
+        load_classifier(WEIGHTS.parents[1] / "lungs" / "lungs.safetensors")
+    (tmp_path / "text.safetensors").write_text("no weights", encoding="utf-8")
+    with pytest.raises(WeightsRefused):
+        load_classifier(tmp_path / "text.safetensors")
