@@ -82,23 +82,32 @@ def predict_planes(
     return total / len(windows.windows)
 
 
-def resize_volume(volume: np.ndarray, shape: Sequence[int], mode: str = "linear") -> np.ndarray:
-    """Resize `(slice, row, col)`, corners aligned to voxel edges: `area` when it shrinks, `linear` when it grows.
+def _centres(length: int, of: int) -> np.ndarray:
+    """Where the centres of `length` voxels lie among `of` voxels over the same extent, as fractional indices."""
+    return np.clip((np.arange(length) + 0.5) * of / length - 0.5, 0, of - 1)
 
-    Works plane by plane and then along the slices, so that no more than one extra copy is held.
-    """
-    in_plane = "area" if mode == "area" else "bilinear"
-    planes = np.empty((volume.shape[0], *shape[1:]), dtype=np.float32)
-    for index, plane in enumerate(volume):
-        tensor = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
-        planes[index] = torch.nn.functional.interpolate(tensor, size=tuple(shape[1:]), mode=in_plane)[0, 0].numpy()
-    if planes.shape[0] == shape[0]:
-        return planes
-    position = np.clip((np.arange(shape[0]) + 0.5) * planes.shape[0] / shape[0] - 0.5, 0, planes.shape[0] - 1)
-    below = np.floor(position).astype(int)
-    above = np.minimum(below + 1, planes.shape[0] - 1)
-    weight = (position - below).astype(np.float32)[:, None, None]
-    return planes[below] * (1 - weight) + planes[above] * weight
+
+def _plane_at(volume: np.ndarray, position: float) -> np.ndarray:
+    """The plane at a fractional slice index, float32, linear between its two neighbours."""
+    below = int(position)
+    weight = np.float32(position - below)
+    if weight == 0:
+        return volume[below].astype(np.float32)
+    return volume[below] * (1 - weight) + volume[below + 1] * weight
+
+
+def _resize_plane(plane: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Resize `(row, col)`: averages over areas where it shrinks, linear where it grows."""
+    tensor = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
+    mode = "area" if shape[0] < plane.shape[0] else "bilinear"
+    return torch.nn.functional.interpolate(tensor, size=tuple(shape), mode=mode)[0, 0].numpy()
+
+
+def to_cubes(volume: np.ndarray, spacing_mm: Sequence[float], grid_mm: float) -> np.ndarray:
+    """Resample `(slice, row, col)` to cubes of `grid_mm`, float32; one plane at a time, so that no copy is held."""
+    shape = [max(round(length * step / grid_mm), 1) for length, step in zip(volume.shape, spacing_mm, strict=True)]
+    positions = _centres(shape[0], volume.shape[0])
+    return np.stack([_resize_plane(_plane_at(volume, position), shape[1:]) for position in positions])
 
 
 def segment_lungs(
@@ -126,9 +135,7 @@ def segment_lungs(
         NoLungsFound: nothing in the volume can be a pair of lungs.
     """
     source = volume.to_canonical(volume.hu)
-    spacing_mm = volume.canonical_spacing_mm
-    shape = [max(round(length * step / grid_mm), 1) for length, step in zip(source.shape, spacing_mm, strict=True)]
-    cubes = resize_volume(source, shape, "area")
+    cubes = to_cubes(source, volume.canonical_spacing_mm, grid_mm)
     total = len(windows.windows) * sum(cubes.shape[VIEWS[view][0]] for view in views)
     done = 0
 
@@ -180,8 +187,10 @@ def label_lungs(probability: np.ndarray, spacing_mm: Sequence[float]) -> np.ndar
     # Small separate regions are bowel gas or noise.
     mask = (sizes_ml >= 0.08 * float(sizes_ml.max()))[regions]
     labels = _separate_sides(mask, spacing_mm)
-    for side in (RIGHT_LUNG, LEFT_LUNG):
-        labels[_close(labels == side, spacing_mm) & (labels == BACKGROUND)] = side
+    for number, place in enumerate(ndimage.find_objects(labels), start=1):
+        if place is not None:
+            part = labels[place]  # a closing never reaches beyond the bounding box
+            part[_close(part == number, spacing_mm) & (part == BACKGROUND)] = number
     return labels
 
 
@@ -202,47 +211,47 @@ def _separate_sides(mask: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray
     """Name the voxels of `mask` by side: cores from an erosion, then every voxel goes to the nearest core.
 
     Where the lungs touch, in front of the heart or behind it, the erosion parts them. How far to erode is found by
-    trying: until the two largest cores lie on either side of the middle.
+    trying: until the largest core of each side lies on that side.
     """
     depth = ndimage.distance_transform_edt(mask, sampling=spacing_mm)
     columns = np.nonzero(mask.any(axis=(0, 1)))[0]
     middle = (columns[0] + columns[-1]) / 2
     for erosion_mm in (0.0, 2.0, 4.0, 7.0, 10.0, 14.0):
-        cores, count = ndimage.label(depth > erosion_mm)
-        if count == 0:
-            break
-        sizes = np.bincount(cores.ravel())
-        sizes[0] = 0
-        centres = np.array(ndimage.center_of_mass(cores > 0, cores, range(1, count + 1)))[:, 2]
-        on_right = np.concatenate([[False], centres < middle])
-        side_sizes = [sizes * on_right, sizes * ~on_right]
-        largest = [int(side.argmax()) for side in side_sizes]
-        amounts = [int(side.max()) for side in side_sizes]
-        spans_middle = any(
-            _spans(cores == core, middle, 0.25) for core, amount in zip(largest, amounts, strict=True) if amount
-        )
-        if min(amounts) >= 0.1 * max(amounts) and not spans_middle:
-            break
-    else:
-        cores = None  # type: ignore[assignment]
-    if cores is None or not cores.any():
-        # One lung alone, or lungs that no erosion parts: the middle of the body decides.
+        sides = _sides_of_cores(depth > erosion_mm, middle)
+        if sides is not None:
+            nearest = ndimage.distance_transform_edt(
+                sides == 0, sampling=spacing_mm, return_distances=False, return_indices=True
+            )
+            return np.where(mask, sides[tuple(nearest)], 0).astype(np.uint8)
+    # One lung alone, or lungs that no erosion parts: then the middle of the image, or of the lungs, decides.
+    image_middle = mask.shape[2] / 2
+    if _part_beyond(mask, image_middle) > 0.25:
         names = np.where(np.arange(mask.shape[2]) < middle, RIGHT_LUNG, LEFT_LUNG).astype(np.uint8)
         return mask * names[None, None, :]
-    side_of_core = np.where(on_right, RIGHT_LUNG, LEFT_LUNG).astype(np.uint8)
-    side_of_core[0] = 0
-    named = side_of_core[cores]
-    nearest = ndimage.distance_transform_edt(
-        named == 0, sampling=spacing_mm, return_distances=False, return_indices=True
-    )
-    return np.where(mask, named[tuple(nearest)], 0).astype(np.uint8)
+    return mask * np.uint8(RIGHT_LUNG if middle < image_middle else LEFT_LUNG)
 
 
-def _spans(core: np.ndarray, middle: float, part: float) -> bool:
-    """Whether more than `part` of a core lies beyond the middle, seen from its larger side."""
-    right = int(core[..., : int(middle)].sum())
-    total = int(core.sum())
-    return min(right, total - right) > part * total
+def _sides_of_cores(cores: np.ndarray, middle: float) -> np.ndarray | None:
+    """Side of every core voxel, or None where the cores are not yet one or more for each side."""
+    regions, count = ndimage.label(cores)
+    if count < 2:
+        return None
+    sizes = np.bincount(regions.ravel())[1:]
+    centres = np.array(ndimage.center_of_mass(cores, regions, range(1, count + 1)))[:, 2]
+    names = np.where(centres < middle, RIGHT_LUNG, LEFT_LUNG).astype(np.uint8)
+    largest = [np.where(names == side, sizes, 0) for side in (RIGHT_LUNG, LEFT_LUNG)]
+    if min(part.max() for part in largest) < 0.1 * sizes.max():
+        return None
+    if any(_part_beyond(regions == part.argmax() + 1, middle) > 0.25 for part in largest):
+        return None
+    return np.concatenate([[np.uint8(0)], names])[regions]
+
+
+def _part_beyond(region: np.ndarray, middle: float) -> float:
+    """How much of a region lies beyond the middle, seen from its larger side."""
+    right = int(region[..., : int(middle)].sum())
+    total = int(region.sum())
+    return min(right, total - right) / total
 
 
 def _to_source_grid(probability: np.ndarray, labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -253,19 +262,13 @@ def _to_source_grid(probability: np.ndarray, labels: np.ndarray, shape: Sequence
     # Probability outside the kept regions must not come back: one cube around them is enough for the border.
     near = ndimage.binary_dilation(labels > 0, iterations=1)
     filled = np.where(labels > 0, np.maximum(probability, 0.5 + 1e-3), probability) * near
-    slices = np.minimum((np.arange(shape[0]) + 0.5) * labels.shape[0] / shape[0], labels.shape[0] - 1).astype(int)
-    rows = np.minimum((np.arange(shape[1]) + 0.5) * labels.shape[1] / shape[1], labels.shape[1] - 1).astype(int)
-    columns = np.minimum((np.arange(shape[2]) + 0.5) * labels.shape[2] / shape[2], labels.shape[2] - 1).astype(int)
+    slices, rows, columns = (
+        np.rint(_centres(*lengths)).astype(int) for lengths in zip(shape, labels.shape, strict=True)
+    )
     result = np.zeros(tuple(shape), dtype=np.uint8)
-    position = np.clip((np.arange(shape[0]) + 0.5) * labels.shape[0] / shape[0] - 0.5, 0, labels.shape[0] - 1)
-    below = np.floor(position).astype(int)
-    above = np.minimum(below + 1, labels.shape[0] - 1)
-    for index in range(shape[0]):
-        weight = np.float32(position[index] - below[index])
-        plane = filled[below[index]] * (1 - weight) + filled[above[index]] * weight
-        if not plane.any():
-            continue
-        tensor = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
-        fine = torch.nn.functional.interpolate(tensor, size=tuple(shape[1:]), mode="bilinear")[0, 0].numpy()
-        result[index] = (fine > 0.5) * side[slices[index]][rows[:, None], columns[None, :]]
+    for index, position in enumerate(_centres(shape[0], labels.shape[0])):
+        plane = _plane_at(filled, position)
+        if plane.any():
+            lung = _resize_plane(plane, shape[1:]) > 0.5
+            result[index] = lung * side[slices[index]][rows[:, None], columns[None, :]]
     return result

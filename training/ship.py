@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from method.weights import sha256_of
+from training.classifier_data import PATIENT_CLASS
 from training.evaluate import as_markdown
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -101,6 +102,30 @@ def ship(name: str, weights: Path) -> dict[str, Any]:
     return {"sha256": sha256, "size_mb": target.stat().st_size / 1e6, "intended_use": _INTENDED_USE}
 
 
+def readme_figures(lungs: dict[str, Any], classifier: dict[str, Any]) -> str:
+    """The lines README shows, from the reports."""
+    fold = classifier["two-fold, lungs alone"]
+    painted = classifier["painted lesions, lungs alone"]
+    against, *_ = painted["auc"].values()
+    studies = len(fold["studies"])
+    return (
+        f"- Lungs: mean Dice {lungs['mean_dice']:.3f} on {lungs['patients']} patients held out of training.\n"
+        f"- Infected slices against a healthy patient's: AUC {against:.2f}, {len(PATIENT_CLASS) - 1} patients, by a "
+        "network that saw painted lesions only.\n"
+        f"- NP / CAP / COVID-19, two folds by patient: slice accuracy {fold['slice_accuracy']:.2f}, "
+        f"{fold['studies_right']} of {studies} patients right.\n"
+    )
+
+
+def write_readme(figures: str) -> None:
+    """Put the figures between the two markers of README.md."""
+    readme = REPOSITORY / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    start, end = "<!-- figures -->\n", "<!-- end of figures -->"
+    before, rest = text.split(start)
+    readme.write_text(before + start + figures + end + rest.split(end)[1], encoding="utf-8")
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Ship both networks; returns 0."""
     parser = argparse.ArgumentParser(prog="python -m training.ship", description=__doc__)
@@ -131,7 +156,9 @@ def main(arguments: list[str] | None = None) -> int:
     (cards / "classifier.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     text = _CLASSIFIER.format(tables=as_markdown(report), shipped=shipped, **card)
     (cards / "classifier.md").write_text(text, encoding="utf-8")
-    print("Shipped. Commit models/, app.yaml and model_cards/ together.")
+    lung_report = json.loads((cards / "lungs.json").read_text(encoding="utf-8"))
+    write_readme(readme_figures(lung_report, report))
+    print("Shipped. Commit models/, app.yaml, model_cards/ and README.md together.")
     return 0
 
 

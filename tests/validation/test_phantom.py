@@ -13,14 +13,14 @@ from validation.phantom.__main__ import main
 from validation.phantom.study import STORED_AXES, PhantomFolderError, write_study, write_truth
 from validation.phantom.thorax import PRESETS, Truth, make_thorax
 
-SLICES, SIZE = 24, 128
+SLICES, SIZE, SEED = 24, 128, 3
 
 Phantom = tuple[CTVolume, Truth]
 
 
 @pytest.fixture(scope="module")
 def phantoms() -> dict[str, Phantom]:
-    return {preset: make_thorax(preset, slices=SLICES, size=SIZE, seed=3) for preset in PRESETS}
+    return {preset: make_thorax(preset, slices=SLICES, size=SIZE, seed=SEED) for preset in PRESETS}
 
 
 @pytest.fixture(params=list(PRESETS))
@@ -78,14 +78,19 @@ def test_tissues_have_the_density_ct_shows(phantoms: dict[str, Phantom]) -> None
     parenchyma = volume.hu[lungs & (volume.hu < -700)]
     assert -900 < np.median(parenchyma) < -820
     assert np.median(volume.hu[:, :6]) < -1000  # air before the chest
-    # Vessels are inside the lungs, in the share that CT of healthy adults has (2 to 4 % above -400 HU).
-    deep = ndimage.binary_erosion(lungs, np.ones((1, 3, 3)))
-    assert 0.01 < (volume.hu[deep] > -500).mean() < 0.08
     solid = volume.hu[(volume.hu > -300) & ~lungs]
     assert 0.1 < ((solid > -140) & (solid < -60)).mean() < 0.45  # fat
     assert 0.3 < ((solid > 0) & (solid < 100)).mean() < 0.8  # muscle, blood and organs
     assert 0.01 < (solid > 250).mean() < 0.12  # bone
     assert volume.hu.dtype == np.int16
+
+
+def test_lungs_hold_as_much_vessel_as_ct_of_healthy_adults_shows() -> None:
+    volume, truth = make_thorax("normal", slices=8, size=256, seed=SEED, spacing_mm=(2.5, 1.44, 1.44))
+    deep = volume.hu[ndimage.binary_erosion(truth.lungs > 0, np.ones((1, 9, 9)))]
+    # Two healthy adults of COVID-CT-MD: 8 % above -700 HU, 2.4 and 3.1 % above -400 HU.
+    assert 0.05 < (deep > -700).mean() < 0.12
+    assert 0.015 < (deep > -400).mean() < 0.05
 
 
 def test_lung_is_denser_towards_the_back(phantoms: dict[str, Phantom]) -> None:
@@ -148,22 +153,22 @@ def test_presets_of_one_seed_differ_in_their_lesions_alone(phantoms: dict[str, P
 
 
 def test_a_seed_is_a_chest_at_every_resolution() -> None:
-    _, coarse = make_thorax("normal", slices=16, size=64, seed=5)
-    _, fine = make_thorax("normal", slices=32, size=128, seed=5)
+    _, coarse = make_thorax("normal", slices=16, size=64, seed=4)
+    _, fine = make_thorax("normal", slices=32, size=128, seed=4)
     assert coarse.right_ml == pytest.approx(fine.right_ml, rel=0.03)
     assert coarse.left_ml == pytest.approx(fine.left_ml, rel=0.03)
 
 
 def test_spacing_covers_the_chest_unless_it_is_given() -> None:
-    volume, _ = make_thorax("normal", slices=10, size=64)
+    volume, _ = make_thorax("normal", slices=10, size=64, seed=4)
     assert volume.spacing_mm == pytest.approx((30.0, 5.76, 5.76))
-    volume, _ = make_thorax("normal", slices=10, size=64, spacing_mm=(5.0, 4.0, 4.0))
+    volume, _ = make_thorax("normal", slices=10, size=64, seed=4, spacing_mm=(5.0, 4.0, 4.0))
     assert volume.spacing_mm == (5.0, 4.0, 4.0)
 
 
 def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
     folders = {}
-    for name, seed in (("one", 1), ("again", 1), ("other", 2)):
+    for name, seed in (("one", SEED), ("again", SEED), ("other", 4)):
         volume, _ = make_thorax("covid19", slices=8, size=64, seed=seed)
         folders[name] = write_study(volume, tmp_path / name, preset="covid19", seed=seed)
     first, again, other = ([path.read_bytes() for path in paths] for paths in folders.values())
@@ -176,7 +181,7 @@ def test_study_has_the_same_hu_at_the_same_patient_position(
     position: str, phantoms: dict[str, Phantom], tmp_path: Path
 ) -> None:
     volume, _ = phantoms["covid19"]
-    paths = write_study(volume, tmp_path / "study", preset="covid19", seed=3, patient_position=position)
+    paths = write_study(volume, tmp_path / "study", preset="covid19", seed=SEED, patient_position=position)
     assert [path.name for path in paths] == [f"IM{number:04d}.dcm" for number in range(1, SLICES + 1)]
     rng = np.random.default_rng(0)
     for index in (0, 11, SLICES - 1):
@@ -188,11 +193,11 @@ def test_study_has_the_same_hu_at_the_same_patient_position(
 
 def test_study_is_one_series_from_head_to_feet(phantoms: dict[str, Phantom], tmp_path: Path) -> None:
     volume, _ = phantoms["cap"]
-    files = [pydicom.dcmread(path) for path in write_study(volume, tmp_path / "study", preset="cap", seed=3)]
+    files = [pydicom.dcmread(path) for path in write_study(volume, tmp_path / "study", preset="cap", seed=SEED)]
     assert len({file.SOPInstanceUID for file in files}) == SLICES
     for attribute in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PatientID"):
         assert len({file[attribute].value for file in files}) == 1
-    assert files[0].PatientID == "PHANTOM-cap-3"
+    assert files[0].PatientID == f"PHANTOM-cap-{SEED}"
     heights = [float(file.ImagePositionPatient[2]) for file in files]
     assert np.diff(heights) == pytest.approx(-volume.spacing_mm[0], abs=1e-5)
     assert [file.InstanceNumber for file in files] == list(range(1, SLICES + 1))
@@ -223,7 +228,7 @@ def test_folder_with_files_is_refused_and_left_as_it_is(tmp_path: Path, capsys: 
     (tmp_path / "mine.txt").write_text("keep", encoding="utf-8")
     assert main(["--preset", "normal", "--out", str(tmp_path), "--slices", "10", "--size", "64"]) == 2
     assert "is not empty" in capsys.readouterr().err
-    volume, truth = make_thorax("normal", slices=8, size=64)
+    volume, truth = make_thorax("normal", slices=8, size=64, seed=4)
     with pytest.raises(PhantomFolderError, match="not empty"):
         write_study(volume, tmp_path, preset="normal", seed=0)
     with pytest.raises(PhantomFolderError, match="not empty"):

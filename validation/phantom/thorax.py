@@ -115,7 +115,7 @@ def make_thorax(
     return volume, Truth(lungs, lesions, PRESETS[preset], right_ml, left_ml, tuple(painted_lesions))
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def _chest(seed: int) -> Chest:
     """Growing the trees takes seconds: the presets of one seed share their chest."""
     return Chest(seed)

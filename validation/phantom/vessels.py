@@ -131,7 +131,7 @@ def render(
     steps = [float(axis[1] - axis[0]) for axis in (z_mm, rows_mm, cols_mm)]
     edge_mm = max(steps[1], 0.6)
     # A thick slice averages what lies across it: take several heights a slice.
-    heights = max(1, round(steps[0] / 0.9))
+    heights = int(np.ceil(steps[0] / edge_mm))
     inside_slice = ((np.arange(heights) + 0.5) / heights - 0.5) * steps[0]
     for start, end in pieces:
         reach = max(start[3], end[3]) + edge_mm

@@ -1,0 +1,39 @@
+from dataclasses import replace
+
+import pytest
+
+from dicomio.errors import SeriesRefused
+from method.lung_segmentation import NoLungsFound
+from operators.case import Case, attempt
+
+CASE = Case(1, "1.2", "1.2.3", ())
+
+
+def raising(error: Exception):
+    def work(case: Case) -> Case:
+        raise error
+
+    return work
+
+
+def test_a_stage_that_works_leaves_its_time() -> None:
+    case = attempt("lungs", CASE, lambda case: replace(case, label="cap"))
+    assert (case.status, case.label, case.reason) == ("analysed", "cap", None)
+    assert case.timings_s["lungs"] >= 0
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(SeriesRefused("GAP", "Two slices are 10 mm apart."), "GAP"), (NoLungsFound("No lungs."), "NoLungsFound")],
+)
+def test_a_refusal_keeps_its_sentence(error: Exception, code: str) -> None:
+    case = attempt("volume", CASE, raising(error))
+    assert (case.status, case.reason_code) == ("refused", code)
+    assert str(error) in str(case.reason)
+
+
+def test_a_defect_tells_its_place_and_not_its_text() -> None:
+    case = attempt("lungs", CASE, raising(KeyError("Doe^Jane")))
+    assert (case.status, case.reason_code) == ("failed", "DEFECT")
+    assert "KeyError in work" in str(case.reason)
+    assert "Doe" not in str(case.reason)
