@@ -20,7 +20,7 @@ class ProgressReporter:
     def __init__(self, with_bars: bool | None = None) -> None:
         self._with_bars = sys.stderr.isatty() if with_bars is None else with_bars
         self._log = logging.getLogger("groundglass")
-        self._bar: tqdm | None = None  # type: ignore[type-arg]
+        self._bar: tqdm | None = None
         self._stage = ""
 
     def __call__(self, stage: str, done: int, total: int) -> None:

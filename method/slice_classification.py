@@ -55,7 +55,7 @@ def classify_slices(
         images = images.contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16):
             both = [network(images), network(images.flip(3))]
-        probabilities = sum(scores.float().softmax(1) for scores in both).cpu().numpy() / 2  # type: ignore[union-attr]
+        probabilities = sum(scores.float().softmax(1) for scores in both).cpu().numpy() / 2
         for index, row in zip(part, probabilities, strict=True):
             np_, cap, covid19 = (float(value) for value in row / row.sum())
             findings.append(SliceFinding(int(index), float(areas_mm2[index]), (np_, cap, covid19)))

@@ -37,7 +37,7 @@ class LungSquare:
         Raises:
             ValueError: `lungs` is empty.
         """
-        plane = lungs.any(axis=0) if lungs.ndim == 3 else lungs
+        plane = np.asarray(lungs.any(axis=0)) if lungs.ndim == 3 else lungs
         if not plane.any():
             raise ValueError("There is no square around lungs where there are no lungs.")
         rows, columns = np.nonzero(plane.any(axis=1))[0], np.nonzero(plane.any(axis=0))[0]

@@ -20,7 +20,7 @@ from dicomio.volume import read_volume
 from method.classifier_network import INPUT_SIZE
 from method.lung_network import LungUNet
 from method.lung_segmentation import MultiWindow, predict_planes, segment_lungs
-from method.normalisation import SlidingWindow
+from method.normalisation import SlidingWindow, scale_to_window
 from method.slice_input import AIR_HU, LungSquare, SliceInputs, normalise_square
 from method.types import CLASSES, CTVolume
 from training.lung_data import GRID_MM, PLANE_SIZE
@@ -186,7 +186,7 @@ def _add_dependent_density(hu: np.ndarray, lung: np.ndarray, rng: np.random.Gene
 
 def augment(hu: np.ndarray, lung: np.ndarray, window: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """II-G.3 on one slice: centre crop, rotation, mirror, brightness; and noise, blur, and lungs alone or not."""
-    image = normalise_square(hu, lung, window, masked=False)
+    image = scale_to_window(hu, *window)
     mask = lung.astype(np.float32)
     stack = torch.from_numpy(np.stack([image, mask]))[None]
     angle = np.deg2rad(rng.uniform(-25.0, 25.0))

@@ -135,11 +135,15 @@ def load_sources(data: Path) -> tuple[dict[str, list[LungImages]], dict[str, lis
         (held_out if path.stem == HELD_OUT_CASE else train)["lesion_masks"].append(item)
     for name in ("normal001", "normal002"):
         with np.load(data / "volumes" / f"{name}.npz") as stored:
-            hu, spacing_mm = stored["hu"], tuple(float(step) for step in stored["spacing_mm"])
+            hu = stored["hu"]
+            first, second, third = (float(step) for step in stored["spacing_mm"])
+        spacing_mm = first, second, third
         lungs = threshold_lungs(hu, spacing_mm)
-        cubes = resample(hu, spacing_mm, 1), resample(lungs.astype(np.float32), spacing_mm, 1) > 0.5
+        cubes = resample(hu, spacing_mm, 1)
+        lung_cubes = resample(lungs.astype(np.float32), spacing_mm, 1) > 0.5
         for axes in ((0, 1, 2), (1, 0, 2), (2, 0, 1)):
-            train["volumes"].append(LungImages(*(cube.transpose(axes) for cube in cubes), (GRID_MM,) * 3))
+            planes = LungImages(cubes.transpose(axes), lung_cubes.transpose(axes), (GRID_MM, GRID_MM, GRID_MM))
+            train["volumes"].append(planes)
     return train, held_out
 
 
@@ -149,7 +153,9 @@ def _pad_to_square(planes: np.ndarray, value: float) -> np.ndarray:
     return np.pad(planes, margins, constant_values=value)
 
 
-def _paint_consolidation(hu: np.ndarray, lung: np.ndarray, spacing_mm: tuple[float, float, float], rng) -> None:
+def _paint_consolidation(
+    hu: np.ndarray, lung: np.ndarray, spacing_mm: tuple[float, float, float], rng: np.random.Generator
+) -> None:
     """One large consolidation, up to most of a lung, wherever there is lung."""
     places = np.argwhere(lung)
     if not len(places):
@@ -183,9 +189,8 @@ def draw_sample(
     low, high = window.place(image)
     planes = _pad_to_square(scale_to_window(image, low, high), 0.0)
     mask = _pad_to_square(lung[half][None].astype(np.float32), 0.0)
-    stack = torch.from_numpy(np.concatenate([planes, mask]))[None]
-    stack = _warp(stack, rng)[0].numpy()
-    planes, mask = stack[:-1], stack[-1] > 0.5
+    warped = _warp(torch.from_numpy(np.concatenate([planes, mask]))[None], rng)[0].numpy()
+    planes, mask = warped[:-1], warped[-1] > 0.5
     planes = np.clip(planes, 0, 1) ** np.float32(rng.uniform(0.75, 1.35))
     planes = planes * np.float32(rng.uniform(0.8, 1.2)) + np.float32(rng.uniform(-0.08, 0.08))
     if rng.random() < 0.5:
