@@ -14,14 +14,10 @@ from scipy import ndimage
 
 from method.lung_network import LungUNet
 from method.normalisation import SlidingWindow, scale_to_window
-from method.types import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume
+from method.types import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume, Unsuitable
 
 VIEWS: dict[str, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
 """Axis order that turns a canonical volume into planes of each view."""
-
-
-class NoLungsFound(ValueError):
-    """The segmentation holds no region that can be a pair of lungs."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ def segment_lungs(
         uint8 labels on the source grid: BACKGROUND, RIGHT_LUNG, LEFT_LUNG.
 
     Raises:
-        NoLungsFound: nothing in the volume can be a pair of lungs.
+        Unsuitable: NO_LUNGS, nothing in the volume can be a pair of lungs.
     """
     source = volume.to_canonical(volume.hu)
     cubes = to_cubes(source, volume.canonical_spacing_mm, grid_mm)
@@ -172,7 +168,7 @@ def label_lungs(probability: np.ndarray, spacing_mm: Sequence[float]) -> np.ndar
         uint8 labels, same shape.
 
     Raises:
-        NoLungsFound: no region of at least 100 ml.
+        Unsuitable: NO_LUNGS, no region of at least 100 ml.
     """
     mask = probability > 0.5
     regions, count = ndimage.label(mask)
@@ -180,9 +176,10 @@ def label_lungs(probability: np.ndarray, spacing_mm: Sequence[float]) -> np.ndar
     sizes_ml = np.bincount(regions.ravel(), minlength=count + 1) * voxel_ml
     sizes_ml[0] = 0.0
     if count == 0 or sizes_ml.max() < 100.0:
-        raise NoLungsFound(
+        raise Unsuitable(
+            "NO_LUNGS",
             f"No lungs were found: the largest region is {sizes_ml.max():.0f} ml, and a lung has at least 100 ml. "
-            "Check that the series shows the chest."
+            "Check that the series shows the chest.",
         )
     # Small separate regions are bowel gas or noise.
     mask = (sizes_ml >= 0.08 * float(sizes_ml.max()))[regions]

@@ -8,11 +8,7 @@ import torch
 
 from method.classifier_network import MultiScaleClassifier
 from method.slice_input import SliceInputs
-from method.types import CLASSES, CTVolume, SliceFinding
-
-
-class TooLittleLung(ValueError):
-    """No slice of the volume shows enough lung to be classified."""
+from method.types import CLASSES, CTVolume, SliceFinding, Unsuitable
 
 
 @torch.inference_mode()
@@ -38,15 +34,16 @@ def classify_slices(
         Findings in slice order.
 
     Raises:
-        TooLittleLung: no slice has `minimum_lung_mm2`.
+        Unsuitable: TOO_LITTLE_LUNG, no slice has `minimum_lung_mm2`.
     """
     device = next(network.parameters()).device
     areas_mm2 = inputs.lungs.sum(axis=(1, 2)) * volume.pixel_area_mm2
     indices = np.nonzero(areas_mm2 >= minimum_lung_mm2)[0]
     if not len(indices):
-        raise TooLittleLung(
+        raise Unsuitable(
+            "TOO_LITTLE_LUNG",
             f"No slice shows {minimum_lung_mm2 / 100:.0f} cm2 of lung, the least that is classified "
-            f"(largest: {areas_mm2.max() / 100:.1f} cm2). Check that the series covers the chest."
+            f"(largest: {areas_mm2.max() / 100:.1f} cm2). Check that the series covers the chest.",
         )
     findings: list[SliceFinding] = []
     for first in range(0, len(indices), batch):

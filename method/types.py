@@ -18,6 +18,20 @@ _CANONICAL_AXES = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
 """Axes of the canonical view: slices run from head to feet, rows from front to back, columns to the patient's left."""
 
 
+class Unsuitable(ValueError):
+    """The volume is sound, but the method can't give an answer for it.
+
+    Attributes:
+        code: a stable upper-case word for programs.
+        reason: full sentences with the figures, and what to do; no patient's data.
+    """
+
+    def __init__(self, code: str, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason
+
+
 @dataclass(frozen=True)
 class CTVolume:
     """One CT series as an array in Hounsfield units.

@@ -11,13 +11,8 @@ from monai.deploy.core import Operator, OperatorSpec
 from pydicom import Dataset
 
 from dicomio.errors import SeriesRefused
-from method.lung_segmentation import NoLungsFound
-from method.slice_classification import TooLittleLung
 from method.slice_input import SliceInputs
-from method.types import CTVolume, Findings, SliceFinding
-
-REFUSALS = (SeriesRefused, NoLungsFound, TooLittleLung)
-"""What a case may be refused for; the sentence in the exception is meant for the reader."""
+from method.types import CTVolume, Findings, SliceFinding, Unsuitable
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage, units done and units in all."""
@@ -105,9 +100,8 @@ def attempt(stage: str, case: Case, work: Callable[[Case], Case]) -> Case:
     start = time.perf_counter()
     try:
         case = work(case)
-    except REFUSALS as refusal:
-        code = refusal.code if isinstance(refusal, SeriesRefused) else type(refusal).__name__
-        case = replace(case, status="refused", reason_code=code, reason=str(refusal))
+    except (SeriesRefused, Unsuitable) as refusal:
+        case = replace(case, status="refused", reason_code=refusal.code, reason=refusal.reason)
     except Exception as defect:
         # The text of an unforeseen exception may quote the source's attributes: only its type and place are told.
         place = _place_of(defect)

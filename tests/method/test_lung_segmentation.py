@@ -6,9 +6,9 @@ import torch
 from scipy import ndimage
 
 from method.lung_network import LungUNet
-from method.lung_segmentation import MultiWindow, NoLungsFound, label_lungs, predict_planes, segment_lungs
+from method.lung_segmentation import MultiWindow, label_lungs, predict_planes, segment_lungs
 from method.normalisation import SlidingWindow
-from method.types import LEFT_LUNG, RIGHT_LUNG, CTVolume
+from method.types import LEFT_LUNG, RIGHT_LUNG, CTVolume, Unsuitable
 from method.weights import load_lung_network
 from validation.phantom.thorax import make_thorax
 
@@ -49,7 +49,7 @@ def test_small_separate_regions_are_left_out() -> None:
 
 @pytest.mark.parametrize("probability", [np.zeros((20, 20, 20)), np.pad(np.ones((3, 3, 3)), 8)])
 def test_a_volume_without_lungs_is_refused_with_a_figure(probability: np.ndarray) -> None:
-    with pytest.raises(NoLungsFound, match="ml"):
+    with pytest.raises(Unsuitable, match="ml"):
         label_lungs(probability.astype(np.float32), SPACING_MM)
 
 
@@ -108,5 +108,5 @@ def test_a_consolidation_stays_inside_the_lung(network: LungUNet) -> None:
 def test_a_volume_of_air_is_refused(network: LungUNet) -> None:
     directions = np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])
     air = CTVolume(np.full((30, 64, 64), -1000, dtype=np.int16), (5.0, 5.0, 5.0), np.zeros(3), directions)
-    with pytest.raises(NoLungsFound):
+    with pytest.raises(Unsuitable):
         segment_lungs(network, air, MultiWindow(), grid_mm=5.0)

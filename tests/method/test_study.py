@@ -9,9 +9,9 @@ from method.classifier_network import MultiScaleClassifier
 from method.explanation import ExplanationRules, explain_slices
 from method.normalisation import SlidingWindow
 from method.saliency import IntegratedGradients
-from method.slice_classification import StudyRule, TooLittleLung, classify_slices
+from method.slice_classification import StudyRule, classify_slices
 from method.slice_input import SliceInputs
-from method.types import CTVolume, SliceFinding
+from method.types import CTVolume, SliceFinding, Unsuitable
 from method.weights import WeightsRefused, load_classifier
 from validation.phantom.thorax import Truth, make_thorax
 
@@ -56,7 +56,7 @@ def test_only_slices_with_enough_lung_are_classified(network, sick) -> None:
 
 def test_a_volume_with_too_little_lung_is_refused(network, sick) -> None:
     volume, _, inputs = sick
-    with pytest.raises(TooLittleLung, match="cm2"):
+    with pytest.raises(Unsuitable, match="cm2"):
         classify_slices(network, volume, inputs, minimum_lung_mm2=1e9)
 
 
