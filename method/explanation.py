@@ -8,7 +8,7 @@ import torch
 
 from method.boxes import boxes_of_regions, salient_regions
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
-from method.saliency import IntegratedGradients, joint_saliency
+from method.saliency import IntegratedGradients, geometric_mean, joint_saliency
 from method.slice_input import SliceInputs
 from method.types import CLASSES, Box, CTVolume, SliceFinding
 
@@ -81,7 +81,7 @@ def explain_slices(
         lung = inputs.lung_square(item.index)
         image = torch.from_numpy(inputs.image(item.index)).to(device)
         attributions, errors = gradients.attribute(network, image, target)
-        joint = joint_saliency(attributions.cpu().numpy()) * lung
+        joint = geometric_mean(joint_saliency(attributions.cpu().numpy())) * lung
         regions = salient_regions(
             joint, lung, rules.minimum_area_mm2 / pixel_mm**2, max(round(rules.closing_mm / pixel_mm), 1)
         )

@@ -192,16 +192,20 @@ def label_lungs(probability: np.ndarray, spacing_mm: Sequence[float]) -> np.ndar
 
 
 def _close(lung: np.ndarray, spacing_mm: Sequence[float], radius_mm: float = 6.0) -> np.ndarray:
-    """Close gaps narrower than twice the radius and fill the holes of every plane: dense disease is lung too."""
+    """Close gaps narrower than twice the radius, and fill what all three planes enclose: dense disease is lung too.
+
+    What is enclosed in one plane alone is not filled: the dome of the diaphragm is, in an axial plane.
+    """
     margin = [int(np.ceil(radius_mm / step)) + 1 for step in spacing_mm]
     padded = np.pad(lung, [(width, width) for width in margin])
     grown = ndimage.distance_transform_edt(~padded, sampling=spacing_mm) <= radius_mm
     closed = (ndimage.distance_transform_edt(grown, sampling=spacing_mm) > radius_mm) | padded
     closed = closed[tuple(slice(width, -width) for width in margin)]
+    enclosed = np.ones_like(closed)
     for axis in range(3):
-        for plane in np.moveaxis(closed, axis, 0):
-            plane[:] = ndimage.binary_fill_holes(plane)
-    return closed
+        for plane, filled in zip(np.moveaxis(closed, axis, 0), np.moveaxis(enclosed, axis, 0), strict=True):
+            filled[:] = ndimage.binary_fill_holes(plane)
+    return closed | enclosed
 
 
 def _separate_sides(mask: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:

@@ -136,8 +136,8 @@ class Findings:
         infected_fraction: salient lung volume over lung volume, an estimate from saliency, not a lesion segmentation;
             None where no slice was explained although some are diseased.
         slices: the classified slices, in slice order.
-        saliency: joint saliency of each explained slice, float32 `(row, col)` scaled to the slice's maximum of 1, by
-            slice index; zero outside the lungs.
+        saliency: magnitude of the joint saliency (its geometric mean) of each explained slice, float32 `(row, col)`
+            scaled to the slice's maximum of 1, by slice index; zero outside the lungs.
         salient: bool `(slice, row, col)`, the regions the boxes enclose.
         boxes: in slice order, largest first within a slice.
     """

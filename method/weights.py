@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from safetensors.torch import load
 from torch import nn
 
@@ -65,4 +66,5 @@ def _fill(network: Network, path: Path, sha256: str | None) -> Network:
             f"The weight file '{path.name}' does not fit the network: {len(needed)} tensors missing, "
             f"{len(unexpected)} unknown."
         )
-    return network.eval()
+    # No gradient of a weight is ever needed here, and channels-last is the faster layout for convolutions.
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

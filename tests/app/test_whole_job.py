@@ -97,7 +97,7 @@ def test_explained_slices_carry_their_completeness_error_and_others_none(phantom
     for item in phantom.case["slices"]:
         assert (item["completeness_error"] is not None) == item["explained"]
         if item["explained"]:
-            assert max(item["completeness_error"].values()) < 0.2
+            assert max(item["completeness_error"].values()) < 0.5
 
 
 def test_the_same_study_gives_the_same_sop_instance_uids(phantom: PhantomJob, tmp_path: Path) -> None:

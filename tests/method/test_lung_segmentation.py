@@ -41,6 +41,16 @@ def test_a_hole_inside_a_lung_belongs_to_it() -> None:
     assert (label_lungs(probability, SPACING_MM)[25:35, 20:30, 16:26] == RIGHT_LUNG).all()
 
 
+def test_the_dome_of_the_diaphragm_is_no_hole() -> None:
+    probability = two_lungs()
+    slices, rows, columns = np.ogrid[:60, :50, :80]
+    dome = (slices > 38) & ((slices - 62) ** 2 / 24**2 + ((rows - 25) / 10) ** 2 + ((columns - 21) / 8) ** 2 < 1)
+    probability[dome] = 0.0
+    core = ndimage.binary_erosion(dome, iterations=3)
+    assert core.any()
+    assert not label_lungs(probability, SPACING_MM)[core].any()
+
+
 def test_small_separate_regions_are_left_out() -> None:
     probability = two_lungs()
     probability[55:59, 2:8, 36:44] = 1.0

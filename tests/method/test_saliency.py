@@ -6,7 +6,7 @@ import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
-from method.saliency import IntegratedGradients, Reading, Rule, joint_saliency
+from method.saliency import IntegratedGradients, Reading, Rule, geometric_mean, joint_saliency
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +76,13 @@ def test_the_joint_map_is_the_product_up_to_a_factor() -> None:
     maps = np.random.default_rng(0).normal(size=(3, 6, 6))
     joint, product = joint_saliency(maps), maps.prod(axis=0)
     assert np.allclose(joint / np.abs(joint).max(), product / np.abs(product).max(), atol=1e-6)
+
+
+def test_the_geometric_mean_keeps_sign_and_order_of_the_product() -> None:
+    joint = np.random.default_rng(0).normal(size=(8, 8))
+    mean = geometric_mean(joint)
+    assert np.array_equal(np.sign(mean), np.sign(joint))
+    assert np.array_equal(np.argsort(mean, axis=None), np.argsort(joint, axis=None))
 
 
 def test_a_black_image_gives_an_empty_map_and_no_nan(network: MultiScaleClassifier) -> None:
