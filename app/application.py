@@ -45,7 +45,9 @@ class GroundglassApplication(Application):
     def compose(self) -> None:
         settings, record, progress = self._settings, self.record, self._progress
         loader = DICOMLoaderOperator(self, folder=self._input_folder, record=record, name="dicom_loader")
-        selector = SeriesSelectorOperator(self, rules=settings.selection, record=record, name="series_selector")
+        selector = SeriesSelectorOperator(
+            self, rules=settings.selection, record=record, on_nothing=loader.resume, name="series_selector"
+        )
         volume = CTVolumeOperator(self, threads=settings.decoding_threads, progress=progress, name="ct_volume")
         lungs = LungSegmentationOperator(
             self,
@@ -81,6 +83,7 @@ class GroundglassApplication(Application):
             key_image_count=settings.key_images,
             write_saliency_map=settings.saliency_map,
             record=record,
+            on_done=loader.resume,
             progress=progress,
             name="dicom_writer",
         )

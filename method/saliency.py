@@ -62,7 +62,7 @@ class IntegratedGradients:
 
         Returns:
             Attributions `(3, 224, 224)` and the relative completeness errors `(3,)`:
-            |sum of attributions - (S(x) - S(0))| over the larger of |S(x)|, |S(0)| and |S(x) - S(0)|.
+            |sum of attributions - (S(x) - S(0))| over |S(x) - S(0)|.
         """
         positions, weights = self.nodes()
         total = image.new_zeros(3, *image.shape)
@@ -81,9 +81,8 @@ class IntegratedGradients:
             ends = torch.stack([image, torch.zeros_like(image)])[:, None]
             scores_at_ends = torch.stack(self.scale_scores(network, ends, target)).double().cpu().numpy()
         difference = scores_at_ends[:, 0] - scores_at_ends[:, 1]
-        size = np.maximum(np.abs(scores_at_ends).max(axis=1), np.abs(difference))
         found = attribution.double().sum(dim=(1, 2)).cpu().numpy()
-        return attribution, np.abs(found - difference) / np.maximum(size, 1e-12)
+        return attribution, np.abs(found - difference) / np.maximum(np.abs(difference), 1e-6)
 
 
 def joint_saliency(attributions: np.ndarray) -> np.ndarray:

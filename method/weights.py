@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
 
@@ -58,7 +59,7 @@ def _fill(network: Network, path: Path, sha256: str | None) -> Network:
     try:
         tensors = {key: tensor.float() for key, tensor in load(content).items()}
         missing, unexpected = network.load_state_dict(tensors, strict=False)
-    except (RuntimeError, ValueError) as error:
+    except (SafetensorError, RuntimeError, ValueError) as error:
         raise WeightsRefused(f"The weight file '{path.name}' does not fit the network: {error}") from error
     needed = [key for key in missing if not key.endswith("num_batches_tracked")]
     if needed or unexpected:

@@ -55,6 +55,14 @@ class Case:
     def name(self) -> str:
         return f"case-{self.number:03d}"
 
+    def without_arrays(self) -> "Case":
+        """The case with volume, masks and maps let go: what result.json tells of it is small."""
+        nothing = np.empty(0)
+        findings = self.findings
+        if findings is not None:
+            findings = replace(findings, lungs=nothing, saliency={}, salient=None)
+        return replace(self, volume=None, inputs=None, lungs=nothing, findings=findings)  # type: ignore[arg-type]
+
 
 class CaseOperator(Operator):
     """Receives a case, works on it unless it was refused before, and emits it.

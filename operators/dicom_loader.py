@@ -25,6 +25,8 @@ class ScannedSeries(DICOMSeries):
 class DICOMLoaderOperator(Operator):
     """Scans a folder and emits a list with one study at a tick, in a fixed order.
 
+    After each study it waits for `resume`, so that one volume at a time is in memory, however many studies there are.
+
     Output:
         dicom_study_list: `list[DICOMStudy]`.
     """
@@ -44,8 +46,12 @@ class DICOMLoaderOperator(Operator):
             self._studies = self._scan()
         if self._studies:
             op_output.emit([self._studies.pop(0)], "dicom_study_list")
-        if not self._studies:
-            self._alive.disable_tick()
+        self._alive.disable_tick()
+
+    def resume(self) -> None:
+        """Go on with the next study, if there is one: the last has left the graph."""
+        if self._studies:
+            self._alive.enable_tick()
 
     def _scan(self) -> list[DICOMStudy]:
         scan = scan_folder(self._folder)

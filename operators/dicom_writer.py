@@ -1,5 +1,6 @@
 """DICOM writer: segmentation, structured report, key images, saliency map and preview of a case."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from holoscan.core import Fragment
@@ -30,6 +31,7 @@ class DICOMWriterOperator(CaseOperator):
         key_image_count: int,
         write_saliency_map: bool,
         record: RunRecord,
+        on_done: Callable[[], None],
         progress: Progress,
         name: str,
     ) -> None:
@@ -38,6 +40,7 @@ class DICOMWriterOperator(CaseOperator):
         self._key_image_count = key_image_count
         self._write_saliency_map = write_saliency_map
         self._record = record
+        self._on_done = on_done
         super().__init__(fragment, *conditions, progress=progress, name=name)
 
     def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]
@@ -53,7 +56,8 @@ class DICOMWriterOperator(CaseOperator):
         if case.status != "analysed" and case.sources:
             # The case's own reason stands, whether or not it can be told in a report.
             attempt(self.stage, case, lambda case: self._write_refusal(case, written))
-        self._record.cases.append((case, written))
+        self._record.cases.append((case.without_arrays(), written))
+        self._on_done()
 
     def _write(self, case: Case, written: list[str]) -> Case:
         findings = case.findings

@@ -1,5 +1,7 @@
 """Series selector: the one series of each study that is analysed."""
 
+from collections.abc import Callable
+
 from holoscan.core import Fragment
 from monai.deploy.core import Operator, OperatorSpec
 from monai.deploy.core.domain.dicom_series_selection import SelectedSeries, StudySelectedSeries
@@ -18,8 +20,17 @@ class SeriesSelectorOperator(Operator):
         study_selected_series_list: `list[StudySelectedSeries]`; nothing where no series is eligible.
     """
 
-    def __init__(self, fragment: Fragment, *args: object, rules: SelectionRules, record: RunRecord, name: str) -> None:
+    def __init__(
+        self,
+        fragment: Fragment,
+        *args: object,
+        rules: SelectionRules,
+        record: RunRecord,
+        on_nothing: Callable[[], None],
+        name: str,
+    ) -> None:
         self._rules = rules
+        self._on_nothing = on_nothing
         self._record = record
         super().__init__(fragment, *args, name=name)
 
@@ -41,3 +52,5 @@ class SeriesSelectorOperator(Operator):
                 chosen.append(selected)
         if chosen:
             op_output.emit(chosen, "study_selected_series_list")
+        else:
+            self._on_nothing()

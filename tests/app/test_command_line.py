@@ -13,6 +13,8 @@ from app import SETTINGS_FILE
 from app.exit_codes import ExitCode
 from app.result import result_schema
 from tests.dicomio.ct_samples import PATIENT_NAME, Sample, cut_in_half, make_series, write_series
+from validation.phantom.study import write_study
+from validation.phantom.thorax import make_thorax
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -94,15 +96,20 @@ def test_a_missing_slice_is_never_passed_over(tmp_path: Path, study: Path) -> No
     assert run.result["cases"][0]["reason"]["code"] == "GAP"
 
 
+@pytest.mark.slow
 def test_one_bad_study_leaves_the_others_untouched_and_the_code_says_so(tmp_path: Path, study: Path) -> None:
-    """Neither has real lungs, so both are refused, each for its own reason."""
+    volume, truth = make_thorax("normal", slices=40, size=192)
+    write_study(volume, study / "b", preset="normal")
     write_series(study / "a", make_series(Sample(study="1.2.3.1", series="1.2.3.1.1"), skip=[5]))
-    write_series(study / "b", make_series(Sample(study="1.2.3.2", series="1.2.3.2.1", slices=40)))
+    (study / "c").mkdir()
+    (study / "c" / "readme.txt").write_text("no DICOM", encoding="utf-8")
     run = Run(tmp_path, study)
-    assert run.code in (ExitCode.ALL_FAILED, ExitCode.PARTIAL)
-    assert [case["case"] for case in run.result["cases"]] == ["case-001", "case-002"]
-    assert run.result["cases"][0]["reason"]["code"] == "GAP"
-    assert run.result["cases"][1]["reason"] is None or run.result["cases"][1]["reason"]["code"] != "GAP"
+    assert run.code == ExitCode.PARTIAL
+    assert run.result["status"] == "partial"
+    by_status = {case["status"]: case for case in run.result["cases"]}
+    assert by_status["refused"]["reason"]["code"] == "GAP"
+    assert by_status["analysed"]["lungs"]["volume_ml"] == pytest.approx(truth.right_ml + truth.left_ml, rel=0.05)
+    assert sorted(case["case"] for case in run.result["cases"]) == ["case-001", "case-002"]
 
 
 def test_a_missing_input_folder_is_a_usage_error(tmp_path: Path) -> None:

@@ -40,6 +40,7 @@ def test_a_long_sequence_gives_what_its_parts_give() -> None:
 def test_neighbours_change_the_prediction() -> None:
     torch.manual_seed(0)
     network = LungUNet(channels=(4, 8, 16)).eval()
+    torch.nn.init.normal_(network.attention.out.weight)
     planes = torch.rand(1, 3, 32, 32)
     other = planes.clone()
     other[:, 0] = torch.rand(32, 32)
