@@ -13,7 +13,7 @@ import torch
 from scipy import ndimage
 
 from method.lung_network import LungUNet
-from method.normalisation import SlidingWindow, scale_to_window
+from method.normalisation import SlidingWindow
 from method.types import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume, Unsuitable
 
 VIEWS: dict[str, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
@@ -38,7 +38,7 @@ class MultiWindow:
 
     def views_of(self, image: np.ndarray) -> list[np.ndarray]:
         """`image` normalised by each window."""
-        return [scale_to_window(image, *window.place(image)) for window in self.windows]
+        return [window.normalise(image) for window in self.windows]
 
 
 @torch.inference_mode()

@@ -23,6 +23,7 @@ from method.lung_segmentation import MultiWindow, predict_planes, segment_lungs
 from method.normalisation import SlidingWindow, scale_to_window
 from method.slice_input import AIR_HU, LungSquare, SliceInputs, normalise_square
 from method.types import CLASSES, CTVolume
+from training.augmentation import turn, warp
 from training.lung_data import GRID_MM, PLANE_SIZE
 from validation.lesions import paint_pattern
 
@@ -187,16 +188,11 @@ def _add_dependent_density(hu: np.ndarray, lung: np.ndarray, rng: np.random.Gene
 def augment(hu: np.ndarray, lung: np.ndarray, window: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """II-G.3 on one slice: centre crop, rotation, mirror, brightness; and noise, blur, and lungs alone or not."""
     image = scale_to_window(hu, *window)
-    mask = lung.astype(np.float32)
-    stack = torch.from_numpy(np.stack([image, mask]))[None]
-    angle = np.deg2rad(rng.uniform(-25.0, 25.0))
-    zoom = rng.uniform(0.8, 1.05)
-    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * zoom
+    matrix = turn(rng.uniform(-25.0, 25.0), rng.uniform(0.8, 1.05))
     if rng.random() < 0.5:
         matrix[0] *= -1
-    theta = torch.from_numpy(np.concatenate([matrix, rng.uniform(-0.05, 0.05, (2, 1))], axis=1)[None]).float()
-    grid = torch.nn.functional.affine_grid(theta, [1, 1, INPUT_SIZE, INPUT_SIZE], align_corners=False)
-    image, mask = torch.nn.functional.grid_sample(stack, grid, align_corners=False)[0].numpy()
+    shift = rng.uniform(-0.05, 0.05, (2, 1))
+    image, mask = warp(np.stack([image, lung.astype(np.float32)]), matrix, shift, INPUT_SIZE)
     if rng.random() < 0.3:
         image = ndimage.gaussian_filter(image, rng.uniform(0.3, 1.1))
     if rng.random() < 0.5:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from scipy import ndimage
 from skimage import measure, morphology
 
-from method.normalisation import SlidingWindow, scale_to_window
+from method.normalisation import SlidingWindow
+from training.augmentation import turn, warp
 from validation.lesions import Lesion, paint_lesion, paint_pattern
 
 PLANE_SIZE = 192
@@ -186,10 +186,9 @@ def draw_sample(
         window = SlidingWindow(round(float(rng.choice([1000.0, 1400.0]) * rng.uniform(0.85, 1.2)), 0), 20.0)
     else:
         window = SlidingWindow.for_range(image, float(rng.uniform(0.6, 1.0)), 0.01)
-    low, high = window.place(image)
-    planes = _pad_to_square(scale_to_window(image, low, high), 0.0)
+    planes = _pad_to_square(window.normalise(image), 0.0)
     mask = _pad_to_square(lung[half][None].astype(np.float32), 0.0)
-    warped = _warp(torch.from_numpy(np.concatenate([planes, mask]))[None], rng)[0].numpy()
+    warped = _warp(np.concatenate([planes, mask]), rng)
     planes, mask = warped[:-1], warped[-1] > 0.5
     planes = np.clip(planes, 0, 1) ** np.float32(rng.uniform(0.75, 1.35))
     planes = planes * np.float32(rng.uniform(0.8, 1.2)) + np.float32(rng.uniform(-0.08, 0.08))
@@ -200,18 +199,12 @@ def draw_sample(
     return np.clip(planes, 0, 1).astype(np.float32), mask
 
 
-def _warp(stack: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Rotation, scale, shift, shear and mirror, the same for all planes, resampled to PLANE_SIZE."""
-    angle = np.deg2rad(rng.uniform(-20.0, 20.0))
-    zoom = rng.uniform(0.75, 1.25)
-    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * zoom
+def _warp(planes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rotation, zoom, stretch, mirror and shift, the same for all planes, resampled to PLANE_SIZE."""
+    matrix = turn(rng.uniform(-20.0, 20.0), rng.uniform(0.75, 1.25))
     matrix *= rng.uniform(0.88, 1.12, 2)[:, None]
     if rng.random() < 0.5:
         matrix[0] *= -1
     if rng.random() < 0.15:
         matrix[1] *= -1
-    theta = np.concatenate([matrix, rng.uniform(-0.15, 0.15, (2, 1))], axis=1)
-    grid = torch.nn.functional.affine_grid(
-        torch.from_numpy(theta[None]).float(), [1, 1, PLANE_SIZE, PLANE_SIZE], align_corners=False
-    )
-    return torch.nn.functional.grid_sample(stack, grid, align_corners=False)
+    return warp(planes, matrix, rng.uniform(-0.15, 0.15, (2, 1)), PLANE_SIZE)

@@ -1,7 +1,6 @@
 """The whole job on studies whose truth is known, and on real ones: what comes out lies where it belongs."""
 
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from dicomio.scan import scan_folder
 from dicomio.volume import read_volume
 from method.classifier_network import SCALES
 from method.types import CTVolume
+from tests.dicomio.outputs_fixture import dciodvfy_errors
 from validation.demo import count_hits, run_application
 from validation.phantom.study import write_study
 from validation.phantom.thorax import Truth, make_thorax
@@ -147,14 +147,7 @@ def test_lungs_of_the_segmentation_lie_on_the_lungs_of_the_source(phantom: Phant
     assert_lungs_lie_on_lungs(phantom)
 
 
-def dciodvfy_errors(path: Path) -> list[str]:
-    done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, check=False)
-    return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith("Error")]
-
-
 def assert_conforms(out: Path) -> None:
-    if shutil.which("dciodvfy") is None:
-        pytest.skip("dciodvfy is not installed (Debian package dicom3tools)")
     for name in ("case-001.seg.dcm", "case-001.sr.dcm", "case-001.key-images.dcm"):
         assert dciodvfy_errors(out / name) == []
 
