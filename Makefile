@@ -32,10 +32,10 @@ lint: $(DEVELOPMENT) ## Check style, formatting and types
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
 
-train: $(DEVELOPMENT) ## Train the classifier (TRAIN_ARGS=...)
+train: $(DEVELOPMENT) ## Train both networks, cross-validate and write the tables (TRAIN_ARGS=...)
 	@$(RUN) -m training.train $(TRAIN_ARGS)
 
-evaluate: $(DEVELOPMENT) ## Evaluate a trained classifier and print its tables (EVALUATE_ARGS=...)
+evaluate: $(DEVELOPMENT) ## Write the tables of the model cards again (EVALUATE_ARGS=...)
 	@$(RUN) -m training.evaluate $(EVALUATE_ARGS)
 
 bench: $(DEVELOPMENT) ## Time each stage of the analysis (BENCH_ARGS=...)

@@ -18,7 +18,7 @@ OWN_IMPORTS: dict[str, frozenset[str]] = {
     "operators": frozenset({"method", "dicomio"}),
     "dicomio": frozenset({"method.types"}),
     "method": frozenset(),
-    "training": frozenset({"method", "dicomio", "validation.lesions"}),
+    "training": frozenset({"method", "dicomio", "validation.lesions", "validation.phantom"}),
     "validation": frozenset({"app.command_line", "dicomio", "method.types"}),
     "benchmarks": ANYTHING,
 }

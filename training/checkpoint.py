@@ -26,9 +26,9 @@ def average_weights(average: nn.Module, model: nn.Module, decay: float) -> None:
 
 
 def save_checkpoint(
-    path: Path, iteration: int, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
+    path: Path, progress: Mapping[str, float], modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer
 ) -> None:
-    """Write everything needed to go on after `iteration`; the file is whole or not there."""
+    """Write everything needed to go on from `progress`; the file is whole or not there."""
     tensors = {
         f"{name}/{key}": tensor.detach().clone().contiguous()
         for name, module in modules.items()
@@ -39,14 +39,14 @@ def save_checkpoint(
             tensors[f"optimizer/{index}/{key}"] = torch.as_tensor(value).detach().clone().contiguous()
     aside = path.with_suffix(".part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, aside, metadata={"progress": json.dumps({"iteration": iteration})})
+    save_file(tensors, aside, metadata={"progress": json.dumps(dict(progress))})
     os.replace(aside, path)
 
 
-def load_checkpoint(path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> int:
-    """Restore what `save_checkpoint` wrote; returns the number of finished iterations, 0 with no file."""
+def load_checkpoint(path: Path, modules: Mapping[str, nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """Restore what `save_checkpoint` wrote; returns its progress, empty with no file."""
     if not path.exists():
-        return 0
+        return {}
     states: dict[str, dict[str, Tensor]] = {name: {} for name in modules}
     adam: dict[int, dict[str, Tensor]] = {}
     with safe_open(path, framework="pt") as stored:
@@ -61,7 +61,7 @@ def load_checkpoint(path: Path, modules: Mapping[str, nn.Module], optimizer: tor
     for name, module in modules.items():
         module.load_state_dict(states[name])
     optimizer.load_state_dict({"state": adam, "param_groups": optimizer.state_dict()["param_groups"]})
-    return int(progress["iteration"])
+    return dict(progress)
 
 
 def export_weights(model: nn.Module, path: Path) -> None:

@@ -1,36 +1,51 @@
-"""Train the multi-scale classifier (II-D to II-G): `python -m training.classifier --lungs FILE --data DIR --out DIR`.
+"""Train the multi-scale classifier (II-D to II-G): `python -m training.classifier --data DIR --out DIR`.
 
-First on disease painted into healthy slices, then fine-tuned with real patients, once for each of the two folds by
-patient and once with all six for the shipped weights. A patient's label goes to those of his slices that look most
-diseased to the painted-only network; lesion masks and the radiologists' slice labels are never used to train.
+First on disease painted into healthy slices, then fine-tuned with real patients: once with all of them for the shipped
+weights, and once for each fold by patient (`training.cross_validation` trains the folds of the tables). A patient's
+label goes to those of his slices that look most diseased to the painted-only network; lesion masks and radiologists'
+slice labels never train.
 """
 
 import argparse
 import copy
-import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from torch import Tensor, nn
 
-from method.classifier_network import MultiScaleClassifier, classification_loss
+from method.classifier_network import INPUT_SIZE, MultiScaleClassifier, classification_loss
+from method.lung_network import LungUNet
 from method.types import CLASSES
-from method.weights import load_lung_network
-from training.checkpoint import average_weights, export_weights, load_checkpoint, save_checkpoint
-from training.classifier_data import FOLDS, PATIENT_CLASS, SliceSet, draw_painted, draw_real, prepare_slices
-from training.options import add_training_options
+from method.weights import load_classifier, load_lung_network
+from training.checkpoint import export_weights
+from training.classifier_data import SliceSet, draw_painted, draw_real, prepare_bases
+from training.dataset import (
+    Patient,
+    TrainingSet,
+    TrainingSetError,
+    read_covid_ct_md,
+    read_training_set,
+    split_patients,
+)
+from training.loop import Draw, Plan, fit, once
+from training.options import add_data_option
 
-PAINTING_BASES = ("luna", "lung_slices", "lung_dx_A0001")
+PAINTED_PLAN = Plan(
+    iterations=2200, batch=18, learning_rate=6e-4, cosine=True, average_decay=0.99, validate_every=10**9
+)
+"""The last part of the painted training runs at full size, the first at `SMALL_SIZE`: 2.5 times as fast."""
+SMALL_SIZE = 144
+SMALL_PART = 0.68
+TUNED_PLAN = replace(PAINTED_PLAN, iterations=150, learning_rate=1.2e-4)
 SUSPECT_PART = 0.4
 """Part of a diseased patient's slices that carry his label in fine-tuning: those that look most diseased."""
 
-Draw = Callable[[np.random.Generator], tuple[np.ndarray, int]]
-
 
 @torch.inference_mode()
-def predict(network: MultiScaleClassifier, slices: SliceSet, masked: bool) -> np.ndarray:
+def predict(network: nn.Module, slices: SliceSet, masked: bool) -> np.ndarray:
     """Probabilities `(slice, class)`, the mean of each slice and its mirror image."""
     network.eval()
     rows = []
@@ -44,110 +59,144 @@ def predict(network: MultiScaleClassifier, slices: SliceSet, masked: bool) -> np
     return np.concatenate(rows)
 
 
-def fit(
-    out: Path,
-    network: MultiScaleClassifier,
-    draw: Draw,
-    options: argparse.Namespace,
-    iterations: int,
-    learning_rate: float,
-    description: str,
-) -> MultiScaleClassifier:
-    """Train `network` in place, resuming from `out`; returns its moving average."""
-    average = copy.deepcopy(network).eval()
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate, betas=(0.5, 0.9), eps=1e-8)
-    modules = {"network": network, "average": average}
-    checkpoint = out / "checkpoint.safetensors"
-    start = load_checkpoint(checkpoint, modules, optimizer)
-    out.mkdir(parents=True, exist_ok=True)
-    weight = torch.ones(len(CLASSES))  # classes are drawn equally often, so the inverse frequencies are equal
-    with (out / "log.csv").open("a", newline="") as log_file:
-        log = csv.writer(log_file)
-        for iteration in tqdm(range(start, iterations), initial=start, total=iterations, desc=description, unit="it"):
-            factor = min(1.0, (iteration + 1) / 50) * (0.5 + 0.5 * np.cos(np.pi * iteration / iterations))
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate * factor
-            samples = [draw(np.random.default_rng((options.seed, iteration, n))) for n in range(options.batch)]
-            images = torch.from_numpy(np.stack([image for image, _ in samples]))[:, None]
-            target = torch.tensor([label for _, label in samples])
-            network.train()
-            with torch.autocast("cpu", torch.bfloat16):
-                scores = network(images.contiguous(memory_format=torch.channels_last))
-            loss = classification_loss(scores.float(), target, weight)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            average_weights(average, network, decay=min(0.99, (iteration + 1) / (iteration + 10)))
-            accuracy = float((scores.argmax(1) == target).float().mean())
-            log.writerow([iteration, f"{loss.item():.4f}", f"{accuracy:.3f}"])
-            if (iteration + 1) % options.save_every == 0 or iteration + 1 == iterations:
-                save_checkpoint(checkpoint, iteration + 1, modules, optimizer)
-                log_file.flush()
-    return average
+def equal_class_loss(scores: Tensor, target: Tensor) -> Tensor:
+    """Eq. 1 where classes are drawn equally often, so that the inverse class frequencies are equal."""
+    return classification_loss(scores.float(), target, torch.ones(scores.shape[1], device=scores.device))
 
 
-def join_bases(sets: dict[str, SliceSet], names: Sequence[str]) -> SliceSet:
-    """Several slice sets as one."""
-    return SliceSet(
-        *(np.concatenate([getattr(sets[name], field) for name in names]) for field in SliceSet.__annotations__)
-    )
-
-
-def real_and_painted(
-    network: MultiScaleClassifier, sets: dict[str, SliceSet], patients: Sequence[str], bases: SliceSet
+def painted_draw(
+    bases: SliceSet, seed: int, labels: Sequence[int], plan: Plan | None = None, contrast: bool = True
 ) -> Draw:
-    """Draw half painted slices, half real ones of `patients`, classes equally often."""
-    pool: dict[int, list[tuple[str, int]]] = {label: [] for label in range(len(CLASSES))}
-    for name in patients:
-        label = CLASSES.index(PATIENT_CLASS[name])
-        numbers = np.arange(len(sets[name].hu))
-        if label:
-            disease = 1 - predict(network, sets[name], masked=True)[:, 0]
-            numbers = np.argsort(-disease)[: max(int(SUSPECT_PART * len(disease)), 1)]
-        pool[label] += [(name, int(number)) for number in numbers]
+    """Draw painted slices, `labels` in turn.
 
-    def draw(rng: np.random.Generator) -> tuple[np.ndarray, int]:
-        if rng.random() < 0.5:
-            return draw_painted(bases, rng)
-        label = int(rng.integers(len(CLASSES)))
-        name, number = pool[label][rng.integers(len(pool[label]))]
-        return draw_real(sets[name], number, rng), label
+    Neighbours in a batch share their base slice: the disease is the only lasting difference between them.
+
+    Args:
+        bases: healthy slices.
+        seed: of all random choices.
+        labels: class indices to paint; a sample's target is its position among them.
+        plan: if given, its first `SMALL_PART` is drawn at `SMALL_SIZE`.
+        contrast: with contrast augmentation.
+    """
+
+    def draw(iteration: int, n: int) -> tuple[np.ndarray, int]:
+        size = SMALL_SIZE if plan and iteration < SMALL_PART * plan.iterations else INPUT_SIZE
+        for attempt in range(20):
+            shared = np.random.default_rng((seed, iteration, n // len(labels), attempt))
+            number, label = int(shared.integers(len(bases.hu))), labels[n % len(labels)]
+            rng = np.random.default_rng((seed, iteration, n, attempt))
+            image, painted = draw_painted(bases, number, label, rng, size, contrast)
+            if painted in labels:  # a slice too small for its disease is healthy, which no label may stand for
+                break
+        return image[None], labels.index(painted)
 
     return draw
+
+
+def patients_draw(
+    patients: Sequence[Patient], suspects: dict[str, np.ndarray], seed: int, labels: Sequence[int], contrast: bool
+) -> Draw:
+    """Draw slices of real patients, `labels` in turn; `suspects` are the slices of each patient that may be drawn."""
+    pool = {
+        label: [(patient, int(number)) for patient in patients if patient.label == label
+                for number in suspects[patient.name]]
+        for label in labels
+    }  # fmt: skip
+
+    def draw(iteration: int, n: int) -> tuple[np.ndarray, int]:
+        rng = np.random.default_rng((seed, iteration, n, 1))
+        position = n % len(labels)
+        patient, number = pool[labels[position]][rng.integers(len(pool[labels[position]]))]
+        return draw_real(patient.slices, number, rng, contrast=contrast)[None], position
+
+    return draw
+
+
+def find_suspects(network: MultiScaleClassifier, patients: Sequence[Patient]) -> dict[str, np.ndarray]:
+    """The slices that carry their patient's label: all of a healthy one, the most suspicious of a diseased one."""
+    suspects = {}
+    for patient in patients:
+        numbers = np.arange(len(patient.slices.hu))
+        if patient.label:
+            disease = 1 - predict(network, patient.slices, masked=True)[:, 0]
+            numbers = np.argsort(-disease, kind="stable")[: max(int(SUSPECT_PART * len(disease)), 1)]
+        suspects[patient.name] = numbers
+    return suspects
+
+
+def half_and_half(real: Draw, painted: Draw) -> Draw:
+    """Every second sample from each: every batch holds both."""
+
+    def draw(iteration: int, n: int) -> tuple[np.ndarray, int]:
+        return real(iteration, n // 2) if n % 2 else painted(iteration, n // 2)
+
+    return draw
+
+
+def train_painted(out: Path, bases: SliceSet, plan: Plan, seed: int) -> MultiScaleClassifier:
+    """The network that saw painted lesions only; trained once, read from its file afterwards."""
+    weights = out / "painted.safetensors"
+    if not weights.exists():
+        torch.manual_seed(seed)
+        draw = painted_draw(bases, seed, range(len(CLASSES)), plan)
+        network = fit(out / "painted", MultiScaleClassifier(), draw, equal_class_loss, plan, description="painted")
+        once(lambda: export_weights(network, weights))
+    return load_classifier(weights)
+
+
+def fine_tune(
+    out: Path, pretrained: MultiScaleClassifier, patients: Sequence[Patient], bases: SliceSet, plan: Plan, seed: int
+) -> MultiScaleClassifier:
+    """The painted network, trained further on `patients` and on painted slices, half each."""
+    weights = out.with_suffix(".safetensors")
+    if not weights.exists():
+        labels = range(len(CLASSES))
+        real = patients_draw(patients, find_suspects(pretrained, patients), seed, labels, contrast=True)
+        draw = half_and_half(real, painted_draw(bases, seed + 1, labels))
+        network = copy.deepcopy(pretrained).requires_grad_(True)
+        tuned = fit(out, network, draw, equal_class_loss, plan, description=out.name)
+        once(lambda: export_weights(tuned, weights))
+    return load_classifier(weights)
+
+
+def read_patients(parser: argparse.ArgumentParser, options: argparse.Namespace, lungs: LungUNet) -> TrainingSet:
+    """The hospital's own training set where one is named, else the six public patients; ends with what is wrong."""
+    cache = options.out / "slices"
+    if options.training_set is not None:
+        try:
+            return read_training_set(options.training_set, cache, lungs)
+        except TrainingSetError as error:
+            parser.error(str(error))
+    return read_covid_ct_md(options.data, cache, lungs)
+
+
+def add_classifier_options(parser: argparse.ArgumentParser) -> None:
+    """What training and cross-validating the classifier share."""
+    add_data_option(parser)
+    parser.add_argument("--training-set", type=Path, help="folder class/patient/*.dcm (default: the public patients)")
+    parser.add_argument("--lungs", type=Path, default=Path("models/lungs/lungs.safetensors"), help="lung network")
+    parser.add_argument("--out", type=Path, required=True, help="folder for slices, checkpoints, logs and weights")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same run (default 0)")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Train, resuming where an earlier call stopped, and export the weights."""
     parser = argparse.ArgumentParser(prog="python -m training.classifier", description=__doc__)
-    parser.add_argument("--lungs", type=Path, default=Path("models/lungs/lungs.safetensors"), help="lung network")
-    parser.add_argument("--fine-tune-iterations", type=int, default=200, help="for each fold (default 200)")
-    add_training_options(parser, iterations=1400, batch=16, learning_rate=6e-4)
+    add_classifier_options(parser)
+    parser.add_argument("--iterations", type=int, default=PAINTED_PLAN.iterations, help="on painted lesions")
+    parser.add_argument("--fine-tune-iterations", type=int, default=TUNED_PLAN.iterations, help="on patients")
     options = parser.parse_args(arguments)
-    torch.manual_seed(options.seed)
-    sets = prepare_slices(options.data, options.out / "slices", load_lung_network(options.lungs))
-    bases = join_bases(sets, PAINTING_BASES)
-
-    def painted(rng: np.random.Generator) -> tuple[np.ndarray, int]:
-        return draw_painted(bases, rng)
-
-    network = MultiScaleClassifier()
-    pretrained = fit(
-        options.out / "painted", network, painted, options, options.iterations, options.learning_rate, "painted"
-    )
-    export_weights(pretrained, options.out / "painted.safetensors")
-    everyone = tuple(PATIENT_CLASS)
-    runs = {
-        "fold1": tuple(name for name in everyone if name not in FOLDS[0]),
-        "fold2": tuple(name for name in everyone if name not in FOLDS[1]),
-        "all": everyone,
-    }
-    for run, patients in runs.items():
-        network = copy.deepcopy(pretrained).train()
-        draw = real_and_painted(pretrained, sets, patients, bases)
-        tuned = fit(
-            options.out / run, network, draw, options, options.fine_tune_iterations, options.learning_rate / 5, run
-        )
-        export_weights(tuned, options.out / f"{run}.safetensors")
+    lungs = load_lung_network(options.lungs)
+    bases = prepare_bases(options.data, options.out / "slices", lungs)
+    plan = replace(PAINTED_PLAN, iterations=options.iterations)
+    pretrained = train_painted(options.out, bases, plan, options.seed)
+    training_set = read_patients(parser, options, lungs)
+    plan = replace(TUNED_PLAN, iterations=options.fine_tune_iterations)
+    runs = {"all": training_set.patients}
+    for number, tested in enumerate(split_patients(training_set.patients)):
+        runs[f"fold{number + 1}"] = tuple(item for item in training_set.patients if item.name not in tested)
+    for name, patients in runs.items():
+        fine_tune(options.out / name, pretrained, patients, bases, plan, options.seed)
     return 0
 
 

@@ -5,6 +5,7 @@ lung network, as they do in the application.
 """
 
 import csv
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ from method.lung_network import LungUNet
 from method.lung_segmentation import MultiWindow, predict_planes, segment_lungs
 from method.normalisation import SlidingWindow, scale_to_window
 from method.slice_input import AIR_HU, LungSquare, SliceInputs, normalise_square
-from method.types import CLASSES, CTVolume
+from method.types import CTVolume, Unsuitable
 from training.augmentation import turn, warp
+from training.innocent import add_innocent_findings
 from training.lung_data import GRID_MM, PLANE_SIZE
 from validation.lesions import paint_pattern
 
@@ -32,8 +34,13 @@ PATIENT_CLASS = {
 }  # fmt: skip
 FOLDS = (("P001", "cap001", "normal001"), ("P002", "cap002", "normal002"))
 """Patients tested in each of the two folds; the other fold's patients train."""
+PAINTING_BASES = ("luna", "lung_slices", "lung_dx_A0001")
+"""Healthy slices to paint disease into: of 375, of 197 and of one patient."""
 MINIMUM_LUNG_MM2 = 4000.0
 WINDOW = SlidingWindow(1400.0, 20.0)
+FAINTEST_DISEASE_HU = 80
+SMALLEST_DISEASE_MM2 = 60.0
+"""A painted slice with less lung than this that has become denser by `FAINTEST_DISEASE_HU` counts as healthy."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +63,9 @@ class SliceSet:
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, **vars(self))
+        aside = path.with_suffix(".part.npz")
+        np.savez_compressed(aside, **vars(self))
+        os.replace(aside, path)  # a half-written cache would be read as if it were whole
 
     @classmethod
     def load(cls, path: Path) -> "SliceSet":
@@ -82,10 +91,16 @@ def _gather(cuts: list, windows: Sequence[tuple[float, float]], indices: Sequenc
 
 
 def slices_of_volume(network: LungUNet, volume: CTVolume) -> SliceSet:
-    """All slices of a volume with enough lung."""
+    """All slices of a volume with enough lung.
+
+    Raises:
+        Unsuitable: TOO_LITTLE_LUNG, or what the segmentation found wrong.
+    """
     labels = segment_lungs(network, volume, MultiWindow(), GRID_MM)
     inputs = SliceInputs.of_volume(volume, labels, WINDOW, masked=False)
     enough = np.nonzero(inputs.lungs.sum(axis=(1, 2)) * volume.pixel_area_mm2 >= MINIMUM_LUNG_MM2)[0]
+    if not len(enough):
+        raise Unsuitable("TOO_LITTLE_LUNG", f"No slice shows {MINIMUM_LUNG_MM2 / 100:.0f} cm2 of lung.")
     cuts = [_cut(inputs.hu[index], inputs.lungs[index], inputs.square, volume.spacing_mm[1]) for index in enough]
     return _gather(cuts, [inputs.window] * len(cuts), enough)
 
@@ -123,13 +138,12 @@ def read_patient(data: Path, name: str) -> CTVolume:
         return CTVolume(stored["hu"], spacing_mm, np.zeros(3), directions)  # type: ignore[arg-type]
 
 
-def prepare_slices(data: Path, cache: Path, network: LungUNet) -> dict[str, SliceSet]:
-    """All slice sets by name, made once and kept in `cache`.
-
-    Bases for painting: `luna` (375 patients), `lung_slices` (197), `lung_dx_A0001`; and the six patients by name.
-    """
+def prepare_slices(
+    data: Path, cache: Path, network: LungUNet, names: Sequence[str] = tuple(PATIENT_CLASS)
+) -> dict[str, SliceSet]:
+    """Slice sets by name, made once and kept in `cache`: the six patients, or any of `PAINTING_BASES`."""
     sets = {}
-    for name in ("luna", "lung_slices", "lung_dx_A0001", *PATIENT_CLASS):
+    for name in names:
         path = cache / f"{name}.npz"
         if not path.exists():
             if name == "luna":
@@ -146,6 +160,12 @@ def prepare_slices(data: Path, cache: Path, network: LungUNet) -> dict[str, Slic
     return sets
 
 
+def prepare_bases(data: Path, cache: Path, network: LungUNet) -> SliceSet:
+    """All slices to paint disease into, as one set."""
+    sets = prepare_slices(data, cache, network, PAINTING_BASES).values()
+    return SliceSet(*(np.concatenate([getattr(item, field) for item in sets]) for field in SliceSet.__annotations__))
+
+
 def read_infected(data: Path) -> dict[str, np.ndarray]:
     """The radiologists' slice labels by patient, bool by slice index, apex first. For scoring, never for training."""
     infected: dict[str, list[bool]] = {}
@@ -155,49 +175,70 @@ def read_infected(data: Path) -> dict[str, np.ndarray]:
     return {name: np.array(values) for name, values in infected.items()}
 
 
-def draw_painted(bases: SliceSet, rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """One augmented input `(224, 224)` and its class: a base slice as it is, or with one disease painted in."""
-    number = int(rng.integers(len(bases.hu)))
-    hu, lung = bases.hu[number][None].copy(), bases.lung[number][None]
+def draw_painted(
+    bases: SliceSet,
+    number: int,
+    label: int,
+    rng: np.random.Generator,
+    size: int = INPUT_SIZE,
+    contrast: bool = True,
+) -> tuple[np.ndarray, int]:
+    """One augmented input `(size, size)` and its class: base slice `number` with the disease of `label` painted in.
+
+    Where too little of the disease can be seen in the slice, the class is NP.
+    """
+    hu, lung = bases.hu[number].copy(), bases.lung[number]
     pixel_mm = float(bases.pixel_mm[number])
-    label = int(rng.integers(len(CLASSES)))
-    if rng.random() < 0.4:
-        _add_dependent_density(hu, lung, rng)
+    add_innocent_findings(hu, lung, pixel_mm, rng)
     if label:
-        painted = paint_pattern(hu, lung, (5.0, pixel_mm, pixel_mm), "cap" if label == 1 else "covid19", rng)
-        if painted.sum() * pixel_mm**2 < 60.0:
+        healthy = hu.copy()
+        spacing_mm = (5.0, pixel_mm, pixel_mm)
+        paint_pattern(hu[None], lung[None], spacing_mm, "cap" if label == 1 else "covid19", rng)
+        if (hu - healthy > FAINTEST_DISEASE_HU).sum() * pixel_mm**2 < SMALLEST_DISEASE_MM2:
             label = 0
-    return augment(hu[0], lung[0], bases.window[number], rng), label
+    return augment(hu, lung, bases.window[number], rng, size, contrast), label
 
 
-def draw_real(slices: SliceSet, number: int, rng: np.random.Generator) -> np.ndarray:
-    """One augmented input `(224, 224)` of a real slice."""
-    return augment(slices.hu[number].copy(), slices.lung[number], slices.window[number], rng)
+def draw_real(
+    slices: SliceSet, number: int, rng: np.random.Generator, size: int = INPUT_SIZE, contrast: bool = True
+) -> np.ndarray:
+    """One augmented input `(size, size)` of a real slice."""
+    return augment(slices.hu[number], slices.lung[number], slices.window[number], rng, size, contrast)
 
 
-def _add_dependent_density(hu: np.ndarray, lung: np.ndarray, rng: np.random.Generator) -> None:
-    """The haze at the back of the lungs of anyone who lies down: it must not count as disease."""
-    rows = np.nonzero(lung.any(axis=(0, 2)))[0]
-    if not len(rows):
-        return
-    depth = (np.arange(lung.shape[1]) - rows[0]) / max(rows[-1] - rows[0], 1)
-    band = np.clip((depth - rng.uniform(0.6, 0.9)) / 0.15, 0, 1)[None, :, None] * rng.uniform(30.0, 160.0)
-    hu[:] = np.rint(hu + band * lung * (hu < -500)).astype(np.int16)
+def augment(
+    hu: np.ndarray,
+    lung: np.ndarray,
+    window: np.ndarray,
+    rng: np.random.Generator,
+    size: int = INPUT_SIZE,
+    contrast: bool = True,
+) -> np.ndarray:
+    """II-G.3 on one slice: crop, rotation, mirror, contrast; and noise, blur, and lungs alone or not.
 
-
-def augment(hu: np.ndarray, lung: np.ndarray, window: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """II-G.3 on one slice: centre crop, rotation, mirror, brightness; and noise, blur, and lungs alone or not."""
-    image = scale_to_window(hu, *window)
-    matrix = turn(rng.uniform(-25.0, 25.0), rng.uniform(0.8, 1.05))
+    Args:
+        hu: `(224, 224)` in HU.
+        lung: bool, same shape.
+        window: low and high end of the normalisation.
+        rng: random source.
+        size: rows and columns of the result.
+        contrast: whether brightness and contrast change (the row "NCA" of the tables goes without).
+    """
+    jitter = rng.normal(0.0, (40.0, 80.0))  # where the window lies differs from archive to archive
+    low, high = window + jitter if contrast else window
+    image = scale_to_window(hu, low, high)
+    matrix = turn(rng.uniform(-25.0, 25.0), rng.uniform(0.75, 1.05))
     if rng.random() < 0.5:
         matrix[0] *= -1
-    shift = rng.uniform(-0.05, 0.05, (2, 1))
-    image, mask = warp(np.stack([image, lung.astype(np.float32)]), matrix, shift, INPUT_SIZE)
+    shift = rng.uniform(-0.06, 0.06, (2, 1))
+    image, mask = warp(np.stack([image, lung.astype(np.float32)]), matrix, shift, size)
     if rng.random() < 0.3:
-        image = ndimage.gaussian_filter(image, rng.uniform(0.3, 1.1))
+        image = ndimage.gaussian_filter(image, rng.uniform(0.3, 1.1) * size / INPUT_SIZE)
     if rng.random() < 0.5:
         image = image + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0.0, 0.04))
     if rng.random() < 0.5:
         image = image * (mask > 0.5)
-    image = np.clip(image, 0, 1) ** np.float32(rng.uniform(0.8, 1.25)) * np.float32(rng.uniform(0.7, 1.3))
+    gamma, factor = np.float32(rng.uniform(0.75, 1.3)), np.float32(rng.uniform(0.6, 1.4))
+    if contrast:
+        image = np.clip(image, 0, 1) ** gamma * factor
     return np.clip(image, 0.0, 1.0).astype(np.float32)

@@ -1,143 +1,195 @@
-"""Score the networks of a training run on the six COVID-CT-MD patients: `python -m training.evaluate --run DIR`.
+"""Every table of a model card, from what a run left behind: `make evaluate`, or `python -m training.evaluate`.
 
-Every figure comes from networks that never saw the patient they score: the painted-only network saw none of the
-six, and each fold's network saw the three patients of the other fold. The radiologists' slice labels only score.
+The evidence is the predictions of the cross-validation and the networks of the two folds; without a run it is that of
+the shipped weights, in `model_cards/evidence`. Every figure comes from networks that never saw the patient they score.
+Radiologists' slice labels and lesion masks only score.
 """
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from method.classifier_network import MultiScaleClassifier
 from method.slice_classification import StudyRule
-from method.types import CLASSES, SliceFinding
+from method.types import CLASSES
 from method.weights import load_classifier, load_lung_network
-from training.classifier import predict
-from training.classifier_data import FOLDS, PATIENT_CLASS, SliceSet, prepare_slices, read_infected
+from training import calibration, lung_tables, shortcuts, study_model, tables
+from training.classifier import read_patients
+from training.classifier_data import PAINTING_BASES, SliceSet, prepare_bases, prepare_slices
+from training.dataset import Patient, TrainingSet, split_patients
 from training.metrics import area_under_curve
-from training.options import DATA_FOLDER
+from training.options import add_data_option
+from training.predictions import Predictions
 
-Probabilities = dict[str, np.ndarray]
-"""`(slice, class)` by patient."""
+EVIDENCE = Path("model_cards/evidence")
 
 
-def disease_curves(
-    found: Probabilities, sets: dict[str, SliceSet], infected: dict[str, np.ndarray]
-) -> dict[str, float]:
-    """Areas under the curve of P(diseased): infected slices against a healthy patient, and inside two patients."""
-    disease = {name: 1 - rows[:, 0] for name, rows in found.items()}
-    truth = {name: infected[name][sets[name].index] for name in found}
-    sick = np.concatenate([disease[name][truth[name]] for name in ("P001", "P002", "cap001", "cap002")])
+def disease_curves(found: Predictions, patients: Sequence[Patient]) -> dict[str, Any]:
+    """Areas under the curve of P(diseased) = 1 - P(NP), pooled over folds.
+
+    Returns:
+        `infected slices against healthy patients` (every healthy patient by name, each against all infected slices),
+        and `inside` each patient who has both infected and other slices: the first against the second.
+    """
+    disease = 1 - found.probabilities[:, found.task.index("np")]
+    healthy = {patient.name for patient in patients if patient.label == 0}
+    marked = {patient.name: patient.infected for patient in patients if patient.label and patient.infected is not None}
+    infected = found.counted & ~np.isin(found.patient, list(healthy))
+    inside = {}
+    for name, truth in marked.items():
+        scores = disease[found.patient == name]
+        if truth.any() and not truth.all():
+            inside[name] = area_under_curve(scores[truth], scores[~truth])
     return {
-        "infected slices of P001, P002, cap001, cap002 against normal002": area_under_curve(sick, disease["normal002"]),
-        **{
-            f"inside {name}": area_under_curve(disease[name][truth[name]], disease[name][~truth[name]])
-            for name in ("P001", "P002")
+        "infected slices against healthy patients": {
+            name: area_under_curve(disease[infected], disease[found.patient == name]) for name in sorted(healthy)
         },
+        "inside": inside,
     }
 
 
-def slice_confusion(found: Probabilities, sets: dict[str, SliceSet], infected: dict[str, np.ndarray]) -> np.ndarray:
-    """True class by predicted class: infected slices of the diseased patients, every slice of the healthy ones."""
-    table = np.zeros((len(CLASSES), len(CLASSES)), dtype=int)
-    for name, rows in found.items():
-        label = CLASSES.index(PATIENT_CLASS[name])
-        counted = infected[name][sets[name].index] if label else np.ones(len(rows), dtype=bool)
-        np.add.at(table, (label, rows[counted].argmax(axis=1)), 1)
-    return table
-
-
-def study_predictions(found: Probabilities, rule: StudyRule) -> dict[str, dict[str, Any]]:
-    """Label and probabilities of each patient by the study rule."""
+def study_labels(found: Predictions) -> dict[str, dict[str, Any]]:
+    """What the study rule says of each patient."""
     studies = {}
-    for name, rows in found.items():
-        slices = [SliceFinding(index, 0.0, tuple(map(float, row))) for index, row in enumerate(rows)]  # type: ignore[arg-type]
-        label, probabilities = rule.apply(slices)
-        studies[name] = {
-            "true": PATIENT_CLASS[name],
-            "label": label,
-            "probabilities": [round(p, 3) for p in probabilities],
+    for name in np.unique(found.patient):
+        own = found.patient == name
+        probabilities = tables.patient_probabilities(found.probabilities[own], found.task, StudyRule())
+        studies[str(name)] = {
+            "true": found.task[int(found.label[own][0])],
+            "label": found.task[int(probabilities.argmax())],
+            "probabilities": [round(float(value), 3) for value in probabilities],
         }
     return studies
 
 
-def score(
-    found: Probabilities, sets: dict[str, SliceSet], infected: dict[str, np.ndarray], rule: StudyRule
+def score_classifier(
+    predictions: Sequence[Predictions],
+    networks: Sequence[MultiScaleClassifier],
+    training_set: TrainingSet,
+    sources: dict[str, SliceSet],
+    bases: SliceSet | None,
+    out: Path,
 ) -> dict[str, Any]:
-    """All figures of one set of predictions."""
-    confusion = slice_confusion(found, sets, infected)
-    per_class = confusion.diagonal() / np.maximum(confusion.sum(axis=1), 1)
-    studies = study_predictions(found, rule)
-    return {
-        "auc": disease_curves(found, sets, infected),
-        "slice_accuracy": float(confusion.trace() / confusion.sum()),
-        "slice_sensitivity": dict(zip(CLASSES, map(float, per_class), strict=True)),
-        "slice_confusion_true_by_predicted": confusion.tolist(),
-        "studies": studies,
-        "studies_right": sum(item["label"] == item["true"] for item in studies.values()),
+    """All figures of the classifier.
+
+    Args:
+        predictions: of the cross-validation; the rows `painted` and `shipped` are those of the shipped recipe.
+        networks: of the folds of `shipped`.
+        training_set: its patients.
+        sources: healthy slices by source.
+        bases: to paint bags of slices from, or None.
+        out: where the pictures go.
+    """
+    folds = split_patients(training_set.patients)
+    by_patient = {name: network for network, tested in zip(networks, folds, strict=True) for name in tested}
+    tables.plot(predictions, out)
+    report: dict[str, Any] = {
+        "tables": tables.score(predictions, training_set.fingerprint, training_set.source),
+        "disease": {},
+        "studies": {},
     }
+    for one in predictions:
+        if one.row in ("painted", "shipped") and one.task == CLASSES:
+            report["disease"][one.row] = disease_curves(one, training_set.patients)
+            report["studies"][one.row] = study_labels(one)
+            if one.row == "shipped":
+                report["calibration"] = calibration.calibration_report(one, out / "calibration.png")
+    report["shortcuts"] = {
+        "blank_lungs": shortcuts.blank_lung_report(by_patient, training_set.patients),
+        "sources": shortcuts.source_classifier(networks[0], sources),
+    }
+    report["study_model"] = study_model.compare(networks, training_set, folds, bases)
+    return report
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """The report as tables."""
-    lines = [
-        "Six COVID-CT-MD patients, two for each class; every patient scored by networks that never saw him. "
-        "Two-fold: each fold trains on three patients and tests on the other three.",
+    """The classifier's report as sections of a model card."""
+    lines = ["### Disease against none", ""]
+    patients = len(next(iter(report["studies"].values())))
+    lines += [
+        f"AUC of 1 - P(NP) on slices, {patients} patients, none of them seen by the network that scores him. "
+        "`painted`: trained on painted lesions alone; `shipped`: fine-tuned with the patients of the other fold.",
         "",
-        "| network | input | AUC, infected against normal002 | AUC inside P001 | AUC inside P002 | slice accuracy | "
-        "NP | CAP | COVID-19 | studies right |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for name, figures in report.items():
-        network, shown = name.split(", ")
-        curves = " | ".join(f"{value:.3f}" for value in figures["auc"].values())
-        classes = " | ".join(f"{value:.2f}" for value in figures["slice_sensitivity"].values())
-        lines.append(
-            f"| {network} | {shown} | {curves} | {figures['slice_accuracy']:.3f} | {classes} | "
-            f"{figures['studies_right']} of {len(figures['studies'])} |"
-        )
-    lines += ["", "| patient | true | " + " | ".join(report) + " |", "| --- | --- |" + " --- |" * len(report)]
-    for patient, true in PATIENT_CLASS.items():
+    columns = [
+        *(f"infected slices against {name}" for name in _first(report)["infected slices against healthy patients"]),
+        *(f"inside {name}" for name in _first(report)["inside"]),
+    ]
+    lines += ["| network | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
+    for row, curves in report["disease"].items():
+        values = [*curves["infected slices against healthy patients"].values(), *curves["inside"].values()]
+        lines.append(f"| {row} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
+    lines += ["", "### Patients", "", "Label and probabilities (NP, CAP, COVID-19) of the study rule.", ""]
+    lines += ["| patient | true | " + " | ".join(report["studies"]) + " |"]
+    lines += ["| --- | --- |" + " --- |" * len(report["studies"])]
+    for name, study in next(iter(report["studies"].values())).items():
         cells = [
-            f"{study['label']} ({', '.join(f'{part:.2f}' for part in study['probabilities'])})"
-            for study in (figures["studies"][patient] for figures in report.values())
+            f"{row[name]['label']} ({', '.join(f'{part:.2f}' for part in row[name]['probabilities'])})"
+            for row in report["studies"].values()
         ]
-        lines.append(f"| {patient} | {true} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", "Patients: label and probabilities (NP, CAP, COVID-19) of the study rule."]) + "\n"
+        lines.append(f"| {name} | {study['true']} | " + " | ".join(cells) + " |")
+    sections = [
+        "\n".join(lines),
+        tables.as_markdown(report["tables"]),
+        calibration.as_markdown(report["calibration"]),
+        study_model.as_markdown(report["study_model"]),
+        shortcuts.as_markdown(report["shortcuts"]),
+    ]
+    return "\n\n".join(section.strip() for section in sections) + "\n"
+
+
+def _first(report: dict[str, Any]) -> dict[str, Any]:
+    first: dict[str, Any] = next(iter(report["disease"].values()))
+    return first
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write report.json and report.md, and print the tables."""
+    """Write classifier.json/.md, lungs_tables.json/.md and the pictures, and print the tables."""
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluate",
         description=__doc__,
-        epilog="example: python -m training.evaluate --run runs",
+        epilog="example: python -m training.evaluate --run runs/classifier --out runs/tables",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--run", type=Path, default=Path("runs/classifier"), help="folder of training.classifier")
+    parser.add_argument("--run", type=Path, default=EVIDENCE, help="folder of training.cross_validation (default: the "
+                        "shipped weights' evidence)")  # fmt: skip
+    parser.add_argument(
+        "--lungs-run", type=Path, default=Path("runs/lungs"), help="folder with the ablation's networks"
+    )
+    parser.add_argument("--training-set", type=Path, help="folder class/patient/*.dcm the run was trained on")
     parser.add_argument("--lungs", type=Path, default=Path("models/lungs/lungs.safetensors"), help="lung network")
-    parser.add_argument("--data", type=Path, default=DATA_FOLDER, help="CT data folder (default: $GROUNDGLASS_DATA)")
+    parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="folder for tables and pictures")
+    parser.add_argument("--only", choices=("lungs", "classifier"), help="one of the two (default: both)")
+    add_data_option(parser)
     options = parser.parse_args(arguments)
-    sets = prepare_slices(options.data, options.run / "slices", load_lung_network(options.lungs))
-    infected = read_infected(options.data)
-    painted = load_classifier(options.run / "painted.safetensors")
-    folds = [load_classifier(options.run / f"fold{number}.safetensors") for number in (1, 2)]
-    rule = StudyRule()
-    report = {}
-    for masked, shown in ((True, "lungs alone"), (False, "whole square")):
-        found = {name: predict(painted, sets[name], masked) for name in PATIENT_CLASS}
-        report[f"painted lesions, {shown}"] = score(found, sets, infected, rule)
-        found = {
-            name: predict(network, sets[name], masked)
-            for network, patients in zip(folds, FOLDS, strict=True)
-            for name in patients
-        }
-        report[f"two-fold, {shown}"] = score(found, sets, infected, rule)
-    (options.run / "report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    markdown = as_markdown(report)
-    (options.run / "report.md").write_text(markdown, encoding="utf-8")
-    print(markdown)
+    if not options.data.is_dir():
+        parser.error(f"the data folder '{options.data}' does not exist: name it with --data or GROUNDGLASS_DATA")
+    options.out.mkdir(parents=True, exist_ok=True)
+    if options.only != "lungs":
+        lungs = load_lung_network(options.lungs)
+        training_set = read_patients(parser, options, lungs)
+        cache = options.out / "slices"
+        sources = prepare_slices(options.data, cache, lungs, (*PAINTING_BASES[:2], "normal001", "normal002"))
+        folds = sorted(options.run.glob("fold*.safetensors"))
+        report = score_classifier(
+            tables.read_predictions(options.run),
+            [load_classifier(fold) for fold in folds],
+            training_set,
+            sources,
+            prepare_bases(options.data, cache, lungs),
+            options.out,
+        )
+        (options.out / "classifier.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        markdown = as_markdown(report)
+        (options.out / "classifier.md").write_text(markdown, encoding="utf-8")
+        print(markdown)
+    if options.only != "classifier":
+        common = ["--lungs", str(options.lungs), "--data", str(options.data), "--out", str(options.out)]
+        lung_tables.main(["--run", str(options.lungs_run), *common])
     return 0
 
 

@@ -6,15 +6,20 @@ pneumonia, whose lungs a threshold finds rightly. Consolidations painted into al
 threshold would fail. Patients held out for validation never train.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from scipy import ndimage
 from skimage import measure, morphology
+from skimage.filters import threshold_otsu
 
+from method.lung_segmentation import MultiWindow
 from method.normalisation import SlidingWindow
 from training.augmentation import turn, warp
+from training.loop import Draw
 from validation.lesions import Lesion, paint_lesion, paint_pattern
 
 PLANE_SIZE = 192
@@ -24,6 +29,10 @@ GRID_MM = 2.0
 HELD_OUT_SLICES = slice(0, None, 5)
 """Every fifth of the 197 single-slice patients is held out."""
 HELD_OUT_CASE = "case_03"
+AIR_HU = -450.0
+"""Parts air from tissue."""
+CONSOLIDATED_PART = 0.10
+"""A slice counts as consolidated where more than this part of its lung is."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,78 @@ class LungImages:
     spacing_mm: tuple[float, float, float]
 
 
+class Normalisation(Protocol):
+    """How intensities become [0, 1], in training and in use: a row of Fig. 3."""
+
+    def windows(self, image: np.ndarray) -> MultiWindow:
+        """The windows that vote when `image`, HU or uint8, is segmented."""
+        ...
+
+    def draw_window(self, image: np.ndarray, rng: np.random.Generator) -> SlidingWindow:
+        """The window of one training sample."""
+        ...
+
+
+class SlidingNormalisation:
+    """The paper's: sliding windows that vote; training varies their width."""
+
+    def windows(self, image: np.ndarray) -> MultiWindow:
+        return MultiWindow().for_range_of(image) if image.dtype == np.uint8 else MultiWindow()
+
+    def draw_window(self, image: np.ndarray, rng: np.random.Generator) -> SlidingWindow:
+        if image.dtype == np.uint8:
+            return SlidingWindow.for_range(image, float(rng.uniform(0.6, 1.0)), 0.01)
+        return SlidingWindow(round(float(rng.choice([1000.0, 1400.0]) * rng.uniform(0.85, 1.2)), 0), 20.0)
+
+
+@dataclass(frozen=True)
+class FixedWindow(SlidingWindow):
+    """A window that stays at `low`, whatever the image."""
+
+    low: float = 0.0
+
+    def place(self, values: np.ndarray) -> tuple[float, float]:
+        return self.low, self.low + self.width
+
+
+@dataclass(frozen=True)
+class FixedNormalisation:
+    """One window for every image.
+
+    Attributes:
+        ends_hu: lower and upper end for images in HU.
+        ends_8_bit: the same for 8-bit images; None for each image's own minimum and maximum.
+    """
+
+    ends_hu: tuple[float, float]
+    ends_8_bit: tuple[float, float] | None
+
+    def windows(self, image: np.ndarray) -> MultiWindow:
+        return MultiWindow((self._window(image),))
+
+    def draw_window(self, image: np.ndarray, rng: np.random.Generator) -> SlidingWindow:
+        return self._window(image)
+
+    def _window(self, image: np.ndarray) -> FixedWindow:
+        low, high = self.ends_hu
+        if image.dtype == np.uint8:
+            low, high = self.ends_8_bit or (float(image.min()), max(float(image.max()), float(image.min()) + 1.0))
+        return FixedWindow(high - low, high - low, low)
+
+
+NORMALISATIONS: dict[str, Normalisation] = {
+    "none": FixedNormalisation((-1024.0, 3071.0), None),  # all that 12 bits hold
+    "fixed": FixedNormalisation((-1350.0, 150.0), (0.0, 255.0)),  # the usual lung window: level -600, width 1500
+    "sliding": SlidingNormalisation(),
+}
+"""The rows of Fig. 3 by the name that the command line knows."""
+
+
+def air_limit(image: np.ndarray) -> float:
+    """The value that parts air from tissue: AIR_HU, or Otsu's threshold of an 8-bit image."""
+    return float(threshold_otsu(image)) if image.dtype == np.uint8 else AIR_HU
+
+
 def threshold_lungs(hu: np.ndarray, spacing_mm: tuple[float, float, float]) -> np.ndarray:
     """Lungs of a chest with aerated lungs: air inside the body, less the airways, vessels filled in.
 
@@ -51,7 +132,7 @@ def threshold_lungs(hu: np.ndarray, spacing_mm: tuple[float, float, float]) -> n
     Returns:
         bool mask. Where lungs are consolidated it is wrong, by design: this is the method the network must beat.
     """
-    air = hu < -450
+    air = hu < AIR_HU
     in_body = np.empty_like(air)
     for index, plane in enumerate(air):
         outside = morphology.flood_fill(np.pad(plane, 1, constant_values=True).astype(np.uint8), (0, 0), 2) == 2
@@ -78,6 +159,15 @@ def threshold_lungs(hu: np.ndarray, spacing_mm: tuple[float, float, float]) -> n
     return lungs
 
 
+def threshold_images(item: LungImages) -> np.ndarray:
+    """Lungs by plain thresholding, bool; 8-bit values are shifted so that Otsu's threshold falls on AIR_HU."""
+    image = item.image
+    hu = image if image.dtype != np.uint8 else np.rint(image - air_limit(image) + AIR_HU).astype(np.int16)
+    if len(hu) > 1:
+        return threshold_lungs(hu, item.spacing_mm)
+    return threshold_lungs(np.repeat(hu, 3, axis=0), item.spacing_mm)[1:2]  # the airway is followed from plane to plane
+
+
 def _trace_airway(air: np.ndarray, pixel_mm2: float) -> np.ndarray:
     """Follow the trachea from the apex down to where the main bronchi enter the lungs."""
     airway = np.zeros_like(air)
@@ -102,6 +192,12 @@ def _trace_airway(air: np.ndarray, pixel_mm2: float) -> np.ndarray:
         elif followed is not None and index > len(air) // 3:
             break
     return airway
+
+
+def consolidated_planes(item: LungImages, lesion: np.ndarray) -> np.ndarray:
+    """Planes on which lesion as bright as tissue takes more than CONSOLIDATED_PART of the lung; bool."""
+    dense = (lesion & item.lung & (item.image > air_limit(item.image))).sum(axis=(1, 2))
+    return dense > CONSOLIDATED_PART * np.maximum(item.lung.sum(axis=(1, 2)), 1)
 
 
 def resample(array: np.ndarray, spacing_mm: tuple[float, float, float], order: int) -> np.ndarray:
@@ -153,22 +249,37 @@ def _pad_to_square(planes: np.ndarray, value: float) -> np.ndarray:
     return np.pad(planes, margins, constant_values=value)
 
 
-def _paint_consolidation(
+def paint_consolidation(
     hu: np.ndarray, lung: np.ndarray, spacing_mm: tuple[float, float, float], rng: np.random.Generator
-) -> None:
-    """One large consolidation, up to most of a lung, wherever there is lung."""
+) -> np.ndarray:
+    """Paint one large consolidation, up to most of a lung, wherever there is lung; returns where, bool."""
     places = np.argwhere(lung)
     if not len(places):
-        return
+        return np.zeros_like(lung)
     centre = places[rng.integers(len(places))] * np.asarray(spacing_mm)
     radii = rng.uniform(15.0, 70.0) * rng.uniform(0.6, 1.4, 3)
-    paint_lesion(hu, lung, spacing_mm, Lesion(tuple(centre), tuple(radii), "consolidation"), rng)
+    return paint_lesion(hu, lung, spacing_mm, Lesion(tuple(centre), tuple(radii), "consolidation"), rng)
+
+
+def lung_samples(
+    sources: dict[str, list[LungImages]], neighbours: int, normalisation: Normalisation, seed: int
+) -> Draw:
+    """The samples of a run: number n of an iteration is the same whenever and wherever it is drawn."""
+
+    def draw(iteration: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+        return draw_sample(sources, neighbours, normalisation, np.random.default_rng((seed, iteration, n)))
+
+    return draw
 
 
 def draw_sample(
-    sources: dict[str, list[LungImages]], neighbours: int, rng: np.random.Generator
+    sources: dict[str, list[LungImages]], neighbours: int, normalisation: Normalisation, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One augmented training sample: planes `(neighbours, row, col)` in [0, 1], and the centre plane's lung mask."""
+    """One augmented training sample.
+
+    Returns:
+        Planes, float32 `(neighbours, row, col)` in [0, 1], and the centre plane's lungs, float32 `(row, col)`, 0 or 1.
+    """
     weights = {"lung_slices": 0.4, "lesion_masks": 0.2, "volumes": 0.4}
     name = str(rng.choice(list(weights), p=list(weights.values())))
     item = sources[name][rng.integers(len(sources[name]))]
@@ -176,20 +287,16 @@ def draw_sample(
     centre = 1 if name == "lung_slices" else int(rng.integers(len(item.image)))
     picks = np.clip(np.arange(centre - half, centre + half + 1), 0, len(item.image) - 1)
     image, lung = item.image[picks].copy(), item.lung[picks].copy()
-    is_hu = image.dtype == np.int16
-    if is_hu:
+    if image.dtype != np.uint8:
         fate = rng.random()
         if fate < 0.35:
-            _paint_consolidation(image, lung, item.spacing_mm, rng)
+            paint_consolidation(image, lung, item.spacing_mm, rng)
         elif fate < 0.6:
             paint_pattern(image, lung, item.spacing_mm, "cap" if rng.random() < 0.5 else "covid19", rng)
-        window = SlidingWindow(round(float(rng.choice([1000.0, 1400.0]) * rng.uniform(0.85, 1.2)), 0), 20.0)
-    else:
-        window = SlidingWindow.for_range(image, float(rng.uniform(0.6, 1.0)), 0.01)
-    planes = _pad_to_square(window.normalise(image), 0.0)
+    planes = _pad_to_square(normalisation.draw_window(image, rng).normalise(image), 0.0)
     mask = _pad_to_square(lung[half][None].astype(np.float32), 0.0)
     warped = _warp(np.concatenate([planes, mask]), rng)
-    planes, mask = warped[:-1], warped[-1] > 0.5
+    planes, mask = warped[:-1], (warped[-1] > 0.5).astype(np.float32)
     planes = np.clip(planes, 0, 1) ** np.float32(rng.uniform(0.75, 1.35))
     planes = planes * np.float32(rng.uniform(0.8, 1.2)) + np.float32(rng.uniform(-0.08, 0.08))
     if rng.random() < 0.5:
@@ -208,3 +315,38 @@ def _warp(planes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.15:
         matrix[1] *= -1
     return warp(planes, matrix, rng.uniform(-0.15, 0.15, (2, 1)), PLANE_SIZE)
+
+
+@dataclass(frozen=True)
+class ScoredSet:
+    """Patients with known lungs, none of them trained on.
+
+    Attributes:
+        note: what it is and what was assumed, a sentence for the captions.
+        patients: planes from the apex downwards; one plane where there is no volume.
+        consolidated: for each patient, which planes are consolidated, bool.
+    """
+
+    note: str
+    patients: tuple[LungImages, ...]
+    consolidated: tuple[np.ndarray, ...]
+
+    @property
+    def is_volumes(self) -> bool:
+        return all(len(item.image) > 1 for item in self.patients)
+
+
+def paint_held_out(items: Sequence[LungImages], seed: int = 0, attempts: int = 30) -> ScoredSet:
+    """Single slices with a consolidation painted in; those into which none of the size fits are left out."""
+    painted_items = []
+    for number, item in enumerate(items):
+        rng = np.random.default_rng((seed, number))
+        for _ in range(attempts):
+            image = item.image.copy()
+            painted = LungImages(image, item.lung, item.spacing_mm)
+            where = paint_consolidation(image, item.lung, item.spacing_mm, rng)
+            if consolidated_planes(painted, where).all():
+                painted_items.append(painted)
+                break
+    note = "the same slices, each with a consolidation painted into the lungs, whose masks stay right"
+    return ScoredSet(note, tuple(painted_items), tuple(np.ones(1, dtype=bool) for _ in painted_items))

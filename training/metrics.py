@@ -1,7 +1,13 @@
 """Figures of merit, each from plain arrays."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
-from scipy.stats import rankdata
+from scipy.stats import rankdata, t
+
+FIGURES = ("ACC", "PRC", "SEN", "SPE", "AUC")
+"""II-H: accuracy, precision, sensitivity, specificity, area under the ROC curve; each from 0 to 1."""
 
 
 def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> float:
@@ -15,3 +21,132 @@ def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> float:
     ranks = rankdata(np.concatenate([positive, negative]))
     count = len(positive)
     return float((ranks[:count].sum() - count * (count + 1) / 2) / (count * len(negative)))
+
+
+def curve_points(positive: np.ndarray, negative: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The ROC curve's corners: false positive rate and true positive rate, from (0, 0) to (1, 1).
+
+    Equal scores share one corner, so that the area under the straight lines between corners is `area_under_curve`.
+
+    Raises:
+        ValueError: one of the two groups is empty.
+    """
+    if not len(positive) or not len(negative):
+        raise ValueError("An ROC curve needs at least one positive and one negative score.")
+    scores = np.concatenate([positive, negative])
+    order = np.argsort(-scores, kind="stable")
+    is_positive = order < len(positive)
+    corner = np.append(np.diff(scores[order]) != 0, True)
+    hits = np.cumsum(is_positive)[corner] / len(positive)
+    alarms = np.cumsum(~is_positive)[corner] / len(negative)
+    return np.append(0.0, alarms), np.append(0.0, hits)
+
+
+def confusion_matrix(label: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts, `(true class, predicted class)`."""
+    table = np.zeros((classes, classes), dtype=int)
+    np.add.at(table, (label, predicted), 1)
+    return table
+
+
+def class_figures(confusion: np.ndarray, index: int) -> dict[str, float | None]:
+    """ACC, PRC, SEN and SPE of one class against the rest.
+
+    Args:
+        confusion: counts, `(true class, predicted class)`.
+        index: the class.
+
+    Returns:
+        None for a figure that has no meaning: PRC and SEN where the class is absent, SPE where the rest is, ACC where
+        nothing was counted. PRC is 0 where the class is there and never predicted.
+    """
+    total = int(confusion.sum())
+    present = int(confusion[index].sum())
+    claimed = int(confusion[:, index].sum())
+    right = int(confusion[index, index])
+    rest_right = total - present - claimed + right
+    return {
+        "ACC": (right + rest_right) / total if total else None,
+        "PRC": right / max(claimed, 1) if present else None,
+        "SEN": right / present if present else None,
+        "SPE": rest_right / (total - present) if total > present else None,
+    }
+
+
+def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
+    """Confidence interval of the mean of figures from 0 to 1, clipped to that range.
+
+    By Student's t with one degree of freedom less than there are values; None for fewer than two.
+    """
+    if len(values) < 2:
+        return None
+    mean = float(np.mean(values))
+    half = float(t.ppf(0.5 + level / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return max(mean - half, 0.0), min(mean + half, 1.0)
+
+
+def figures_of_classes(label: np.ndarray, probabilities: np.ndarray) -> list[dict[str, float | None]]:
+    """The five figures of each class against the rest; None where one has no meaning (see `class_figures`).
+
+    Args:
+        label: true classes, `(sample,)`.
+        probabilities: `(sample, class)`; the most probable class is the predicted one.
+    """
+    classes = probabilities.shape[1]
+    confusion = confusion_matrix(label, probabilities.argmax(axis=1), classes)
+    figures = []
+    for index in range(classes):
+        is_class, scores = label == index, probabilities[:, index]
+        both = is_class.any() and not is_class.all()
+        auc = area_under_curve(scores[is_class], scores[~is_class]) if both else None
+        figures.append({**class_figures(confusion, index), "AUC": auc})
+    return figures
+
+
+def mean_over_classes(figures: Sequence[dict[str, float | None]]) -> dict[str, float | None]:
+    """The mean of each figure over the classes; None where a class has none."""
+    known = {name: [value for one in figures if (value := one[name]) is not None] for name in FIGURES}
+    return {name: float(np.mean(values)) if len(values) == len(figures) else None for name, values in known.items()}
+
+
+def over_folds(by_fold: Sequence[dict[str, float | None]]) -> dict[str, dict[str, Any]]:
+    """`mean`, `interval` and the values of all `folds` of each figure; folds without the figure are left out."""
+    summary = {}
+    for name in FIGURES:
+        values = [figures[name] for figures in by_fold]
+        known = [value for value in values if value is not None]
+        mean = float(np.mean(known)) if known else None
+        summary[name] = {"mean": mean, "interval": t_interval(known), "folds": values}
+    return summary
+
+
+def reliability(
+    confidence: np.ndarray, correct: np.ndarray, bins: int = 10
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean confidence, accuracy and count in equal bins of confidence from 0 to 1, each with its lower end.
+
+    Args:
+        confidence: probability of the predicted class.
+        correct: whether the prediction was right.
+        bins: number of bins.
+
+    Returns:
+        Three arrays `(bin,)`; mean confidence and accuracy of an empty bin are 0.
+    """
+    number = np.minimum((confidence * bins).astype(int), bins - 1)
+    count = np.bincount(number, minlength=bins)
+    sums = [np.bincount(number, values, minlength=bins) for values in (confidence, np.asarray(correct, dtype=float))]
+    mean_confidence, accuracy = (total / np.maximum(count, 1) for total in sums)
+    return mean_confidence, accuracy, count
+
+
+def calibration_error(confidence: np.ndarray, correct: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error: mean distance of confidence and accuracy in `reliability`'s bins, by count.
+
+    Raises:
+        ValueError: there is no prediction.
+    """
+    if not len(confidence):
+        raise ValueError("A calibration error needs at least one prediction.")
+    mean_confidence, accuracy, count = reliability(confidence, correct, bins)
+    return float((np.abs(mean_confidence - accuracy) * count).sum() / count.sum())

@@ -8,9 +8,14 @@ DATA_FOLDER = Path(os.environ.get("GROUNDGLASS_DATA", "../shared/data"))
 """Where the CT data for training and measuring lies; never inside the repository."""
 
 
+def add_data_option(parser: argparse.ArgumentParser) -> None:
+    """Add the data folder."""
+    parser.add_argument("--data", type=Path, default=DATA_FOLDER, help="CT data folder (default: $GROUNDGLASS_DATA)")
+
+
 def add_training_options(parser: argparse.ArgumentParser, iterations: int, batch: int, learning_rate: float) -> None:
     """Add data, output, length, batch, learning rate and seed."""
-    parser.add_argument("--data", type=Path, default=DATA_FOLDER, help="CT data folder (default: $GROUNDGLASS_DATA)")
+    add_data_option(parser)
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoint, log, report and weights")
     parser.add_argument("--iterations", type=int, default=iterations, help=f"default {iterations}")
     parser.add_argument("--batch", type=int, default=batch, help=f"default {batch}")

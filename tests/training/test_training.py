@@ -1,22 +1,20 @@
 """Training on phantom slices: it runs, survives a kill, and gives the same weights as an unbroken run."""
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
 from method.slice_classification import StudyRule
 from method.slice_input import LungSquare
 from method.weights import load_classifier
 from training.checkpoint import export_weights, load_checkpoint, save_checkpoint
-from training.classifier import fit, predict
+from training.classifier import equal_class_loss, painted_draw, predict
 from training.classifier_data import SliceSet, draw_painted
 from training.evaluate import as_markdown, score
-from training.lung_data import LungImages, draw_sample, threshold_lungs
+from training.loop import Draw, Plan, fit
 from training.metrics import area_under_curve
 from validation.phantom.thorax import make_thorax
 
@@ -36,40 +34,36 @@ def slices() -> SliceSet:
     )
 
 
-def train(out: Path, slices: SliceSet, iterations: int, total: int = 4) -> dict[str, torch.Tensor]:
-    torch.manual_seed(0)
-    torch.use_deterministic_algorithms(True)
-    options = argparse.Namespace(seed=0, batch=2, save_every=1)
-    network = MultiScaleClassifier()
+class Killed(Exception):
+    pass
 
-    class Killed(Exception):
-        pass
 
-    drawn = 0
+def test_a_killed_training_of_the_classifier_goes_on_to_the_same_weights(tmp_path: Path, slices: SliceSet) -> None:
+    plan = Plan(iterations=2, batch=3, average_decay=0.9, save_every=1, validate_every=10)
+    painted = painted_draw(slices, 0, range(3))
 
-    def draw(rng: np.random.Generator) -> tuple[np.ndarray, int]:
-        nonlocal drawn
-        drawn += 1
-        if drawn > iterations * options.batch:
+    def train(out: Path, draw: Draw) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        return fit(out, MultiScaleClassifier(), draw, equal_class_loss, plan).state_dict()
+
+    def killing(iteration: int, n: int) -> tuple[np.ndarray, int]:
+        if iteration == 1:
             raise Killed
-        return draw_painted(slices, rng)
+        return painted(iteration, n)
 
-    try:
-        average = fit(out, network, draw, options, total, 1e-3, "test")
-    except Killed:
-        return {}
-    finally:
-        torch.use_deterministic_algorithms(False)
-    export_weights(average, out / "weights.safetensors")
-    return load_file(out / "weights.safetensors")
-
-
-def test_a_killed_run_goes_on_to_the_same_weights(tmp_path: Path, slices: SliceSet) -> None:
-    unbroken = train(tmp_path / "a", slices, iterations=4)
-    assert train(tmp_path / "b", slices, iterations=2) == {}  # killed in the third iteration
-    resumed = train(tmp_path / "b", slices, iterations=2)
-    assert resumed.keys() == unbroken.keys()
+    unbroken = train(tmp_path / "a", painted)
+    with pytest.raises(Killed):
+        train(tmp_path / "b", killing)
+    resumed = train(tmp_path / "b", painted)
     assert all(torch.equal(resumed[key], unbroken[key]) for key in unbroken)
+
+
+def test_neighbours_in_a_batch_share_their_slice_and_every_class_is_drawn(slices: SliceSet) -> None:
+    draw = painted_draw(slices, 0, (1, 2))
+    samples = [draw(0, n) for n in range(8)]
+    assert [label for _, label in samples] == [0, 1] * 4  # positions among the labels that were asked for
+    assert all(image.shape == (1, INPUT_SIZE, INPUT_SIZE) for image, _ in samples)
+    assert np.array_equal(draw(0, 3)[0], samples[3][0])
 
 
 def test_shipped_weights_load_and_are_small_enough(tmp_path: Path) -> None:
@@ -85,41 +79,21 @@ def test_shipped_weights_load_and_are_small_enough(tmp_path: Path) -> None:
 def test_without_a_checkpoint_training_starts_at_zero(tmp_path: Path) -> None:
     network = torch.nn.Linear(2, 2)
     optimizer = torch.optim.Adam(network.parameters())
-    assert load_checkpoint(tmp_path / "none.safetensors", {"network": network}, optimizer) == 0
-    save_checkpoint(tmp_path / "one.safetensors", 7, {"network": network}, optimizer)
-    assert load_checkpoint(tmp_path / "one.safetensors", {"network": network}, optimizer) == 7
+    assert load_checkpoint(tmp_path / "none.safetensors", {"network": network}, optimizer) == {}
+    save_checkpoint(tmp_path / "one.safetensors", {"iteration": 7}, {"network": network}, optimizer)
+    assert load_checkpoint(tmp_path / "one.safetensors", {"network": network}, optimizer) == {"iteration": 7}
     assert list(tmp_path.iterdir()) == [tmp_path / "one.safetensors"]
 
 
 def test_painting_gives_every_class(slices: SliceSet) -> None:
     labels = set()
     for seed in range(30):
-        image, label = draw_painted(slices, np.random.default_rng(seed))
+        image, label = draw_painted(slices, seed % 8, seed % 3, np.random.default_rng(seed))
         assert image.shape == (INPUT_SIZE, INPUT_SIZE)
         assert image.min() >= 0
         assert image.max() <= 1
         labels.add(label)
     assert labels == {0, 1, 2}
-
-
-def test_a_lung_sample_keeps_its_mask_where_disease_is_painted() -> None:
-    volume, truth = make_thorax("normal", slices=24, size=160)
-    item = LungImages(volume.hu, truth.lungs > 0, volume.spacing_mm)
-    sources = {"lung_slices": [item], "lesion_masks": [item], "volumes": [item]}
-    filled = []
-    for seed in range(12):
-        planes, mask = draw_sample(sources, 3, np.random.default_rng(seed))
-        assert planes.shape[0] == 3
-        assert planes.shape[1:] == mask.shape
-        if mask.sum() > 500:
-            filled.append(planes[1][mask].max())
-    assert filled
-
-
-def test_the_threshold_finds_the_lungs_of_a_healthy_phantom() -> None:
-    volume, truth = make_thorax("normal", slices=40, size=160)
-    found, true = threshold_lungs(volume.hu, volume.spacing_mm), truth.lungs > 0
-    assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.93
 
 
 @pytest.mark.parametrize(

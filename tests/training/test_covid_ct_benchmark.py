@@ -1,0 +1,159 @@
+"""The COVID-CT benchmark on phantom figures: it trains, resumes, scores, and keeps the test split out of choices."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
+from training.checkpoint import export_weights
+from training.covid_ct_benchmark import (
+    MODELS,
+    SMALL_SIZE,
+    as_markdown,
+    augment_as_paper,
+    augment_strongly,
+    figures_of,
+    main,
+    make_draw,
+    score,
+    two_class_network,
+    views_of,
+)
+from validation.phantom.thorax import make_thorax
+
+LUNGS = MODELS / "lungs" / "lungs.safetensors"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three splits, one figure a class each."""
+    root = tmp_path_factory.mktemp("benchmark")
+    for name, preset in (("NonCOVID", "normal"), ("COVID", "covid19")):
+        volume, _ = make_thorax(preset, slices=12, size=80)
+        for number, split in enumerate(("train", "val", "test")):
+            (root / split / name).mkdir(parents=True)
+            grey = np.clip((volume.hu[5 + number, 8:70] + 1350) / 1500, 0, 1) * 255
+            Image.fromarray(grey.astype(np.uint8)).save(root / split / name / "figure%0.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "three.safetensors"
+    export_weights(MultiScaleClassifier(), path)
+    return path
+
+
+def arguments(folder: Path, pretrained: Path, out: Path, iterations: int = 2) -> list[str]:
+    splits = ["--train", str(folder / "train"), "--val", str(folder / "val")]
+    weights = ["--pretrained", str(pretrained), "--lungs", str(LUNGS)]
+    short = ["--iterations", str(iterations), "--batch", "2", "--validate-every", "2", "--repeats", "20"]
+    return [*splits, *weights, *short, "--out", str(out)]
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both rows, with the test split."""
+    out = tmp_path_factory.mktemp("trained")
+    assert main([*arguments(folder, pretrained, out), "--test", str(folder / "test")]) == 0
+    return out
+
+
+def test_both_rows_are_scored_beside_the_published_ones(trained: Path) -> None:
+    report = json.loads((trained / "benchmark.json").read_text(encoding="utf-8"))
+    for row in ("plain", "best"):
+        assert {name: sum(split["images"].values()) for name, split in report["rows"][row]["splits"].items()} == {
+            "val": 2,
+            "test": 2,
+        }
+    markdown = as_markdown(report)
+    assert markdown == (trained / "benchmark.md").read_text(encoding="utf-8")
+    assert "| val | 2 |" in markdown
+    assert "| DenseNet-169, ImageNet pretraining (He et al. 2020) | test, published | 203 | 0.847 | 0.854 |" in markdown
+
+
+def test_the_test_split_changes_no_weight_and_a_second_call_trains_no_further(
+    trained: Path, folder: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    call = [*arguments(folder, pretrained, tmp_path), "--rows", "plain"]
+    assert main(call) == 0
+    assert not (tmp_path / "best0").exists()
+    weights = tmp_path / "plain0" / "weights.safetensors"
+    first, with_test = load_file(weights), load_file(trained / "plain0" / "weights.safetensors")
+    assert all(torch.equal(first[key], with_test[key]) for key in first)
+    log = (tmp_path / "plain0" / "log.csv").read_text()
+    assert main(call) == 0
+    assert all(torch.equal(first[key], value) for key, value in load_file(weights).items())
+    assert (tmp_path / "plain0" / "log.csv").read_text() == log
+
+
+def test_weights_are_never_written_into_the_model_folder(
+    folder: Path, pretrained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(folder, pretrained, MODELS / "benchmark")) == 2
+    assert "never shipped" in capsys.readouterr().err
+    assert not (MODELS / "benchmark").exists()
+
+
+def test_a_split_without_a_class_folder_is_refused(
+    folder: Path, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments(folder / "train", pretrained, tmp_path)) == 2
+    assert "COVID and NonCOVID" in capsys.readouterr().err
+
+
+def test_the_two_class_network_is_the_three_class_one_with_np_and_cap_averaged(pretrained: Path) -> None:
+    source, network = load_file(pretrained), two_class_network(pretrained).state_dict()
+    for name, tensor in source.items():
+        if name.startswith("heads."):
+            assert torch.allclose(network[name][0], (tensor[0].float() + tensor[1].float()) / 2)
+            assert torch.equal(network[name][1], tensor[2].float())
+        else:
+            assert torch.equal(network[name], tensor.float())
+    assert all(parameter.requires_grad for parameter in two_class_network(pretrained).parameters())
+
+
+def test_draws_repeat_take_classes_in_turn_and_grow() -> None:
+    images = [np.full((INPUT_SIZE, INPUT_SIZE), 0.2 * number, dtype=np.float32) for number in range(4)]
+    draw = make_draw(images, np.array([0, 0, 1, 1]), augment_strongly, iterations=10, seed=3)
+    first, label = draw(2, 1)
+    again, _ = draw(2, 1)
+    assert np.array_equal(first, again)
+    assert label == 1
+    assert first.shape == (1, SMALL_SIZE, SMALL_SIZE)
+    assert draw(9, 0)[0].shape == (1, INPUT_SIZE, INPUT_SIZE)
+
+
+@pytest.mark.parametrize("augment", [augment_as_paper, augment_strongly])
+def test_augmented_images_stay_in_range(augment) -> None:  # type: ignore[no-untyped-def]
+    image = np.random.default_rng(1).random((INPUT_SIZE, INPUT_SIZE), dtype=np.float32)
+    for seed in range(10):
+        result = augment(image, np.random.default_rng(seed), SMALL_SIZE)
+        assert result.dtype == np.float32
+        assert 0 <= result.min() <= result.max() <= 1
+
+
+def test_ten_views_hold_each_corner_and_its_mirror_image() -> None:
+    image = np.zeros((INPUT_SIZE, INPUT_SIZE), dtype=np.float32)
+    image[:8, :8] = 1.0  # the top left corner
+    views = views_of(image, several=True)
+    assert views.shape == (10, INPUT_SIZE, INPUT_SIZE)
+    shown = views.max(axis=(1, 2)) > 0.5
+    assert shown.tolist() == [False, True, False, False, False] * 2
+    assert views[1, :4, :4].min() > 0.5
+    assert views[6, :4, -4:].min() > 0.5
+    assert np.array_equal(views_of(image, several=False)[0], image)
+
+
+def test_figures_of_a_known_table() -> None:
+    figures = figures_of(np.array([0, 0, 1, 1]), np.array([0.1, 0.7, 0.6, 0.9]))
+    assert figures == {"ACC": 0.75, "F1": pytest.approx(0.8), "AUC": 0.75}
+    scored = score(np.array([0, 0, 1, 1]), np.array([0.1, 0.7, 0.6, 0.9]), repeats=50, seed=0)
+    low, high = scored["figures"]["AUC"]["interval"]
+    assert low <= 0.75 <= high

@@ -1,0 +1,358 @@
+"""The published COVID-CT benchmark: `python -m training.covid_ct_benchmark --train DIR --val DIR --out DIR`.
+
+Each DIR holds the folders COVID and NonCOVID (He et al. 2020, official split by patient): figures cut from preprints,
+with other lung disease among NonCOVID. Two rows: the paper's network plain, from scratch with the augmentation of II-G
+on whole figures; and the best, which starts from weights trained on painted lesions, sees the square around the lungs,
+and is augmented more strongly and asked about several crops. The test split, where given, is scored once at the end and
+chooses nothing.
+
+The images carry no licence: weights trained on them stay in --out and are never shipped.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import ndimage
+from tqdm import tqdm
+
+from method.classifier_network import INPUT_SIZE, MultiScaleClassifier, classification_loss
+from method.lung_network import LungUNet
+from method.types import CLASSES
+from method.weights import WeightsRefused, load_classifier, load_lung_network
+from training.augmentation import turn, warp
+from training.checkpoint import export_weights
+from training.classifier_data import SliceSet
+from training.image_slices import PictureRefused, gather_pictures, prepare_views, read_picture
+from training.loop import Draw, Plan, fit
+from training.metrics import area_under_curve
+
+MODELS = Path(__file__).resolve().parent.parent / "models"
+BENCHMARK_CLASSES = ("NonCOVID", "COVID")
+"""Folders, in the order of the network's two scores."""
+SMALL_SIZE, SMALL_PART = 160, 0.6
+"""The first part of the training sees smaller inputs: twice as fast, and the network is fully convolutional."""
+PLAN = Plan(iterations=700, batch=16, cosine=True, average_decay=0.99, validate_every=50, patience=10**9, save_every=50)
+"""700 iterations take about twelve minutes on two cores."""
+LEARNING_RATE = {"plain": 6e-4, "best": 3e-4}
+VIEW = {"plain": "whole", "best": "lungs"}
+VIEWS = tuple(VIEW.values())
+PUBLISHED = {
+    "DenseNet-169, ImageNet pretraining (He et al. 2020)": {"ACC": 0.847, "F1": 0.854, "AUC": 0.919},
+    "Self-Trans, ImageNet pretraining (He et al. 2020)": {"ACC": None, "F1": 0.85, "AUC": 0.94},
+}
+"""As their authors state them, on the official test split."""
+PUBLISHED_TEST_IMAGES = 203
+
+Augment = Callable[[np.ndarray, np.random.Generator, int], np.ndarray]
+"""From an image in [0, 1], `(224, 224)`, random numbers and size to an augmented one `(size, size)`."""
+
+
+class UnusableBenchmark(ValueError):
+    """A folder of the benchmark, or the output folder, can't be used."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split of the benchmark.
+
+    Attributes:
+        slices: its images, by view: `whole` figures, and the square around the `lungs`.
+        label: index into BENCHMARK_CLASSES, `(image,)`.
+        without_lungs: images on which no lungs were found.
+        fingerprint: SHA-256 of the files and their labels.
+    """
+
+    slices: dict[str, SliceSet]
+    label: np.ndarray
+    without_lungs: int
+    fingerprint: str
+
+    def images(self, view: str) -> list[np.ndarray]:
+        """The inputs of a view, each float32 `(224, 224)` in [0, 1], nothing hidden."""
+        return [self.slices[view].image(number, masked=False) for number in range(len(self.label))]
+
+
+def read_split(folder: Path, cache: Path, lungs: LungUNet) -> Split:
+    """Read and prepare a split; what is prepared is kept in `cache` under the split's fingerprint.
+
+    Raises:
+        UnusableBenchmark: a class folder is missing or has no images.
+        PictureRefused: an image can't be read.
+    """
+    files: list[tuple[Path, int]] = []
+    digest = hashlib.sha256()
+    for label, name in enumerate(BENCHMARK_CLASSES):
+        names = sorted(path for path in folder.glob(f"{name}/*") if path.suffix.lower() in (".png", ".jpg", ".jpeg"))
+        if not names:
+            raise UnusableBenchmark(f"There are no images in {folder / name}: a split holds COVID and NonCOVID.")
+        for path in names:
+            digest.update(f"{label} {path.name} ".encode() + path.read_bytes())
+            files.append((path, label))
+    fingerprint = digest.hexdigest()
+    stored = {view: cache / f"{fingerprint[:16]}-{view}.npz" for view in VIEWS}
+    marks = cache / f"{fingerprint[:16]}.json"
+    if not marks.exists():
+        prepared = [prepare_views(lungs, read_picture(path)) for path, _ in tqdm(files, desc=folder.name, unit="image")]
+        for view, path in stored.items():
+            slices, found = gather_pictures(views[view] for views in prepared)
+            slices.save(path)
+        marks.write_text(json.dumps({"without_lungs": int((~found).sum())}) + "\n", encoding="utf-8")
+    return Split(
+        {view: SliceSet.load(path) for view, path in stored.items()},
+        np.array([label for _, label in files]),
+        json.loads(marks.read_text(encoding="utf-8"))["without_lungs"],
+        fingerprint,
+    )
+
+
+def augment_as_paper(image: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+    """II-G.3: centre crop of 0.7 to 1, rotation by up to 25 degrees, mirror, contrast by 0.5 to 1.5."""
+    matrix = turn(rng.uniform(-25.0, 25.0), rng.uniform(0.7, 1.0))
+    if rng.random() < 0.5:
+        matrix[0] *= -1
+    warped = warp(image[None], matrix, np.zeros((2, 1)), size)[0]
+    return np.clip(warped * np.float32(rng.uniform(0.5, 1.5)), 0.0, 1.0)
+
+
+def augment_strongly(image: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
+    """For few figures of every quality: free crops, contrast, gamma, blur, noise, and pieces cut out."""
+    crop = rng.uniform(0.6, 1.0)
+    matrix = turn(rng.uniform(-15.0, 15.0), crop) * rng.uniform(0.9, 1.1, (2, 1))
+    if rng.random() < 0.5:
+        matrix[0] *= -1
+    result = warp(image[None], matrix, rng.uniform(crop - 1, 1 - crop, (2, 1)), size)[0]
+    result = np.clip(result, 0, 1) ** np.float32(rng.uniform(0.7, 1.4))
+    result = (result - np.float32(0.4)) * np.float32(rng.uniform(0.6, 1.4)) + np.float32(rng.uniform(0.3, 0.5))
+    if rng.random() < 0.4:
+        result = ndimage.gaussian_filter(result, rng.uniform(0.3, 1.5) * size / INPUT_SIZE)
+    if rng.random() < 0.4:
+        result = result + rng.standard_normal(result.shape, dtype=np.float32) * np.float32(rng.uniform(0.0, 0.06))
+    for _ in range(int(rng.integers(0, 4))):
+        height, width = rng.integers(size // 16, size // 4, 2)
+        row, column = rng.integers(0, size - height), rng.integers(0, size - width)
+        result[row : row + height, column : column + width] = rng.uniform(0.0, 1.0)
+    return np.clip(result, 0.0, 1.0).astype(np.float32)
+
+
+def make_draw(images: Sequence[np.ndarray], label: np.ndarray, augment: Augment, iterations: int, seed: int) -> Draw:
+    """Samples with the classes in turn; the same seed, iteration and number give the same sample."""
+    pools = [np.nonzero(label == index)[0] for index in range(len(BENCHMARK_CLASSES))]
+
+    def draw(iteration: int, number: int) -> tuple[np.ndarray, Any]:
+        rng = np.random.default_rng((seed, iteration, number))
+        target = number % len(pools)
+        size = SMALL_SIZE if iteration < SMALL_PART * iterations else INPUT_SIZE
+        return augment(images[rng.choice(pools[target])], rng, size)[None], np.int64(target)
+
+    return draw
+
+
+def two_class_network(pretrained: Path) -> MultiScaleClassifier:
+    """The two-class network that starts from a three-class one.
+
+    All layers are copied; NonCOVID, which holds healthy lungs and other disease, takes the mean of NP and CAP heads.
+
+    Raises:
+        WeightsRefused: `pretrained` is missing or is no three-class classifier.
+    """
+    source = load_classifier(pretrained).state_dict()
+    network = MultiScaleClassifier(classes=2)
+    rows = [[CLASSES.index("np"), CLASSES.index("cap")], [CLASSES.index("covid19")]]
+    for name, tensor in source.items():
+        if name.startswith("heads."):
+            source[name] = torch.stack([tensor[group].mean(dim=0) for group in rows])
+    network.load_state_dict(source)
+    return network
+
+
+def views_of(image: np.ndarray, several: bool) -> np.ndarray:
+    """`(view, 224, 224)`: the image, or its four corners and centre at 0.85 of its side and their mirror images."""
+    if not several:
+        return image[None]
+    crops = [(0.0, 0.0), *((row, column) for row in (-0.15, 0.15) for column in (-0.15, 0.15))]
+    views = [warp(image[None], np.eye(2) * 0.85, np.array([[c], [r]]), INPUT_SIZE)[0] for r, c in crops]
+    return np.stack([*views, *(view[:, ::-1] for view in views)])
+
+
+@torch.inference_mode()
+def predict_covid(network: MultiScaleClassifier, images: Sequence[np.ndarray], several: bool) -> np.ndarray:
+    """Probability of COVID, `(image,)`; with `several`, the mean over `views_of`."""
+    network.eval()
+    device = next(network.parameters()).device
+    per_step = 2 if several else 16
+    found: list[np.ndarray] = []
+    for first in range(0, len(images), per_step):
+        views = [views_of(image, several) for image in images[first : first + per_step]]
+        batch = torch.from_numpy(np.concatenate(views))[:, None].to(device)
+        with torch.autocast(device.type, torch.bfloat16):
+            scores = network(batch.contiguous(memory_format=torch.channels_last))
+        probability = scores.float().softmax(dim=1)[:, 1].cpu().numpy()
+        found.append(probability.reshape(len(views), -1).mean(axis=1))
+    return np.concatenate(found)
+
+
+def figures_of(label: np.ndarray, covid: np.ndarray) -> dict[str, float]:
+    """ACC, F1 of COVID, and AUC; a probability of a half or more is a COVID answer."""
+    answer = covid >= 0.5
+    right = int((answer & (label == 1)).sum())
+    return {
+        "ACC": float((answer == (label == 1)).mean()),
+        "F1": 2 * right / max(int(answer.sum() + (label == 1).sum()), 1),
+        "AUC": area_under_curve(covid[label == 1], covid[label == 0]),
+    }
+
+
+def score(label: np.ndarray, covid: np.ndarray, repeats: int, seed: int) -> dict[str, Any]:
+    """Figures of one row on one split, with 95 % intervals by bootstrap over images, class by class."""
+    rng = np.random.default_rng(seed)
+    groups = [np.nonzero(label == index)[0] for index in range(len(BENCHMARK_CLASSES))]
+    draws = []
+    for _ in range(repeats):
+        rows = np.concatenate([rng.choice(group, len(group)) for group in groups])
+        draws.append(figures_of(label[rows], covid[rows]))
+    return {
+        "images": {name: len(group) for name, group in zip(BENCHMARK_CLASSES, groups, strict=True)},
+        "figures": {
+            name: {"value": value, "interval": np.percentile([draw[name] for draw in draws], (2.5, 97.5)).tolist()}
+            for name, value in figures_of(label, covid).items()
+        },
+    }
+
+
+def train_row(
+    row: str, train: Split, val: Split, out: Path, pretrained: Path, plan: Plan, members: int, seed: int
+) -> list[MultiScaleClassifier]:
+    """Train the network of a row, or as many as `members` with different seeds, resuming from `out`."""
+    view = VIEW[row]
+    images, asked = train.images(view), val.images(view)
+    loss_weight = torch.ones(len(BENCHMARK_CLASSES))  # classes are drawn in turn, so inverse frequencies are equal
+
+    def loss_of(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return classification_loss(scores.float(), target, loss_weight.to(scores.device))
+
+    def validate(network: torch.nn.Module) -> tuple[float, float]:
+        covid = predict_covid(network, asked, several=False)  # type: ignore[arg-type]
+        of_truth = np.clip(np.where(val.label == 1, covid, 1 - covid), 1e-7, 1.0)
+        return float(-np.log(of_truth).mean()), float((of_truth >= 0.5).mean())
+
+    networks = []
+    for member in range(members):
+        torch.manual_seed(seed + member)
+        network = MultiScaleClassifier(classes=2) if row == "plain" else two_class_network(pretrained)
+        augment = augment_as_paper if row == "plain" else augment_strongly
+        draw = make_draw(images, train.label, augment, plan.iterations, seed + member)
+        row_plan = replace(plan, learning_rate=LEARNING_RATE[row])
+        folder = out / f"{row}{member}"
+        folder.mkdir(parents=True, exist_ok=True)
+        trained = fit(folder, network, draw, loss_of, row_plan, validate, f"benchmark, {row} {member + 1}")
+        export_weights(trained, folder / "weights.safetensors")
+        networks.append(trained)
+    return networks  # type: ignore[return-value]
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """The report as a table."""
+    counts = "; ".join(
+        f"{name} {sum(split['images'].values())} images ({', '.join(f'{n} {c}' for c, n in split['images'].items())}; "
+        f"no lungs found on {split['without_lungs']}), fingerprint `{split['fingerprint'][:16]}`"
+        for name, split in report["splits"].items()
+    )
+    lines = [
+        f"COVID-CT benchmark (He et al. 2020), official split by patient: {counts}. The data do not say how many "
+        "patients. The best row starts from this project's own weights, no row from ImageNet. The val images chose the "
+        "checkpoint of both rows, so that their val figures are on the bright side; the test split chose nothing. In "
+        "brackets: 95 % intervals by bootstrap over images. Published rows: on the TEST split, as their authors state "
+        "them, not recomputed.",
+        "",
+        "| row | split | images | ACC | F1 | AUC |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in report["rows"].items():
+        for split, scored in row["splits"].items():
+            cells = [
+                f"{figure['value']:.3f} [{figure['interval'][0]:.3f}, {figure['interval'][1]:.3f}]"
+                for figure in scored["figures"].values()
+            ]
+            title = f"{row['title']} ({name})"
+            lines.append(f"| {title} | {split} | {sum(scored['images'].values())} | {' | '.join(cells)} |")
+    for title, published in report["published"].items():
+        cells = ["–" if value is None else f"{value:.3f}" for value in published.values()]
+        lines.append(f"| {title} | test, published | {report['published_images']} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write benchmark.json and benchmark.md, and print the table; 2 where a folder or file can't be used."""
+    parser = argparse.ArgumentParser(prog="python -m training.covid_ct_benchmark", description=__doc__)
+    parser.add_argument("--train", type=Path, required=True, help="folder with COVID and NonCOVID")
+    parser.add_argument("--val", type=Path, required=True, help="chooses the checkpoint")
+    parser.add_argument("--test", type=Path, help="scored at the end, never chooses")
+    parser.add_argument("--out", type=Path, required=True, help="outside the model folder: checkpoints, log, report")
+    parser.add_argument("--pretrained", type=Path, default=MODELS / "classifier" / "classifier.safetensors")
+    parser.add_argument("--lungs", type=Path, default=MODELS / "lungs" / "lungs.safetensors", help="lung network")
+    parser.add_argument("--iterations", type=int, default=PLAN.iterations, help=f"a row (default {PLAN.iterations})")
+    parser.add_argument("--batch", type=int, default=PLAN.batch, help=f"default {PLAN.batch}")
+    parser.add_argument("--validate-every", type=int, default=PLAN.validate_every, help="iterations")
+    parser.add_argument("--rows", nargs="+", choices=list(VIEW), default=list(VIEW), help="default: both")
+    parser.add_argument("--members", type=int, default=1, help="networks whose mean the best row is (default 1)")
+    parser.add_argument("--repeats", type=int, default=2000, help="bootstrap draws (default 2000)")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same run (default 0)")
+    options = parser.parse_args(arguments)
+    try:
+        report = run(options)
+    except (UnusableBenchmark, PictureRefused, WeightsRefused) as error:
+        print(error, file=sys.stderr)
+        return 2
+    (options.out / "benchmark.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    markdown = as_markdown(report)
+    (options.out / "benchmark.md").write_text(markdown, encoding="utf-8")
+    print(markdown)
+    return 0
+
+
+def run(options: argparse.Namespace) -> dict[str, Any]:
+    """Train and score the rows; returns the report."""
+    if options.out.resolve().is_relative_to(MODELS):
+        raise UnusableBenchmark("The output folder lies in models/, but weights of this benchmark are never shipped.")
+    folders = {"train": options.train, "val": options.val} | ({"test": options.test} if options.test else {})
+    lungs = load_lung_network(options.lungs)
+    splits = {name: read_split(folder, options.out / "images", lungs) for name, folder in folders.items()}
+    plan = replace(PLAN, iterations=options.iterations, batch=options.batch, validate_every=options.validate_every)
+    rows: dict[str, Any] = {}
+    for row in options.rows:
+        best = row == "best"
+        members = options.members if best else 1
+        networks = train_row(
+            row, splits["train"], splits["val"], options.out, options.pretrained, plan, members, options.seed
+        )
+        scored = {}
+        for name in folders:
+            if name == "train":
+                continue
+            images = splits[name].images(VIEW[row])
+            covid = np.mean([predict_covid(network, images, several=best) for network in networks], axis=0)
+            scored[name] = score(splits[name].label, covid, options.repeats, options.seed)
+        painted = f"painted-lesion weights, lung square, {members} network(s), ten views"
+        title = painted if best else "paper's network, from scratch, II-G"
+        rows[row] = {"title": title, "iterations": plan.iterations, "splits": scored}
+    described = {
+        name: {
+            "images": {title: int((split.label == index).sum()) for index, title in enumerate(BENCHMARK_CLASSES)},
+            "without_lungs": split.without_lungs,
+            "fingerprint": split.fingerprint,
+        }
+        for name, split in splits.items()
+    }
+    return {"splits": described, "rows": rows, "published": PUBLISHED, "published_images": PUBLISHED_TEST_IMAGES}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
