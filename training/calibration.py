@@ -6,7 +6,7 @@ No slice changes its label. The figures are cross-fitted: a fold's temperature c
 
 import copy
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,40 +16,11 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from method.classifier_network import MultiScaleClassifier
+from training.metrics import calibration_error, reliability
 from training.predictions import Predictions
 
-BINS = 10
-"""Bins of equal width for the confidence."""
 _TEMPERATURES = (0.05, 20.0)
 _SMALLEST = 1e-7
-
-
-class Reliability(NamedTuple):
-    """Slices by confidence, the probability of the predicted class; each `(bin,)`, NaN where a bin is empty."""
-
-    confidence: np.ndarray
-    accuracy: np.ndarray
-    slices: np.ndarray
-
-
-def reliability(probabilities: np.ndarray, labels: np.ndarray) -> Reliability:
-    """Mean confidence, accuracy and number of slices in each bin, from `(slice, class)` and `(slice,)`."""
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    number = np.clip((confidence * BINS).astype(int), 0, BINS - 1)
-    count = np.bincount(number, minlength=BINS)
-    divisor = np.where(count, count, np.nan)
-    return Reliability(
-        np.bincount(number, weights=confidence, minlength=BINS) / divisor,
-        np.bincount(number, weights=right, minlength=BINS) / divisor,
-        count,
-    )
-
-
-def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Distance of confidence and accuracy, the mean over the slices by bins of confidence."""
-    confidence, accuracy, count = reliability(probabilities, labels)
-    return float(np.nansum(np.abs(confidence - accuracy) * count) / count.sum())
 
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -144,7 +115,11 @@ def calibration_report(predictions: Predictions, diagram: Path | None = None) ->
     patients = len(np.unique(predictions.patient))
     if diagram is not None:
         title = f"{predictions.row}, {' / '.join(predictions.task)}: {patients} patients"
-        draw_reliability({name: reliability(rows, labels) for name, rows in stages.items()}, title, diagram)
+        draw_reliability(
+            {name: reliability(rows.max(axis=1), rows.argmax(axis=1) == labels) for name, rows in stages.items()},
+            title,
+            diagram,
+        )
     return {
         "row": predictions.row,
         "task": list(predictions.task),
@@ -154,7 +129,7 @@ def calibration_report(predictions: Predictions, diagram: Path | None = None) ->
         "temperature": _fit(predictions, counted),
         **{
             name: {
-                "expected_calibration_error": expected_calibration_error(rows, labels),
+                "expected_calibration_error": calibration_error(rows.max(axis=1), rows.argmax(axis=1) == labels),
                 "log_loss": log_loss(rows, labels),
             }
             for name, rows in stages.items()
@@ -162,18 +137,15 @@ def calibration_report(predictions: Predictions, diagram: Path | None = None) ->
     }
 
 
-def draw_reliability(stages: dict[str, Reliability], title: str, path: Path) -> None:
-    """Accuracy against confidence as PNG, a panel for each stage, with the part of the slices in each bin."""
+def draw_reliability(stages: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]], title: str, path: Path) -> None:
+    """Accuracy against confidence as PNG, a panel for each stage, and the part of the slices in each bin."""
     figure = Figure(figsize=(4 * len(stages), 4), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(stages), sharey=True, squeeze=False)[0]
-    edges = np.arange(BINS) / BINS
-    for axes, (name, bins) in zip(panels, stages.items(), strict=True):
-        axes.bar(
-            edges, bins.slices / bins.slices.sum(), 1 / BINS, align="edge", color="0.85", label="part of the slices"
-        )
-        filled = bins.slices > 0
-        axes.plot(bins.confidence[filled], bins.accuracy[filled], marker="o", label="accuracy")
+    for axes, (name, (confidence, accuracy, count)) in zip(panels, stages.items(), strict=True):
+        edges, filled = np.arange(len(count)) / len(count), count > 0
+        axes.bar(edges, count / count.sum(), 1 / len(count), align="edge", color="0.85", label="part of the slices")
+        axes.plot(confidence[filled], accuracy[filled], marker="o", label="accuracy")
         axes.plot([0, 1], [0, 1], linestyle="--", color="0.4", linewidth=1)
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", title=name)
     panels[0].legend(loc="upper left")

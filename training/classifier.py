@@ -40,8 +40,10 @@ PAINTED_PLAN = Plan(
 SMALL_SIZE = 144
 SMALL_PART = 0.68
 TUNED_PLAN = replace(PAINTED_PLAN, iterations=150, learning_rate=1.2e-4)
-SUSPECT_PART = 0.4
-"""Part of a diseased patient's slices that carry his label in fine-tuning: those that look most diseased."""
+HEALTHY_PART = 0.95
+FEWEST_SUSPECTS = 10
+SUSPECT_PART = 0.5
+"""At most this part of a diseased patient's slices carries his label in fine-tuning, those that look most diseased."""
 
 
 @torch.inference_mode()
@@ -113,14 +115,18 @@ def patients_draw(
 
 
 def find_suspects(network: MultiScaleClassifier, patients: Sequence[Patient]) -> dict[str, np.ndarray]:
-    """The slices that carry their patient's label: all of a healthy one, the most suspicious of a diseased one."""
+    """The slices that carry their patient's label: all of a healthy one, the most suspicious of a diseased one.
+
+    Suspicious is what looks more diseased to `network` than `HEALTHY_PART` of the healthy patients' slices.
+    """
+    disease = {patient.name: 1 - predict(network, patient.slices, masked=True)[:, 0] for patient in patients}
+    healthy = [disease[patient.name] for patient in patients if patient.label == 0]
+    bar = float(np.quantile(np.concatenate(healthy), HEALTHY_PART)) if healthy else 0.5
     suspects = {}
     for patient in patients:
-        numbers = np.arange(len(patient.slices.hu))
-        if patient.label:
-            disease = 1 - predict(network, patient.slices, masked=True)[:, 0]
-            numbers = np.argsort(-disease, kind="stable")[: max(int(SUSPECT_PART * len(disease)), 1)]
-        suspects[patient.name] = numbers
+        found = disease[patient.name]
+        count = min(max(int((found > bar).sum()), FEWEST_SUSPECTS), int(SUSPECT_PART * len(found)))
+        suspects[patient.name] = np.argsort(-found, kind="stable")[:count] if patient.label else np.arange(len(found))
     return suspects
 
 

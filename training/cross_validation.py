@@ -46,8 +46,8 @@ from training.nts_net import NTSNet, nts_loss
 from training.predictions import Predictions
 
 TASKS: tuple[tuple[str, ...], ...] = (CLASSES, ("np", "cap"), ("np", "covid19"), ("cap", "covid19"))
-TABLE_PLAN = replace(TUNED_PLAN, iterations=60, batch=12, learning_rate=2e-4)
-NTS_PLAN = replace(PAINTED_PLAN, iterations=400, batch=12)
+TABLE_PLAN = replace(TUNED_PLAN, iterations=40, batch=12, learning_rate=2e-4)
+NTS_PLAN = replace(PAINTED_PLAN, iterations=300, batch=12)
 MASKED = True
 """The figures are of slices with the lungs alone, as app.yaml has it."""
 
@@ -185,9 +185,9 @@ def train_fold(
         seed: of everything random.
     """
     torch.manual_seed(seed)
-    patients = [patient for patient in patients if CLASSES[patient.label] in task]
     if painted is None:
-        draw, validate, class_weight = paper_setup(patients, task, row.contrast, seed)
+        of_task = [patient for patient in patients if CLASSES[patient.label] in task]
+        draw, validate, class_weight = paper_setup(of_task, task, row.contrast, seed)
         return fit(out, build(row, task, None), draw, loss_of(row, class_weight), plan, validate, out.name)
     pretrained, finder, bases = painted
     labels = [CLASSES.index(name) for name in task]
@@ -199,7 +199,7 @@ def train_fold(
     return fit(out, network, draw, loss_of(row, torch.ones(len(task))), plan, description=out.name)
 
 
-def test_patients(
+def predict_patients(
     network: nn.Module, row: str, task: tuple[str, ...], fold: int, patients: Sequence[Patient]
 ) -> Predictions:
     """Predict every slice of a fold's patients."""
@@ -241,7 +241,7 @@ def cross_validate(
         kept = [patient for patient in training_set.patients if patient.name not in tested]
         fold = [patient for patient in training_set.patients if patient.name in tested]
         network = train(out / "folds" / f"{row}.{'-'.join(task)}.{number + 1}", kept)
-        parts.append(test_patients(network, row, task, number, fold))
+        parts.append(predict_patients(network, row, task, number, fold))
     once(lambda: join_folds(parts).save(target))
 
 

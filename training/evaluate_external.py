@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,29 +147,20 @@ def predict_images(images: Sequence[ImageFile], shipped: Shipped) -> tuple[np.nd
     """
     digest = hashlib.sha256()
     probabilities, found = [], []
-    for chunk in _chunks(tqdm(images, desc="external images", unit="image")):
-        pictures = []
-        for image in chunk:
-            try:
-                grey = read_picture(image.path)
-            except PictureRefused as error:
-                raise UnusableImages(f"{error} Replace or remove it: none is left out.") from error
-            digest.update(f"{image.label} {image.patient} {grey.shape} ".encode() + grey.tobytes())
-            pictures.append(prepare_picture(shipped.lungs, grey))
-        probabilities.append(shipped.predict(pictures))
-        found += [picture.found for picture in pictures]
+    with tqdm(total=len(images), desc="external images", unit="image") as bar:
+        for first in range(0, len(images), _CHUNK):
+            pictures = []
+            for image in images[first : first + _CHUNK]:
+                try:
+                    grey = read_picture(image.path)
+                except PictureRefused as error:
+                    raise UnusableImages(f"{error} Replace or remove it: none is left out.") from error
+                digest.update(f"{image.label} {image.patient} {grey.shape} ".encode() + grey.tobytes())
+                pictures.append(prepare_picture(shipped.lungs, grey))
+                bar.update()
+            probabilities.append(shipped.predict(pictures))
+            found += [picture.found for picture in pictures]
     return np.concatenate(probabilities), np.array(found, dtype=bool), digest.hexdigest()
-
-
-def _chunks(images: "tqdm[ImageFile]") -> Iterator[list[ImageFile]]:
-    chunk = []
-    for image in images:
-        chunk.append(image)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def figures_of(label: np.ndarray, probabilities: np.ndarray) -> dict[str, float | None]:

@@ -65,7 +65,8 @@ def read_picture(path: Path) -> np.ndarray:
                 raise PictureRefused(f"The picture {path.name} has more than 8 bits a pixel: export it with 8 bits.")
             if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
                 shown = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", shown.size, (0, 0, 0, 255)), shown)
+                black = Image.new("RGBA", shown.size, (0, 0, 0, 255))
+                return np.asarray(Image.alpha_composite(black, shown).convert("L"))
             return np.asarray(image.convert("L"))
     except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
         if isinstance(error, PictureRefused):

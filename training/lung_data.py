@@ -348,5 +348,5 @@ def paint_held_out(items: Sequence[LungImages], seed: int = 0, attempts: int = 3
             if consolidated_planes(painted, where).all():
                 painted_items.append(painted)
                 break
-    note = "the same slices, each with a consolidation painted into the lungs, whose masks stay right"
+    note = "the same slices, each with a consolidation painted into the lungs by the painter that training uses too"
     return ScoredSet(note, tuple(painted_items), tuple(np.ones(1, dtype=bool) for _ in painted_items))

@@ -100,8 +100,8 @@ def fingerprint(sets: dict[str, ScoredSet]) -> str:
     digest = hashlib.sha256()
     for scored in sets.values():
         for item in scored.patients:
-            digest.update(np.ascontiguousarray(item.image))
-            digest.update(np.ascontiguousarray(item.lung))
+            digest.update(item.image.tobytes())
+            digest.update(item.lung.tobytes())
     return digest.hexdigest()
 
 

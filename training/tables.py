@@ -27,7 +27,6 @@ from training.metrics import (
     figures_of_classes,
     mean_over_classes,
     over_folds,
-    reliability,
 )
 from training.predictions import Predictions
 
@@ -265,7 +264,7 @@ def _task(task: Sequence[str]) -> str:
 
 
 def plot(predictions: Sequence[Predictions], out: Path) -> list[Path]:
-    """Write ROC curves a task; confusion matrices a task and the reliability diagram of the joint classifier.
+    """Write ROC curves a task, and the joint and the shipped classifiers' confusion matrices.
 
     Everything is pooled over folds, so that an area under a curve is not the tables' mean over folds.
 
@@ -280,10 +279,8 @@ def plot(predictions: Sequence[Predictions], out: Path) -> list[Path]:
         name = "-".join(task)
         pictures[f"roc.{name}.png"] = _draw_curves(rows, task)
         for one in rows:
-            if one.row == "joint":
-                pictures[f"confusion.{name}.png"] = _draw_confusion(one)
-                if task == CLASSES and one.counted.any():
-                    pictures["reliability.png"] = _draw_reliability(one)
+            if one.row in ("joint", "shipped"):
+                pictures[f"confusion.{one.row}.{name}.png"] = _draw_confusion(one)
     for file, figure in pictures.items():
         figure.savefig(out / file, dpi=120, facecolor="white", bbox_inches="tight", pad_inches=0.1)
     return [out / file for file in pictures]
@@ -336,27 +333,6 @@ def _draw_confusion(one: Predictions) -> Figure:
     return figure
 
 
-def _draw_reliability(one: Predictions) -> Figure:
-    _, label, probabilities = slice_level(one)
-    confidence, correct = probabilities.max(axis=1), probabilities.argmax(axis=1) == label
-    mean_confidence, accuracy, count = reliability(confidence, correct)
-    filled, middle = count > 0, (np.arange(len(count)) + 0.5) / len(count)
-    figure = Figure(figsize=(5.0, 6.2), layout="constrained")
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot([0, 1], [0, 1], color="0.5", linestyle="--", linewidth=1, label="perfect calibration")
-    upper.bar(middle[filled], accuracy[filled], 0.092, color="#56B4E9", label="accuracy of the bin's slices")
-    upper.plot(mean_confidence[filled], accuracy[filled], "o", color="#D55E00", label="at the bin's mean confidence")
-    upper.set(ylabel="Accuracy", xlim=(0, 1), ylim=(0, 1.02))
-    upper.set_title(f"Expected calibration error {calibration_error(confidence, correct):.3f}", fontsize=10)
-    upper.legend(loc="upper left", fontsize=8)
-    lower.bar(middle, count, 0.092, color="0.6")
-    lower.set(xlabel="Confidence: probability of the predicted class", ylabel="Slices")
-    for axes in (upper, lower):
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(_heading(one, f"Joint classifier, {_task(one.task)}"), fontsize=11)
-    return figure
-
-
 def _heading(one: Predictions, title: str) -> str:
     patients, folds = len(np.unique(one.patient)), len(np.unique(one.fold))
     numbers = f"{_range([patients], 'patient')}, {int(one.counted.sum())} slices, {_range([folds], 'fold')} by patient"
@@ -367,7 +343,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write tables.json, tables.md and the pictures, and print the tables."""
     parser = argparse.ArgumentParser(
         prog="python -m training.tables",
-        description="Tables 3 and 4, ROC curves, confusion matrices and calibration from a run's predictions.",
+        description="Tables 3 and 4, ROC curves, confusion matrices from a run's predictions.",
         epilog="example: python -m training.tables --run runs/cross_validation --out runs/tables",
     )
     parser.add_argument("--run", type=Path, required=True, help="folder of training.cross_validation")

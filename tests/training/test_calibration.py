@@ -13,10 +13,8 @@ from training.calibration import (
     as_markdown,
     calibration_report,
     cross_fit,
-    expected_calibration_error,
     fit_temperature,
     fold_temperature,
-    reliability,
     scale,
 )
 from training.predictions import Predictions
@@ -61,19 +59,6 @@ def test_scaling_keeps_every_label_and_sums_to_one() -> None:
     np.testing.assert_allclose(scaled.sum(axis=1), 1.0)
     np.testing.assert_array_equal(scaled.argmax(axis=1), probabilities.argmax(axis=1))
     np.testing.assert_allclose(scale(probabilities, 1.0), probabilities, atol=1e-6)
-
-
-def test_the_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
-    probabilities = np.repeat([[0.1, 0.9]], 10, axis=0)
-    assert expected_calibration_error(probabilities, np.array([1] * 6 + [0] * 4)) == pytest.approx(0.3)
-    assert expected_calibration_error(np.array([[0.0, 1.0]]), np.array([1])) == 0.0
-
-
-def test_bins_count_every_slice_and_empty_ones_are_not_numbers() -> None:
-    bins = reliability(np.array([[0.95, 0.05], [0.3, 0.7], [1.0, 0.0]]), np.array([0, 0, 0]))
-    assert bins.slices.tolist() == [0, 0, 0, 0, 0, 0, 0, 1, 0, 2]
-    assert bins.accuracy[[7, 9]].tolist() == [0.0, 1.0]
-    assert np.isnan(bins.accuracy[0])
 
 
 def test_a_fold_is_scaled_with_the_temperature_of_the_other_fold() -> None:

@@ -264,9 +264,8 @@ def test_unusable_predictions_are_refused() -> None:
 def test_pictures_are_drawn_for_each_task_and_for_the_joint_classifier(tmp_path: Path) -> None:
     files = plot([predictions(), predictions("conv3"), predictions(task=("np", "cap"))], tmp_path)
     assert sorted(file.name for file in files) == [
-        "confusion.np-cap-covid19.png",
-        "confusion.np-cap.png",
-        "reliability.png",
+        "confusion.joint.np-cap-covid19.png",
+        "confusion.joint.np-cap.png",
         "roc.np-cap-covid19.png",
         "roc.np-cap.png",
     ]

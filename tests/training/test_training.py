@@ -7,13 +7,11 @@ import pytest
 import torch
 
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
-from method.slice_classification import StudyRule
 from method.slice_input import LungSquare
 from method.weights import load_classifier
 from training.checkpoint import export_weights, load_checkpoint, save_checkpoint
 from training.classifier import equal_class_loss, painted_draw, predict
 from training.classifier_data import SliceSet, draw_painted
-from training.evaluate import as_markdown, score
 from training.loop import Draw, Plan, fit
 from training.metrics import area_under_curve
 from validation.phantom.thorax import make_thorax
@@ -107,18 +105,6 @@ def test_area_under_the_curve_is_the_chance_to_rank_rightly(positive: list, nega
 def test_an_empty_group_has_no_curve() -> None:
     with pytest.raises(ValueError, match="at least one"):
         area_under_curve(np.array([]), np.array([1.0]))
-
-
-def test_the_report_counts_what_it_says(slices: SliceSet) -> None:
-    names = ("P001", "P002", "cap001", "cap002", "normal001", "normal002")
-    infected = {name: np.arange(30) % 2 == 0 for name in names}
-    right = {"P": [0.1, 0.2, 0.7], "c": [0.1, 0.7, 0.2], "n": [0.9, 0.05, 0.05]}
-    found = {name: np.tile(right[name[0]], (len(slices.hu), 1)) for name in names}
-    figures = score(found, dict.fromkeys(names, slices), infected, StudyRule())
-    assert figures["slice_accuracy"] == 1.0
-    assert figures["studies_right"] == 6
-    assert figures["auc"]["inside P001"] == 0.5  # all slices of a patient score the same
-    assert "6 of 6" in as_markdown({"painted lesions, lungs alone": figures})
 
 
 def test_prediction_averages_a_slice_and_its_mirror_image(slices: SliceSet) -> None:

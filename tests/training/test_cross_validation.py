@@ -1,0 +1,132 @@
+"""Cross-validation by patient: every patient is tested once, by a network that never saw him."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from method.classifier_network import INPUT_SIZE, SCALES, MultiScaleClassifier
+from method.types import CLASSES
+from training.classifier import find_suspects, patients_draw
+from training.classifier_data import SliceSet
+from training.cross_validation import (
+    ROWS,
+    TASKS,
+    Row,
+    SingleScaleClassifier,
+    build,
+    cross_validate,
+    keep_classes,
+    paper_setup,
+    train_fold,
+)
+from training.dataset import Patient, TrainingSet
+from training.loop import Plan
+from training.predictions import Predictions
+
+
+def make_patient(name: str, label: int, slices: int = 3) -> Patient:
+    rng = np.random.default_rng(len(name) + label)
+    lung = np.zeros((slices, INPUT_SIZE, INPUT_SIZE), dtype=bool)
+    lung[:, 40:180, 30:100] = lung[:, 40:180, 120:190] = True
+    hu = np.where(lung, -850, 40) + rng.integers(-30, 30, lung.shape)
+    window, pixel_mm = np.tile([-1040.0, 360.0], (slices, 1)), np.full(slices, 1.5)
+    infected = np.arange(slices) < 1 if label else np.zeros(slices, dtype=bool)
+    return Patient(name, label, SliceSet(hu.astype(np.int16), lung, window, pixel_mm, np.arange(slices) + 5), infected)
+
+
+@pytest.fixture(scope="module")
+def training_set() -> TrainingSet:
+    patients = tuple(make_patient(f"{CLASSES[label]}{number}", label) for label in range(3) for number in (1, 2))
+    return TrainingSet(patients, "fingerprint", "six made-up patients")
+
+
+def test_every_patient_is_tested_once_by_a_network_that_never_saw_him(
+    tmp_path: Path, training_set: TrainingSet
+) -> None:
+    seen: list[set[str]] = []
+
+    def train(out: Path, patients: Sequence[Patient]) -> nn.Module:
+        seen.append({patient.name for patient in patients})
+        torch.manual_seed(0)
+        return MultiScaleClassifier(2)
+
+    cross_validate(tmp_path, training_set, train, "joint", ("np", "covid19"))
+    found = Predictions.load(tmp_path / "predictions" / "joint.np-covid19.npz")
+    assert sorted(set(found.patient)) == ["covid191", "covid192", "np1", "np2"]
+    assert len(found.patient) == 4 * 3
+    for fold, trained_on in enumerate(seen):
+        tested = set(found.patient[found.fold == fold])
+        assert tested
+        assert not tested & trained_on
+    assert found.counted.sum() == 3 + 3 + 1 + 1  # healthy slices, and the infected one of each diseased patient
+    assert set(found.label[found.patient == "covid191"]) == {1}
+    cross_validate(tmp_path, training_set, train, "joint", ("np", "covid19"))
+    assert len(seen) == 2  # what is done is not done again
+
+
+def test_a_single_scale_scores_with_its_own_map_alone() -> None:
+    torch.manual_seed(0)
+    network = MultiScaleClassifier().eval()
+    images = torch.rand(2, 1, 64, 64)
+    with torch.no_grad():
+        scores = network.score_maps(images).scores()
+        for number, scale in enumerate(SCALES):
+            torch.testing.assert_close(SingleScaleClassifier(network, scale).eval()(images), scores[number])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_classes_of_a_task_keep_their_scores(task: tuple[str, ...]) -> None:
+    torch.manual_seed(0)
+    network = MultiScaleClassifier().eval()
+    images = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        expected = network(images)[:, [CLASSES.index(name) for name in task]]
+        torch.testing.assert_close(keep_classes(network, task).eval()(images), expected)
+    assert network.heads[0].out_channels == 3  # the original is as it was
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_every_row_scores_the_classes_of_its_task(row: Row) -> None:
+    torch.manual_seed(0)
+    with torch.no_grad():
+        assert build(row, ("cap", "covid19"), None).eval()(torch.rand(1, 1, INPUT_SIZE, INPUT_SIZE)).shape == (1, 2)
+
+
+def test_rare_classes_weigh_more_and_validation_slices_never_train(training_set: TrainingSet) -> None:
+    more = [replace(patient, slices=make_patient("x", 0, 9).slices) if patient.name == "np1" else patient
+            for patient in training_set.patients]  # fmt: skip
+    draw, validate, class_weight = paper_setup(more, CLASSES, contrast=False, seed=0)
+    assert class_weight[0] < class_weight[1] == class_weight[2]
+    labels = {draw(iteration, 0)[1] for iteration in range(30)}
+    assert labels == {0, 1, 2}
+    loss, accuracy = validate(MultiScaleClassifier().eval())
+    assert loss > 0
+    assert 0 <= accuracy <= 1
+
+
+def test_two_iterations_of_the_painted_recipe_train_what_they_should(tmp_path: Path, training_set: TrainingSet) -> None:
+    torch.manual_seed(0)
+    finder = MultiScaleClassifier().eval()
+    bases = training_set.patients[0].slices
+    plan = Plan(iterations=2, batch=4, validate_every=10, save_every=10)
+    row = next(row for row in ROWS if row.name == "joint")
+    trained = train_fold(tmp_path / "fold", row, ("np", "cap"), training_set.patients, (finder, finder, bases), plan, 0)
+    before, after = keep_classes(finder, ("np", "cap")).state_dict(), trained.state_dict()
+    assert torch.equal(before["blocks.0.0.weight"], after["blocks.0.0.weight"])  # the first two blocks stay
+    assert not torch.equal(before["blocks.4.0.weight"], after["blocks.4.0.weight"])
+
+
+def test_healthy_patients_lend_all_slices_and_diseased_ones_the_suspicious(training_set: TrainingSet) -> None:
+    torch.manual_seed(0)
+    patients = [make_patient("np1", 0, 30), make_patient("cap1", 1, 30)]
+    suspects = find_suspects(MultiScaleClassifier().eval(), patients)
+    assert len(suspects["np1"]) == 30
+    assert 10 <= len(suspects["cap1"]) <= 15
+    draw = patients_draw(patients, suspects, 0, (0, 1), contrast=True)
+    assert [draw(0, n)[1] for n in range(4)] == [0, 1, 0, 1]
+    assert not np.array_equal(draw(0, 0)[0], draw(1, 0)[0])
