@@ -18,6 +18,11 @@ from method.types import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume, Unsuitable
 
 VIEWS: dict[str, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
 """Axis order that turns a canonical volume into planes of each view."""
+SMALL_PIECE = 0.08
+"""Regions below this part of the largest are bowel gas or noise."""
+GAS_NECK_MM = 3.0
+GAS_HU = -940.0
+"""A small piece that hangs on by a neck of twice `GAS_NECK_MM` and is darker than this on average is bowel gas."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ def segment_lungs(
         planes = predict_planes(network, cubes.transpose(axes), windows, on_planes=count)
         probability += planes.transpose(np.argsort(axes))
     probability /= len(views)
-    labels = label_lungs(probability, (grid_mm,) * 3)
+    labels = label_lungs(drop_gas(probability, cubes, (grid_mm,) * 3), (grid_mm,) * 3)
     return volume.from_canonical(_to_source_grid(probability, labels, source.shape))
 
 
@@ -155,6 +160,37 @@ def lung_volumes_ml(lungs: np.ndarray, volume: CTVolume) -> tuple[float, float]:
     """Volumes of the right and of the left lung in ml, from labels on the source grid."""
     voxels = np.bincount(lungs.ravel(), minlength=3) * volume.voxel_volume_ml
     return float(voxels[RIGHT_LUNG]), float(voxels[LEFT_LUNG])
+
+
+def drop_gas(probability: np.ndarray, hu: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
+    """Take bowel gas out: pieces that hang on the lungs by less than a few millimetres and hold nothing but gas.
+
+    Stomach and colon lie against the diaphragm, and its wall is thinner than a cube. But lung is tissue: even the
+    darkest has vessels and averages more than GAS_HU over a piece.
+
+    Args:
+        probability: of lung, `(slice, row, col)`.
+        hu: same shape.
+        spacing_mm: of both.
+
+    Returns:
+        The probability, zero in the pieces taken out.
+    """
+    mask = probability > 0.5
+    depth = ndimage.distance_transform_edt(mask, sampling=spacing_mm)
+    cores, count = ndimage.label(depth > GAS_NECK_MM)
+    if count < 2:
+        return probability
+    sizes = np.bincount(cores.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    mean_hu = ndimage.mean(hu, cores, np.arange(count + 1))
+    gas = (sizes < SMALL_PIECE * sizes.max()) & (mean_hu < GAS_HU)
+    if not gas.any():
+        return probability
+    nearest = ndimage.distance_transform_edt(
+        cores == 0, sampling=spacing_mm, return_distances=False, return_indices=True
+    )
+    return np.where(mask & gas[cores[tuple(nearest)]], 0.0, probability).astype(probability.dtype)
 
 
 def label_lungs(probability: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
@@ -181,8 +217,7 @@ def label_lungs(probability: np.ndarray, spacing_mm: Sequence[float]) -> np.ndar
             f"No lungs were found: the largest region is {sizes_ml.max():.0f} ml, and a lung has at least 100 ml. "
             "Check that the series shows the chest.",
         )
-    # Small separate regions are bowel gas or noise.
-    mask = (sizes_ml >= 0.08 * float(sizes_ml.max()))[regions]
+    mask = (sizes_ml >= SMALL_PIECE * float(sizes_ml.max()))[regions]
     labels = _separate_sides(mask, spacing_mm)
     for number, place in enumerate(ndimage.find_objects(labels), start=1):
         if place is not None:

@@ -182,6 +182,7 @@ def draw_painted(
     rng: np.random.Generator,
     size: int = INPUT_SIZE,
     contrast: bool = True,
+    faint: bool = False,
 ) -> tuple[np.ndarray, int]:
     """One augmented input `(size, size)` and its class: base slice `number` with the disease of `label` painted in.
 
@@ -193,7 +194,7 @@ def draw_painted(
     if label:
         healthy = hu.copy()
         spacing_mm = (5.0, pixel_mm, pixel_mm)
-        paint_pattern(hu[None], lung[None], spacing_mm, "cap" if label == 1 else "covid19", rng)
+        paint_pattern(hu[None], lung[None], spacing_mm, "cap" if label == 1 else "covid19", rng, faint)
         if (hu - healthy > FAINTEST_DISEASE_HU).sum() * pixel_mm**2 < SMALLEST_DISEASE_MM2:
             label = 0
     return augment(hu, lung, bases.window[number], rng, size, contrast), label

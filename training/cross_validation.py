@@ -30,6 +30,7 @@ from training.classifier import (
     PAINTED_PLAN,
     TUNED_PLAN,
     add_classifier_options,
+    add_healthy,
     find_suspects,
     fine_tune,
     half_and_half,
@@ -46,7 +47,7 @@ from training.nts_net import NTSNet, nts_loss
 from training.predictions import Predictions
 
 TASKS: tuple[tuple[str, ...], ...] = (CLASSES, ("np", "cap"), ("np", "covid19"), ("cap", "covid19"))
-TABLE_PLAN = replace(TUNED_PLAN, iterations=40, batch=12, learning_rate=2e-4)
+TABLE_PLAN = replace(TUNED_PLAN, iterations=40, batch=12)
 NTS_PLAN = replace(PAINTED_PLAN, iterations=300, batch=12)
 MASKED = True
 """The figures are of slices with the lungs alone, as app.yaml has it."""
@@ -192,7 +193,7 @@ def train_fold(
     pretrained, finder, bases = painted
     labels = [CLASSES.index(name) for name in task]
     real = patients_draw(patients, find_suspects(finder, patients), seed, labels, row.contrast)
-    draw = half_and_half(real, painted_draw(bases, seed + 1, labels, contrast=row.contrast))
+    draw = half_and_half(real, painted_draw(add_healthy(bases, patients), seed + 1, labels, contrast=row.contrast))
     network = build(row, task, pretrained)
     if row.scales:
         nn.ModuleList(network.get_submodule("blocks")[:2]).requires_grad_(False)  # type: ignore[index]

@@ -16,12 +16,14 @@ Kind = Literal["ground_glass", "consolidation", "crazy_paving", "nodule"]
 Pattern = Literal["cap", "covid19"]
 
 _DENSE_PART: dict[Kind, tuple[float, float]] = {
-    "ground_glass": (0.15, 0.5),
-    "crazy_paving": (0.18, 0.5),
+    "ground_glass": (0.25, 0.6),
+    "crazy_paving": (0.25, 0.55),
     "consolidation": (0.85, 1.0),
     "nodule": (0.4, 0.95),
 }
-"""Part of a voxel's air that fluid and cells replace: 0.15 lifts -850 HU to about -715, 0.5 to about -405."""
+"""Part of a voxel's air that fluid and cells replace: 0.25 lifts -850 HU to about -630, 0.6 to about -320."""
+_FAINT_PART: dict[Kind, tuple[float, float]] = {"ground_glass": (0.15, 0.5), "crazy_paving": (0.18, 0.5)}
+"""The same for faint disease, down to what a radiologist can just see."""
 _DENSE_HU = 40.0
 """Fluid and cells: what a lesion's voxels tend to as the air in them goes."""
 
@@ -51,7 +53,12 @@ def _smooth_noise(
 
 
 def paint_lesion(
-    hu: np.ndarray, inside: np.ndarray, spacing_mm: Sequence[float], lesion: Lesion, rng: np.random.Generator
+    hu: np.ndarray,
+    inside: np.ndarray,
+    spacing_mm: Sequence[float],
+    lesion: Lesion,
+    rng: np.random.Generator,
+    faint: bool = False,
 ) -> np.ndarray:
     """Paint one lesion into `hu`, in place.
 
@@ -64,6 +71,7 @@ def paint_lesion(
         spacing_mm: `(slice, row, col)`.
         lesion: place, size and kind.
         rng: decides border, density and texture.
+        faint: whether ground glass may be as thin as a radiologist can just see.
 
     Returns:
         bool mask of the voxels painted by at least half.
@@ -94,7 +102,7 @@ def paint_lesion(
     softness = rng.uniform(0.2, 0.9) if fuzzy else rng.uniform(0.08, 0.4)
     cover = np.clip((1.0 - border) / softness + 0.5, 0.0, 1.0)
 
-    low, high = _DENSE_PART[lesion.kind]
+    low, high = (_DENSE_PART | _FAINT_PART if faint else _DENSE_PART)[lesion.kind]
     part = rng.uniform(low, high) * (1.0 + 0.15 * _smooth_noise(shape, rng.uniform(1.5, 5.0), spacing_mm, rng))
     if lesion.kind == "crazy_paving":
         # Thickened septa: the zero crossings of a smooth field form a net of thin lines.
@@ -190,12 +198,17 @@ def sample_lesions(
 
 
 def paint_pattern(
-    hu: np.ndarray, lungs: np.ndarray, spacing_mm: Sequence[float], pattern: Pattern, rng: np.random.Generator
+    hu: np.ndarray,
+    lungs: np.ndarray,
+    spacing_mm: Sequence[float],
+    pattern: Pattern,
+    rng: np.random.Generator,
+    faint: bool = False,
 ) -> np.ndarray:
     """Paint one disease into `hu`, in place; returns the bool mask of all painted voxels."""
     painted = np.zeros(hu.shape, dtype=bool)
     # A mask ends inside the lung's border: without its half-filled voxels, a dark seam would give the painting away.
     allowed = ndimage.binary_dilation(lungs, np.ones((1, 3, 3), dtype=bool))
     for lesion in sample_lesions(pattern, lungs, spacing_mm, rng):
-        painted |= paint_lesion(hu, allowed, spacing_mm, lesion, rng)
+        painted |= paint_lesion(hu, allowed, spacing_mm, lesion, rng, faint)
     return painted & lungs

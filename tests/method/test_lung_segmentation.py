@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 
 from method.lung_network import LungUNet
-from method.lung_segmentation import MultiWindow, label_lungs, predict_planes, segment_lungs
+from method.lung_segmentation import MultiWindow, drop_gas, label_lungs, predict_planes, segment_lungs
 from method.normalisation import SlidingWindow
 from method.types import LEFT_LUNG, RIGHT_LUNG, CTVolume, Unsuitable
 from method.weights import load_lung_network
@@ -55,6 +55,19 @@ def test_small_separate_regions_are_left_out() -> None:
     probability = two_lungs()
     probability[55:59, 2:8, 36:44] = 1.0
     assert not label_lungs(probability, SPACING_MM)[55:59, 2:8, 36:44].any()
+
+
+@pytest.mark.parametrize(("hu", "kept"), [(-995.0, False), (-860.0, True)])
+def test_a_piece_of_gas_that_touches_the_lung_is_taken_out_and_a_piece_of_lung_is_not(hu: float, kept: bool) -> None:
+    probability = np.zeros((40, 60, 60), dtype=np.float32)
+    probability[:30, 5:55, 5:55] = 1.0  # lung
+    probability[30:32, 28:30, 28:30] = 1.0  # a thin neck
+    probability[32:40, 22:36, 22:36] = 1.0  # the piece
+    volume = np.full(probability.shape, -850.0, dtype=np.float32)
+    volume[32:40] = hu
+    found = drop_gas(probability, volume, (2.0, 2.0, 2.0))
+    assert (found[34:38, 26:32, 26:32] > 0.5).all() == kept
+    assert (found[:28] == probability[:28]).all()
 
 
 @pytest.mark.parametrize("probability", [np.zeros((20, 20, 20)), np.pad(np.ones((3, 3, 3)), 8)])
