@@ -20,15 +20,15 @@ from method.weights import load_classifier, load_lung_network
 from training import calibration, lung_tables, shortcuts, study_model, tables
 from training.classifier import read_patients
 from training.classifier_data import PAINTING_BASES, SliceSet, prepare_bases, prepare_slices
-from training.dataset import Patient, TrainingSet, split_patients
+from training.dataset import TrainingSet, split_patients
 from training.metrics import area_under_curve
 from training.options import add_data_option
 from training.predictions import Predictions
 
-EVIDENCE = Path("model_cards/evidence")
+EVIDENCE = Path(__file__).resolve().parent.parent / "model_cards" / "evidence"
 
 
-def disease_curves(found: Predictions, patients: Sequence[Patient]) -> dict[str, Any]:
+def disease_curves(found: Predictions) -> dict[str, Any]:
     """Areas under the curve of P(diseased) = 1 - P(NP), pooled over folds.
 
     Returns:
@@ -36,17 +36,17 @@ def disease_curves(found: Predictions, patients: Sequence[Patient]) -> dict[str,
         and `inside` each patient who has both infected and other slices: the first against the second.
     """
     disease = 1 - found.probabilities[:, found.task.index("np")]
-    healthy = {patient.name for patient in patients if patient.label == 0}
-    marked = {patient.name: patient.infected for patient in patients if patient.label and patient.infected is not None}
-    infected = found.counted & ~np.isin(found.patient, list(healthy))
+    is_healthy = found.label == found.task.index("np")
+    infected = found.counted & ~is_healthy
     inside = {}
-    for name, truth in marked.items():
-        scores = disease[found.patient == name]
-        if truth.any() and not truth.all():
-            inside[name] = area_under_curve(scores[truth], scores[~truth])
+    for name in np.unique(found.patient[~is_healthy]):
+        own = found.patient == name
+        if not infected[own].all():
+            inside[str(name)] = area_under_curve(disease[own & infected], disease[own & ~infected])
     return {
         "infected slices against healthy patients": {
-            name: area_under_curve(disease[infected], disease[found.patient == name]) for name in sorted(healthy)
+            str(name): area_under_curve(disease[infected], disease[found.patient == name])
+            for name in np.unique(found.patient[is_healthy])
         },
         "inside": inside,
     }
@@ -72,6 +72,7 @@ def score_classifier(
     training_set: TrainingSet,
     sources: dict[str, SliceSet],
     bases: SliceSet | None,
+    record: tuple[str, str],
     out: Path,
 ) -> dict[str, Any]:
     """All figures of the classifier.
@@ -82,19 +83,20 @@ def score_classifier(
         training_set: its patients.
         sources: healthy slices by source.
         bases: to paint bags of slices from, or None.
+        record: fingerprint and source of the data behind the predictions.
         out: where the pictures go.
     """
     folds = split_patients(training_set.patients)
     by_patient = {name: network for network, tested in zip(networks, folds, strict=True) for name in tested}
     tables.plot(predictions, out)
     report: dict[str, Any] = {
-        "tables": tables.score(predictions, training_set.fingerprint, training_set.source),
+        "tables": tables.score(predictions, *record),
         "disease": {},
         "studies": {},
     }
     for one in predictions:
         if one.row in ("painted", "shipped") and one.task == CLASSES:
-            report["disease"][one.row] = disease_curves(one, training_set.patients)
+            report["disease"][one.row] = disease_curves(one)
             report["studies"][one.row] = study_labels(one)
             if one.row == "shipped":
                 report["calibration"] = calibration.calibration_report(one, out / "calibration.png")
@@ -155,11 +157,8 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="example: python -m training.evaluate --run runs/classifier --out runs/tables",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--run", type=Path, default=EVIDENCE, help="folder of training.cross_validation (default: the "
-                        "shipped weights' evidence)")  # fmt: skip
-    parser.add_argument(
-        "--lungs-run", type=Path, default=Path("runs/lungs"), help="folder with the ablation's networks"
-    )
+    parser.add_argument("--run", type=Path, default=EVIDENCE, help="default: the evidence of the shipped weights")
+    parser.add_argument("--lungs-run", type=Path, help="folder of the ablation's networks (default: lungs/ of --run)")
     parser.add_argument("--training-set", type=Path, help="folder class/patient/*.dcm the run was trained on")
     parser.add_argument("--lungs", type=Path, default=Path("models/lungs/lungs.safetensors"), help="lung network")
     parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="folder for tables and pictures")
@@ -181,6 +180,7 @@ def main(arguments: list[str] | None = None) -> int:
             training_set,
             sources,
             prepare_bases(options.data, cache, lungs),
+            tables.read_data_set(options.run),
             options.out,
         )
         (options.out / "classifier.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -189,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(markdown)
     if options.only != "classifier":
         common = ["--lungs", str(options.lungs), "--data", str(options.data), "--out", str(options.out)]
-        lung_tables.main(["--run", str(options.lungs_run), *common])
+        lung_tables.main(["--run", str(options.lungs_run or options.run / "lungs"), *common])
     return 0
 
 

@@ -17,6 +17,7 @@ from method.weights import load_classifier, sha256_of
 from training import evaluate, lung_tables
 from training.calibration import fold_temperature
 from training.checkpoint import export_weights
+from training.lung_data import NORMALISATIONS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CARDS = REPOSITORY / "model_cards"
@@ -126,12 +127,17 @@ def ship_weights(name: str, weights: Path) -> dict[str, Any]:
 
 
 def ship_evidence(run: Path) -> None:
-    """Copy what the tables rest on."""
+    """Copy what the tables rest on: predictions, the folds' networks, and those of the lungs' ablation."""
     shutil.rmtree(evaluate.EVIDENCE, ignore_errors=True)
-    (CARDS / "evidence").mkdir(parents=True)
-    for path in [*run.glob("fold*.safetensors"), run / "cross_validation.json"]:
-        shutil.copyfile(path, CARDS / "evidence" / path.name)
-    shutil.copytree(run / "predictions", CARDS / "evidence" / "predictions")
+    evaluate.EVIDENCE.mkdir(parents=True)
+    for path in [*(run / "classifier").glob("fold*.safetensors"), run / "classifier" / "cross_validation.json"]:
+        shutil.copyfile(path, evaluate.EVIDENCE / path.name)
+    shutil.copytree(run / "classifier" / "predictions", evaluate.EVIDENCE / "predictions")
+    for name in NORMALISATIONS:
+        target = evaluate.EVIDENCE / "lungs" / name
+        target.mkdir(parents=True)
+        for file in ("lungs.safetensors", "report.json"):
+            shutil.copyfile(run / "lungs" / name / file, target / file)
 
 
 def read_report(name: str) -> dict[str, Any]:
@@ -206,7 +212,7 @@ def main(arguments: list[str] | None = None) -> int:
         fold_temperature(load_classifier(options.run / "classifier" / "all.safetensors"), temperature), calibrated
     )
     classifier = ship_weights("classifier", calibrated)
-    ship_evidence(options.run / "classifier")
+    ship_evidence(options.run)
     write_cards(lungs, classifier)
     write_readme(readme_figures(read_report("lungs"), read_report("classifier")))
     print("Shipped. Commit models/, app.yaml, model_cards/ and README.md together.")

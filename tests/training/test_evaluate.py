@@ -45,14 +45,14 @@ def predict_all(disease: dict[str, np.ndarray]) -> Predictions:
 
 def test_only_infected_slices_stand_against_healthy_patients() -> None:
     seen = np.where(np.arange(SLICES) < 4, 0.9, 0.05)  # what is not infected looks healthier than the healthy
-    curves = disease_curves(predict_all({"healthy": np.full(SLICES, 0.1), "lobar": seen, "viral": seen}), PATIENTS)
+    curves = disease_curves(predict_all({"healthy": np.full(SLICES, 0.1), "lobar": seen, "viral": seen}))
     assert curves["infected slices against healthy patients"] == {"healthy": 1.0}
     assert curves["inside"] == {"lobar": 1.0, "viral": 1.0}
 
 
 def test_a_network_that_sees_nothing_scores_a_half() -> None:
     same = np.full(SLICES, 0.3)
-    curves = disease_curves(predict_all({"healthy": same, "lobar": same, "viral": same}), PATIENTS)
+    curves = disease_curves(predict_all({"healthy": same, "lobar": same, "viral": same}))
     assert curves["infected slices against healthy patients"]["healthy"] == 0.5
     assert set(curves["inside"].values()) == {0.5}
 
