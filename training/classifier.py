@@ -40,6 +40,9 @@ PAINTED_PLAN = Plan(
 SMALL_SIZE = 144
 SMALL_PART = 0.68
 TUNED_PLAN = replace(PAINTED_PLAN, iterations=120, learning_rate=2e-4)
+TUNED_SIZE = 176
+"""Fine-tuning sees smaller inputs than the application: disease is then larger when it counts. Measured on the two
+folds: AUC of infected slices against normal001 .950, inside P001 .925; tuned at 224: .914 and .861."""
 HEALTHY_PART = 0.95
 FEWEST_SUSPECTS = 10
 SUSPECT_PART = 0.5
@@ -73,6 +76,7 @@ def painted_draw(
     plan: Plan | None = None,
     contrast: bool = True,
     faint: bool = False,
+    full_size: int = INPUT_SIZE,
 ) -> Draw:
     """Draw painted slices, `labels` in turn.
 
@@ -85,10 +89,11 @@ def painted_draw(
         plan: if given, its first `SMALL_PART` is drawn at `SMALL_SIZE`.
         contrast: with contrast augmentation.
         faint: paint faint disease too.
+        full_size: rows and columns of what is not drawn at `SMALL_SIZE`.
     """
 
     def draw(iteration: int, n: int) -> tuple[np.ndarray, int]:
-        size = SMALL_SIZE if plan and iteration < SMALL_PART * plan.iterations else INPUT_SIZE
+        size = SMALL_SIZE if plan and iteration < SMALL_PART * plan.iterations else full_size
         for attempt in range(20):
             shared = np.random.default_rng((seed, iteration, n // len(labels), attempt))
             number, label = int(shared.integers(len(bases.hu))), labels[n % len(labels)]
@@ -102,7 +107,12 @@ def painted_draw(
 
 
 def patients_draw(
-    patients: Sequence[Patient], suspects: dict[str, np.ndarray], seed: int, labels: Sequence[int], contrast: bool
+    patients: Sequence[Patient],
+    suspects: dict[str, np.ndarray],
+    seed: int,
+    labels: Sequence[int],
+    contrast: bool = True,
+    size: int = TUNED_SIZE,
 ) -> Draw:
     """Draw slices of real patients, `labels` in turn; `suspects` are the slices of each patient that may be drawn."""
     pool = {
@@ -115,7 +125,7 @@ def patients_draw(
         rng = np.random.default_rng((seed, iteration, n, 1))
         position = n % len(labels)
         patient, number = pool[labels[position]][rng.integers(len(pool[labels[position]]))]
-        return draw_real(patient.slices, number, rng, contrast=contrast)[None], position
+        return draw_real(patient.slices, number, rng, size, contrast)[None], position
 
     return draw
 
@@ -177,8 +187,9 @@ def fine_tune(
     weights = out.with_suffix(".safetensors")
     if not weights.exists():
         labels = range(len(CLASSES))
-        real = patients_draw(patients, find_suspects(pretrained, patients), seed, labels, contrast=True)
-        draw = half_and_half(real, painted_draw(add_healthy(bases, patients), seed + 1, labels))
+        real = patients_draw(patients, find_suspects(pretrained, patients), seed, labels)
+        painted = painted_draw(add_healthy(bases, patients), seed + 1, labels, full_size=TUNED_SIZE)
+        draw = half_and_half(real, painted)
         network = copy.deepcopy(pretrained).requires_grad_(True)
         tuned = fit(out, network, draw, equal_class_loss, plan, description=out.name)
         once(lambda: export_weights(tuned, weights))

@@ -23,12 +23,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from method.classifier_network import SCALES, MultiScaleClassifier, classification_loss
+from method.classifier_network import INPUT_SIZE, SCALES, MultiScaleClassifier, classification_loss
 from method.types import CLASSES
 from method.weights import load_lung_network
 from training.classifier import (
     PAINTED_PLAN,
     TUNED_PLAN,
+    TUNED_SIZE,
     add_classifier_options,
     add_healthy,
     find_suspects,
@@ -47,8 +48,8 @@ from training.nts_net import NTSNet, nts_loss
 from training.predictions import Predictions
 
 TASKS: tuple[tuple[str, ...], ...] = (CLASSES, ("np", "cap"), ("np", "covid19"), ("cap", "covid19"))
-TABLE_PLAN = replace(TUNED_PLAN, iterations=40, batch=12)
-NTS_PLAN = replace(PAINTED_PLAN, iterations=300, batch=12)
+TABLE_PLAN = replace(TUNED_PLAN, iterations=24, batch=12)
+NTS_PLAN = replace(PAINTED_PLAN, iterations=200, batch=12)
 MASKED = True
 """The figures are of slices with the lungs alone, as app.yaml has it."""
 
@@ -171,7 +172,7 @@ def train_fold(
     row: Row,
     task: tuple[str, ...],
     patients: Sequence[Patient],
-    painted: tuple[nn.Module, MultiScaleClassifier, SliceSet] | None,
+    painted: tuple[nn.Module, dict[str, np.ndarray], SliceSet] | None,
     plan: Plan,
     seed: int,
 ) -> nn.Module:
@@ -181,7 +182,8 @@ def train_fold(
         out: folder of this training.
         row, task: what to train.
         patients: those of the other folds.
-        painted: the row's own pretrained network, the one that finds suspects, and healthy slices; None for `paper`.
+        painted: the row's own pretrained network, the suspicious slices of `patients`, and healthy slices; None for
+            `paper`.
         plan: length.
         seed: of everything random.
     """
@@ -190,10 +192,12 @@ def train_fold(
         of_task = [patient for patient in patients if CLASSES[patient.label] in task]
         draw, validate, class_weight = paper_setup(of_task, task, row.contrast, seed)
         return fit(out, build(row, task, None), draw, loss_of(row, class_weight), plan, validate, out.name)
-    pretrained, finder, bases = painted
+    pretrained, suspects, bases = painted
     labels = [CLASSES.index(name) for name in task]
-    real = patients_draw(patients, find_suspects(finder, patients), seed, labels, row.contrast)
-    draw = half_and_half(real, painted_draw(add_healthy(bases, patients), seed + 1, labels, contrast=row.contrast))
+    size = TUNED_SIZE if row.scales else INPUT_SIZE  # NTS-Net's anchors fit one size
+    real = patients_draw(patients, suspects, seed, labels, row.contrast, size)
+    painted_slices = painted_draw(add_healthy(bases, patients), seed + 1, labels, contrast=row.contrast, full_size=size)
+    draw = half_and_half(real, painted_slices)
     network = build(row, task, pretrained)
     if row.scales:
         nn.ModuleList(network.get_submodule("blocks")[:2]).requires_grad_(False)  # type: ignore[index]
@@ -281,21 +285,29 @@ def main(arguments: list[str] | None = None) -> int:
         # The painted network saw no patient: it is the same in every fold.
         cross_validate(options.out, training_set, lambda out, patients: finder, "painted", CLASSES)
         cross_validate(options.out, training_set, train_shipped, "shipped", CLASSES)
+    suspects: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
     for row in (row for row in ROWS if row.name in options.rows):
-        painted = None
+        pretrained: nn.Module | None = None
         if finder is not None:
             pretrained = finder if row.scales else _train_nts(options.out, bases, options.seed)
-            painted = (pretrained, finder, bases)
         for task in TASKS:
-            cross_validate(
-                options.out,
-                training_set,
-                lambda out, patients, row=row, task=task, painted=painted: train_fold(  # type: ignore[misc]
-                    out, row, task, patients, painted, plan, options.seed
-                ),
-                row.name,
-                task,
-            )
+
+            def train(
+                out: Path,
+                patients: Sequence[Patient],
+                row: Row = row,
+                task: tuple[str, ...] = task,
+                pretrained: nn.Module | None = pretrained,
+            ) -> nn.Module:
+                if pretrained is None or finder is None:
+                    return train_fold(out, row, task, patients, None, plan, options.seed)
+                names = tuple(patient.name for patient in patients)
+                if names not in suspects:
+                    suspects[names] = find_suspects(finder, patients)
+                painted = pretrained, suspects[names], bases
+                return train_fold(out, row, task, patients, painted, plan, options.seed)
+
+            cross_validate(options.out, training_set, train, row.name, task)
     return 0
 
 

@@ -115,7 +115,8 @@ def test_two_iterations_of_the_painted_recipe_train_what_they_should(tmp_path: P
     bases = training_set.patients[0].slices
     plan = Plan(iterations=2, batch=4, validate_every=10, save_every=10)
     row = next(row for row in ROWS if row.name == "joint")
-    trained = train_fold(tmp_path / "fold", row, ("np", "cap"), training_set.patients, (finder, finder, bases), plan, 0)
+    painted = finder, find_suspects(finder, training_set.patients), bases
+    trained = train_fold(tmp_path / "fold", row, ("np", "cap"), training_set.patients, painted, plan, 0)
     before, after = keep_classes(finder, ("np", "cap")).state_dict(), trained.state_dict()
     assert torch.equal(before["blocks.0.0.weight"], after["blocks.0.0.weight"])  # the first two blocks stay
     assert not torch.equal(before["blocks.4.0.weight"], after["blocks.4.0.weight"])

@@ -8,7 +8,7 @@ from app.settings import load_settings
 from method.types import CLASSES
 from method.weights import load_classifier, load_lung_network, sha256_of
 from training import evaluate, lung_tables, tables
-from training.ship import CARDS, REPOSITORY, read_report, readme_figures
+from training.ship import CARDS, REPOSITORY, kept_temperature, read_report, readme_figures
 
 
 @pytest.mark.parametrize("name", ["lungs", "classifier"])
@@ -51,3 +51,9 @@ def test_every_row_and_task_of_the_tables_has_its_evidence() -> None:
 
 def test_the_lungs_reach_their_goal_on_patients_never_trained_on() -> None:
     assert read_report("lungs")["mean_dice"] >= 0.97
+
+
+@pytest.mark.parametrize(("after", "kept"), [(0.7, 1.4), (0.9, 1.0)])
+def test_a_temperature_ships_only_where_it_helped_patients_it_was_not_fitted_on(after: float, kept: float) -> None:
+    calibration = {"temperature": 1.4, "before": {"log_loss": 0.8}, "after": {"log_loss": after}}
+    assert kept_temperature(calibration) == kept
