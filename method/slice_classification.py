@@ -66,11 +66,12 @@ class StudyRule:
     """From slices to the study: the mean probabilities of the slices that look most diseased.
 
     Attributes:
-        top_part: part of the classified slices that is averaged.
+        top_part: part of the classified slices that is averaged; the default is the one that cross-validation chose
+            (model card of the classifier).
         minimum_slices: at least so many.
     """
 
-    top_part: float = 0.1
+    top_part: float = 0.3
     minimum_slices: int = 3
 
     def apply(self, slices: Sequence[SliceFinding]) -> tuple[str, tuple[float, float, float]]:

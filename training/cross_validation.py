@@ -49,7 +49,7 @@ from training.predictions import Predictions
 
 TASKS: tuple[tuple[str, ...], ...] = (CLASSES, ("np", "cap"), ("np", "covid19"), ("cap", "covid19"))
 TABLE_PLAN = replace(TUNED_PLAN, iterations=24, batch=12)
-NTS_PLAN = replace(PAINTED_PLAN, iterations=200, batch=12)
+NTS_PLAN = replace(PAINTED_PLAN, iterations=120, batch=12)
 MASKED = True
 """The figures are of slices with the lungs alone, as app.yaml has it."""
 

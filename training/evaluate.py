@@ -25,6 +25,7 @@ from training.metrics import area_under_curve
 from training.options import add_data_option
 from training.predictions import Predictions
 
+RULE_PARTS = (0.05, 0.1, 0.2, 0.3, 0.5)
 EVIDENCE = Path(__file__).resolve().parent.parent / "model_cards" / "evidence"
 
 
@@ -52,18 +53,30 @@ def disease_curves(found: Predictions) -> dict[str, Any]:
     }
 
 
-def study_labels(found: Predictions) -> dict[str, dict[str, Any]]:
+def study_labels(found: Predictions, rule: StudyRule = StudyRule()) -> dict[str, dict[str, Any]]:  # noqa: B008 - frozen
     """What the study rule says of each patient."""
     studies = {}
     for name in np.unique(found.patient):
         own = found.patient == name
-        probabilities = tables.patient_probabilities(found.probabilities[own], found.task, StudyRule())
+        probabilities = tables.patient_probabilities(found.probabilities[own], found.task, rule)
         studies[str(name)] = {
             "true": found.task[int(found.label[own][0])],
             "label": found.task[int(probabilities.argmax())],
             "probabilities": [round(float(value), 3) for value in probabilities],
         }
     return studies
+
+
+def compare_rules(found: Predictions) -> dict[str, dict[str, int]]:
+    """Patients right by the part of the slices that the study rule averages: of three classes, and diseased or not."""
+    figures = {}
+    for part in RULE_PARTS:
+        studies = study_labels(found, StudyRule(top_part=part)).values()
+        figures[f"{part:g}"] = {
+            "label": sum(study["label"] == study["true"] for study in studies),
+            "diseased or not": sum((study["label"] == "np") == (study["true"] == "np") for study in studies),
+        }
+    return figures
 
 
 def score_classifier(
@@ -92,12 +105,14 @@ def score_classifier(
     report: dict[str, Any] = {
         "tables": tables.score(predictions, *record),
         "disease": {},
+        "study_rules": {},
         "studies": {},
     }
     for one in predictions:
         if one.row in ("painted", "shipped") and one.task == CLASSES:
             report["disease"][one.row] = disease_curves(one)
             report["studies"][one.row] = study_labels(one)
+            report["study_rules"][one.row] = compare_rules(one)
             if one.row == "shipped":
                 report["calibration"] = calibration.calibration_report(one, out / "calibration.png")
     report["shortcuts"] = {
@@ -134,6 +149,12 @@ def as_markdown(report: dict[str, Any]) -> str:
             for row in report["studies"].values()
         ]
         lines.append(f"| {name} | {study['true']} | " + " | ".join(cells) + " |")
+    lines += ["", "Patients right by the part of the slices, the most diseased ones, that the rule averages.", ""]
+    lines += ["| network | " + " | ".join(f"{part:g}" for part in RULE_PARTS) + " |"]
+    lines += ["| --- |" + " --- |" * len(RULE_PARTS)]
+    for row, rules in report["study_rules"].items():
+        for asked in ("label", "diseased or not"):
+            lines.append(f"| {row}, {asked} | " + " | ".join(str(figures[asked]) for figures in rules.values()) + " |")
     sections = [
         "\n".join(lines),
         tables.as_markdown(report["tables"]),

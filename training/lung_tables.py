@@ -298,8 +298,8 @@ def _dice_tables(part: dict[str, Any]) -> list[str]:
     ]
 
 
-def as_markdown(report: dict[str, Any]) -> str:
-    """The parts that the report has, as tables."""
+def as_markdown(report: dict[str, Any], pictures: bool = True) -> str:
+    """The parts that the report has, as tables; without `pictures` no overlay is named: they show patients."""
     lines = [f"Shipped weights: SHA-256 `{report['shipped_sha256']}`.", ""]
     if "dice" in report:
         lines += _dice_tables(report["dice"])
@@ -320,12 +320,13 @@ def as_markdown(report: dict[str, Any]) -> str:
         ]
     if "overlays" in report:
         count = len(report["overlays"])
-        rows = [
-            [name, "–", "–", f"refused: {item['refused']}"]
-            if "refused" in item
-            else [name, f"{item['right_ml']:.0f}", f"{item['left_ml']:.0f}", f"![lungs of {name}]({item['picture']})"]
-            for name, item in report["overlays"].items()
-        ]
+        rows = []
+        for name, item in report["overlays"].items():
+            if "refused" in item:
+                rows.append([name, "–", "–", f"refused: {item['refused']}"])
+            else:
+                picture = f"![lungs of {name}]({item['picture']})" if pictures else item["picture"]
+                rows.append([name, f"{item['right_ml']:.0f}", f"{item['left_ml']:.0f}", picture])
         lines += ["### Whole chests to look at", "", f"{count} patients, the lungs as the application finds them.", ""]
         lines += _table(["patient", "right ml", "left ml", "picture"], rows)
     return "\n".join(lines).rstrip() + "\n"

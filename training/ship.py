@@ -21,7 +21,7 @@ from training.lung_data import NORMALISATIONS
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CARDS = REPOSITORY / "model_cards"
-PICTURES = ("roc*.png", "confusion*.png", "calibration*.png", "reliability*.png")
+PICTURES = ("roc*.png", "confusion*.png", "calibration*.png")
 
 _INTENDED_USE = """## Intended use
 
@@ -193,7 +193,7 @@ def write_readme(figures: str) -> None:
 def write_cards(lungs: dict[str, Any], classifier: dict[str, Any]) -> None:
     """Both cards, from the reports in model_cards and what `ship_weights` returned."""
     report = read_report("lungs")
-    tables = lung_tables.as_markdown(read_report("lungs_tables"))
+    tables = lung_tables.as_markdown(read_report("lungs_tables"), pictures=False)
     (CARDS / "lungs.md").write_text(_LUNGS.format(tables=tables, **report, **lungs), encoding="utf-8")
     report = read_report("classifier")
     pictures = "\n".join(f"![{path.stem}](pictures/{path.name})" for path in sorted((CARDS / "pictures").glob("*.png")))
