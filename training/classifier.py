@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from method.classifier_network import INPUT_SIZE, MultiScaleClassifier, classification_loss
+from method.classifier_network import MultiScaleClassifier, classification_loss
 from method.lung_network import LungUNet
 from method.types import CLASSES
 from method.weights import load_classifier, load_lung_network
@@ -34,19 +34,11 @@ from training.loop import Draw, Plan, fit, once
 from training.options import add_data_option
 
 PAINTED_PLAN = Plan(
-    iterations=2200, batch=18, learning_rate=6e-4, cosine=True, average_decay=0.99, validate_every=10**9
+    iterations=1000, batch=16, learning_rate=6e-4, cosine=True, average_decay=0.99, validate_every=10**9
 )
-"""The last part of the painted training runs at full size, the first at `SMALL_SIZE`: 2.5 times as fast."""
-SMALL_SIZE = 144
-SMALL_PART = 0.68
-TUNED_PLAN = replace(PAINTED_PLAN, iterations=120, learning_rate=2e-4)
-TUNED_SIZE = 176
-"""Fine-tuning sees smaller inputs than the application: disease is then larger when it counts. Measured on the two
-folds: AUC of infected slices against normal001 .950, inside P001 .925; tuned at 224: .914 and .861."""
-HEALTHY_PART = 0.95
-FEWEST_SUSPECTS = 10
-SUSPECT_PART = 0.5
-"""At most this part of a diseased patient's slices carries his label in fine-tuning, those that look most diseased."""
+TUNED_PLAN = replace(PAINTED_PLAN, iterations=120, learning_rate=1.2e-4)
+SUSPECT_PART = 0.4
+"""Part of a diseased patient's slices that carry his label in fine-tuning: those that look most diseased."""
 
 
 @torch.inference_mode()
@@ -69,36 +61,21 @@ def equal_class_loss(scores: Tensor, target: Tensor) -> Tensor:
     return classification_loss(scores.float(), target, torch.ones(scores.shape[1], device=scores.device))
 
 
-def painted_draw(
-    bases: SliceSet,
-    seed: int,
-    labels: Sequence[int],
-    plan: Plan | None = None,
-    contrast: bool = True,
-    faint: bool = False,
-    full_size: int = INPUT_SIZE,
-) -> Draw:
+def painted_draw(bases: SliceSet, seed: int, labels: Sequence[int], contrast: bool = True) -> Draw:
     """Draw painted slices, `labels` in turn.
-
-    Neighbours in a batch share their base slice: the disease is the only lasting difference between them.
 
     Args:
         bases: healthy slices.
         seed: of all random choices.
         labels: class indices to paint; a sample's target is its position among them.
-        plan: if given, its first `SMALL_PART` is drawn at `SMALL_SIZE`.
         contrast: with contrast augmentation.
-        faint: paint faint disease too.
-        full_size: rows and columns of what is not drawn at `SMALL_SIZE`.
     """
 
     def draw(iteration: int, n: int) -> tuple[np.ndarray, int]:
-        size = SMALL_SIZE if plan and iteration < SMALL_PART * plan.iterations else full_size
         for attempt in range(20):
-            shared = np.random.default_rng((seed, iteration, n // len(labels), attempt))
-            number, label = int(shared.integers(len(bases.hu))), labels[n % len(labels)]
             rng = np.random.default_rng((seed, iteration, n, attempt))
-            image, painted = draw_painted(bases, number, label, rng, size, contrast, faint)
+            number, label = int(rng.integers(len(bases.hu))), labels[n % len(labels)]
+            image, painted = draw_painted(bases, number, label, rng, contrast)
             if painted in labels:  # a slice too small for its disease is healthy, which no label may stand for
                 break
         return image[None], labels.index(painted)
@@ -112,7 +89,6 @@ def patients_draw(
     seed: int,
     labels: Sequence[int],
     contrast: bool = True,
-    size: int = TUNED_SIZE,
 ) -> Draw:
     """Draw slices of real patients, `labels` in turn; `suspects` are the slices of each patient that may be drawn."""
     pool = {
@@ -125,39 +101,21 @@ def patients_draw(
         rng = np.random.default_rng((seed, iteration, n, 1))
         position = n % len(labels)
         patient, number = pool[labels[position]][rng.integers(len(pool[labels[position]]))]
-        return draw_real(patient.slices, number, rng, size, contrast)[None], position
+        return draw_real(patient.slices, number, rng, contrast)[None], position
 
     return draw
 
 
 def find_suspects(network: MultiScaleClassifier, patients: Sequence[Patient]) -> dict[str, np.ndarray]:
-    """The slices that carry their patient's label: all of a healthy one, the most suspicious of a diseased one.
-
-    Suspicious is what looks more diseased to `network` than `HEALTHY_PART` of the healthy patients' slices.
-    """
-    disease = {patient.name: 1 - predict(network, patient.slices, masked=True)[:, 0] for patient in patients}
-    healthy = [disease[patient.name] for patient in patients if patient.label == 0]
-    bar = float(np.quantile(np.concatenate(healthy), HEALTHY_PART)) if healthy else 0.5
+    """The slices that carry their patient's label: all of a healthy one, the most suspicious of a diseased one."""
     suspects = {}
     for patient in patients:
-        found = disease[patient.name]
-        count = min(max(int((found > bar).sum()), FEWEST_SUSPECTS), int(SUSPECT_PART * len(found)))
-        suspects[patient.name] = np.argsort(-found, kind="stable")[:count] if patient.label else np.arange(len(found))
+        numbers = np.arange(len(patient.slices.hu))
+        if patient.label:
+            disease = 1 - predict(network, patient.slices, masked=True)[:, 0]
+            numbers = np.argsort(-disease, kind="stable")[: max(int(SUSPECT_PART * len(disease)), 1)]
+        suspects[patient.name] = numbers
     return suspects
-
-
-def add_healthy(bases: SliceSet, patients: Sequence[Patient]) -> SliceSet:
-    """The slices to paint disease into, and those of the healthy training patients, about a quarter of all.
-
-    With them, disease is painted into slices of the patients' own scanners. Measured on the two folds, with ground
-    glass painted no fainter than the default: AUC of infected slices against normal002 .950, inside P001 .925; with
-    faint ground glass .944 and .892 (120 iterations at 176 x 176).
-    """
-    own = [patient.slices for patient in patients if patient.label == 0]
-    count = sum(len(slices.hu) for slices in own)
-    repeats = max(1, len(bases.hu) // 2 // count) if count else 0
-    sets = [bases, *own * repeats]
-    return SliceSet(*(np.concatenate([getattr(item, field) for item in sets]) for field in SliceSet.__annotations__))
 
 
 def half_and_half(real: Draw, painted: Draw) -> Draw:
@@ -174,7 +132,7 @@ def train_painted(out: Path, bases: SliceSet, plan: Plan, seed: int) -> MultiSca
     weights = out / "painted.safetensors"
     if not weights.exists():
         torch.manual_seed(seed)
-        draw = painted_draw(bases, seed, range(len(CLASSES)), plan, faint=True)
+        draw = painted_draw(bases, seed, range(len(CLASSES)))
         network = fit(out / "painted", MultiScaleClassifier(), draw, equal_class_loss, plan, description="painted")
         once(lambda: export_weights(network, weights))
     return load_classifier(weights)
@@ -188,8 +146,7 @@ def fine_tune(
     if not weights.exists():
         labels = range(len(CLASSES))
         real = patients_draw(patients, find_suspects(pretrained, patients), seed, labels)
-        painted = painted_draw(add_healthy(bases, patients), seed + 1, labels, full_size=TUNED_SIZE)
-        draw = half_and_half(real, painted)
+        draw = half_and_half(real, painted_draw(bases, seed + 1, labels))
         network = copy.deepcopy(pretrained).requires_grad_(True)
         tuned = fit(out, network, draw, equal_class_loss, plan, description=out.name)
         once(lambda: export_weights(tuned, weights))

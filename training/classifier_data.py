@@ -25,7 +25,6 @@ from method.normalisation import SlidingWindow, scale_to_window
 from method.slice_input import AIR_HU, LungSquare, SliceInputs, normalise_square
 from method.types import CTVolume, Unsuitable
 from training.augmentation import turn, warp
-from training.innocent import add_innocent_findings
 from training.lung_data import GRID_MM, PLANE_SIZE
 from validation.lesions import paint_pattern
 
@@ -38,9 +37,8 @@ PAINTING_BASES = ("luna", "lung_slices", "lung_dx_A0001")
 """Healthy slices to paint disease into: of 375, of 197 and of one patient."""
 MINIMUM_LUNG_MM2 = 4000.0
 WINDOW = SlidingWindow(1400.0, 20.0)
-FAINTEST_DISEASE_HU = 80
 SMALLEST_DISEASE_MM2 = 60.0
-"""A painted slice with less lung than this that has become denser by `FAINTEST_DISEASE_HU` counts as healthy."""
+"""A painted slice with less painted lung than this counts as healthy."""
 
 
 @dataclass(frozen=True)
@@ -176,44 +174,40 @@ def read_infected(data: Path) -> dict[str, np.ndarray]:
 
 
 def draw_painted(
-    bases: SliceSet,
-    number: int,
-    label: int,
-    rng: np.random.Generator,
-    size: int = INPUT_SIZE,
-    contrast: bool = True,
-    faint: bool = False,
+    bases: SliceSet, number: int, label: int, rng: np.random.Generator, contrast: bool = True
 ) -> tuple[np.ndarray, int]:
-    """One augmented input `(size, size)` and its class: base slice `number` with the disease of `label` painted in.
+    """One augmented input `(224, 224)` and its class: base slice `number` with the disease of `label` painted in.
 
-    Where too little of the disease can be seen in the slice, the class is NP.
+    Where too little of the disease fits into the slice, the class is NP.
     """
-    hu, lung = bases.hu[number].copy(), bases.lung[number]
+    hu, lung = bases.hu[number][None].copy(), bases.lung[number][None]
     pixel_mm = float(bases.pixel_mm[number])
-    add_innocent_findings(hu, lung, pixel_mm, rng)
+    if rng.random() < 0.4:
+        _add_dependent_density(hu, lung, rng)
     if label:
-        healthy = hu.copy()
-        spacing_mm = (5.0, pixel_mm, pixel_mm)
-        paint_pattern(hu[None], lung[None], spacing_mm, "cap" if label == 1 else "covid19", rng, faint)
-        if (hu - healthy > FAINTEST_DISEASE_HU).sum() * pixel_mm**2 < SMALLEST_DISEASE_MM2:
+        painted = paint_pattern(hu, lung, (5.0, pixel_mm, pixel_mm), "cap" if label == 1 else "covid19", rng)
+        if painted.sum() * pixel_mm**2 < SMALLEST_DISEASE_MM2:
             label = 0
-    return augment(hu, lung, bases.window[number], rng, size, contrast), label
+    return augment(hu[0], lung[0], bases.window[number], rng, contrast), label
 
 
-def draw_real(
-    slices: SliceSet, number: int, rng: np.random.Generator, size: int = INPUT_SIZE, contrast: bool = True
-) -> np.ndarray:
-    """One augmented input `(size, size)` of a real slice."""
-    return augment(slices.hu[number], slices.lung[number], slices.window[number], rng, size, contrast)
+def draw_real(slices: SliceSet, number: int, rng: np.random.Generator, contrast: bool = True) -> np.ndarray:
+    """One augmented input `(224, 224)` of a real slice."""
+    return augment(slices.hu[number], slices.lung[number], slices.window[number], rng, contrast)
+
+
+def _add_dependent_density(hu: np.ndarray, lung: np.ndarray, rng: np.random.Generator) -> None:
+    """The haze at the back of the lungs of anyone who lies down: it must not count as disease."""
+    rows = np.nonzero(lung.any(axis=(0, 2)))[0]
+    if not len(rows):
+        return
+    depth = (np.arange(lung.shape[1]) - rows[0]) / max(rows[-1] - rows[0], 1)
+    band = np.clip((depth - rng.uniform(0.6, 0.9)) / 0.15, 0, 1)[None, :, None] * rng.uniform(30.0, 160.0)
+    hu[:] = np.rint(hu + band * lung * (hu < -500)).astype(np.int16)
 
 
 def augment(
-    hu: np.ndarray,
-    lung: np.ndarray,
-    window: np.ndarray,
-    rng: np.random.Generator,
-    size: int = INPUT_SIZE,
-    contrast: bool = True,
+    hu: np.ndarray, lung: np.ndarray, window: np.ndarray, rng: np.random.Generator, contrast: bool = True
 ) -> np.ndarray:
     """II-G.3 on one slice: crop, rotation, mirror, contrast; and noise, blur, and lungs alone or not.
 
@@ -222,24 +216,21 @@ def augment(
         lung: bool, same shape.
         window: low and high end of the normalisation.
         rng: random source.
-        size: rows and columns of the result.
         contrast: whether brightness and contrast change (the row "NCA" of the tables goes without).
     """
-    jitter = rng.normal(0.0, (40.0, 80.0))  # where the window lies differs from archive to archive
-    low, high = window + jitter if contrast else window
-    image = scale_to_window(hu, low, high)
-    matrix = turn(rng.uniform(-25.0, 25.0), rng.uniform(0.75, 1.05))
+    image = scale_to_window(hu, *window)
+    matrix = turn(rng.uniform(-25.0, 25.0), rng.uniform(0.8, 1.05))
     if rng.random() < 0.5:
         matrix[0] *= -1
-    shift = rng.uniform(-0.06, 0.06, (2, 1))
-    image, mask = warp(np.stack([image, lung.astype(np.float32)]), matrix, shift, size)
+    shift = rng.uniform(-0.05, 0.05, (2, 1))
+    image, mask = warp(np.stack([image, lung.astype(np.float32)]), matrix, shift, INPUT_SIZE)
     if rng.random() < 0.3:
-        image = ndimage.gaussian_filter(image, rng.uniform(0.3, 1.1) * size / INPUT_SIZE)
+        image = ndimage.gaussian_filter(image, rng.uniform(0.3, 1.1))
     if rng.random() < 0.5:
         image = image + rng.standard_normal(image.shape, dtype=np.float32) * np.float32(rng.uniform(0.0, 0.04))
     if rng.random() < 0.5:
         image = image * (mask > 0.5)
-    gamma, factor = np.float32(rng.uniform(0.75, 1.3)), np.float32(rng.uniform(0.6, 1.4))
+    gamma, factor = np.float32(rng.uniform(0.8, 1.25)), np.float32(rng.uniform(0.7, 1.3))
     if contrast:
         image = np.clip(image, 0, 1) ** gamma * factor
     return np.clip(image, 0.0, 1.0).astype(np.float32)

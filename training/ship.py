@@ -83,11 +83,11 @@ class is shown from the same scanners: the painted ones by construction, the six
 
 ## Protocol
 
-Painted lesions first (COVID-19-like and CAP-like patterns and innocent findings, `validation/lesions.py` and
-`training/innocent.py`), then the patients and painted slices, half each. The shipped network saw all six patients; the
-figures are those of networks that did not: trained on painted lesions alone, or in two folds by patient. The recipe's
-choices (size of the inputs, density of painted disease, length) were made with these two folds in view: the figures are
-on the bright side. {scaling}
+Painted lesions first (COVID-19-like and CAP-like patterns, `validation/lesions.py`), then the patients and painted
+slices, half each. The shipped network saw all six patients; the figures are those of networks that did not: trained on
+painted lesions alone, or in two folds by patient. The study rule was chosen with these two folds in view: its figures
+are on the bright side. {scaling}
+{scaling}
 
 This is not the paper's protocol: two patients a class don't carry it. `python -m training.cross_validation --recipe
 paper` runs it, on `--training-set` of your own.

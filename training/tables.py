@@ -65,6 +65,13 @@ def read_predictions(run: Path) -> list[Predictions]:
     return [Predictions.load(file) for file in files]
 
 
+def read_data_set(run: Path) -> tuple[str, str]:
+    """Fingerprint and source of the data, which the cross-validation wrote beside its predictions."""
+    record = run / "cross_validation.json"
+    stored = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    return stored.get("fingerprint", "not recorded"), stored.get("source", "not recorded")
+
+
 def score(predictions: Sequence[Predictions], fingerprint: str, source: str) -> dict[str, Any]:
     """Figures of every row and task, in each fold and over folds.
 
@@ -330,7 +337,7 @@ def _draw_confusion(one: Predictions) -> Figure:
         axes.set_yticks(range(len(titles)), titles)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-    figure.suptitle(_heading(one, f"Joint classifier, {_task(one.task)}"))
+    figure.suptitle(_heading(one, f"{_row(one.row)[0]}, {_task(one.task)}"))
     return figure
 
 
@@ -344,7 +351,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write tables.json, tables.md and the pictures, and print the tables."""
     parser = argparse.ArgumentParser(
         prog="python -m training.tables",
-        description="Tables 3 and 4, ROC curves, confusion matrices from a run's predictions.",
+        description="Tables 3 and 4, ROC curves and confusion matrices from a run's predictions.",
         epilog="example: python -m training.tables --run runs/cross_validation --out runs/tables",
     )
     parser.add_argument("--run", type=Path, required=True, help="folder of training.cross_validation")
@@ -353,9 +360,7 @@ def main(arguments: list[str] | None = None) -> int:
     out = options.out or options.run
     try:
         predictions = read_predictions(options.run)
-        record = options.run / "cross_validation.json"
-        stored = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-        report = score(predictions, stored.get("fingerprint", "not recorded"), stored.get("source", "not recorded"))
+        report = score(predictions, *read_data_set(options.run))
     except UnusablePredictions as error:
         parser.error(str(error))
     plot(predictions, out)

@@ -15,17 +15,12 @@ from scipy import ndimage
 Kind = Literal["ground_glass", "consolidation", "crazy_paving", "nodule"]
 Pattern = Literal["cap", "covid19"]
 
-_DENSE_PART: dict[Kind, tuple[float, float]] = {
-    "ground_glass": (0.25, 0.6),
-    "crazy_paving": (0.25, 0.55),
-    "consolidation": (0.85, 1.0),
-    "nodule": (0.4, 0.95),
+_TARGET_HU: dict[Kind, tuple[float, float]] = {
+    "ground_glass": (-700.0, -400.0),
+    "crazy_paving": (-650.0, -400.0),
+    "consolidation": (-150.0, 60.0),
+    "nodule": (-450.0, -50.0),
 }
-"""Part of a voxel's air that fluid and cells replace: 0.25 lifts -850 HU to about -630, 0.6 to about -320."""
-_FAINT_PART: dict[Kind, tuple[float, float]] = {"ground_glass": (0.15, 0.5), "crazy_paving": (0.18, 0.5)}
-"""The same for faint disease, down to what a radiologist can just see."""
-_DENSE_HU = 40.0
-"""Fluid and cells: what a lesion's voxels tend to as the air in them goes."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +48,11 @@ def _smooth_noise(
 
 
 def paint_lesion(
-    hu: np.ndarray,
-    inside: np.ndarray,
-    spacing_mm: Sequence[float],
-    lesion: Lesion,
-    rng: np.random.Generator,
-    faint: bool = False,
+    hu: np.ndarray, inside: np.ndarray, spacing_mm: Sequence[float], lesion: Lesion, rng: np.random.Generator
 ) -> np.ndarray:
     """Paint one lesion into `hu`, in place.
 
-    Fluid and cells replace a part of each voxel's air, so the lung's own texture and its vessels show through ground
-    glass, as they do in a patient, and no voxel becomes darker.
+    A voxel never becomes darker: vessels stay visible in ground glass, as they do in a patient.
 
     Args:
         hu: int16 `(slice, row, col)` in HU; one slice is enough.
@@ -71,7 +60,6 @@ def paint_lesion(
         spacing_mm: `(slice, row, col)`.
         lesion: place, size and kind.
         rng: decides border, density and texture.
-        faint: whether ground glass may be as thin as a radiologist can just see.
 
     Returns:
         bool mask of the voxels painted by at least half.
@@ -95,28 +83,20 @@ def paint_lesion(
     )
     smallest_mm = min(lesion.radii_mm)
     shape = distance.shape
-    fuzzy = lesion.kind in ("ground_glass", "crazy_paving")
     border = distance + 0.22 * _smooth_noise(shape, smallest_mm / 2.5, spacing_mm, rng)
-    if fuzzy:
-        border += 0.12 * _smooth_noise(shape, smallest_mm / 6, spacing_mm, rng)
-    softness = rng.uniform(0.2, 0.9) if fuzzy else rng.uniform(0.08, 0.4)
-    cover = np.clip((1.0 - border) / softness + 0.5, 0.0, 1.0)
+    softness = rng.uniform(0.15, 0.5) if lesion.kind in ("ground_glass", "crazy_paving") else rng.uniform(0.05, 0.2)
+    cover = np.clip((1.0 - border) / softness + 0.5, 0.0, 1.0) * inside[box]
 
-    low, high = (_DENSE_PART | _FAINT_PART if faint else _DENSE_PART)[lesion.kind]
-    part = rng.uniform(low, high) * (1.0 + 0.15 * _smooth_noise(shape, rng.uniform(1.5, 5.0), spacing_mm, rng))
+    low, high = _TARGET_HU[lesion.kind]
+    target = rng.uniform(low, high) + 55.0 * _smooth_noise(shape, rng.uniform(1.5, 4.0), spacing_mm, rng)
+    target += 25.0 * rng.standard_normal(shape, dtype=np.float32)
     if lesion.kind == "crazy_paving":
         # Thickened septa: the zero crossings of a smooth field form a net of thin lines.
-        part += 0.25 * (np.abs(_smooth_noise(shape, 3.0, spacing_mm, rng)) < 0.18)
-    if lesion.kind == "consolidation" and rng.random() < 0.5:
-        # Air bronchograms: here and there the zero crossings of a coarser field stay open.
-        open_airway = np.abs(_smooth_noise(shape, 7.0, spacing_mm, rng)) < 0.07
-        part *= 1.0 - 0.9 * open_airway * (_smooth_noise(shape, 9.0, spacing_mm, rng) > 0.4)
-    # A scanner's point spread: nothing in a CT is sharper than about a millimetre.
-    spread = [rng.uniform(0.4, 0.8) / step if size > 1 else 0.0 for step, size in zip(spacing_mm, shape, strict=True)]
-    mixed = ndimage.gaussian_filter((cover * np.clip(part, 0.0, 1.0)).astype(np.float32), spread) * inside[box]
+        net = np.abs(_smooth_noise(shape, 3.0, spacing_mm, rng)) < 0.18
+        target = target + 220.0 * net
     old = hu[box].astype(np.float32)
-    hu[box] = np.rint(old + mixed * np.maximum(_DENSE_HU - old, 0.0)).astype(hu.dtype)
-    painted[box] = (cover >= 0.5) & inside[box]
+    hu[box] = np.rint(old + cover * np.maximum(target - old, 0.0)).astype(hu.dtype)
+    painted[box] = cover >= 0.5
     return painted
 
 
@@ -126,9 +106,8 @@ def sample_lesions(
     """Draw the lesions of one disease for one or more slices.
 
     Args:
-        pattern: `covid19`: one to seven rounded lesions, mostly both sides, near the pleura, mostly ground glass.
-            `cap`: mostly one side; a segment or lobe consolidated with a ground-glass rim, patches around the airways
-            of one region, or clusters of nodules.
+        pattern: `covid19`: one to six rounded lesions, mostly both sides, near the pleura, mostly ground glass.
+            `cap`: mostly one side; a segment or lobe consolidated with a ground-glass rim, or clusters of nodules.
         lungs: bool `(slice, row, col)`, columns from one side of the patient to the other.
         spacing_mm: `(slice, row, col)`.
         rng: random source.
@@ -166,49 +145,34 @@ def sample_lesions(
     lesions: list[Lesion] = []
     if pattern == "covid19":
         affected = sides if rng.random() < 0.85 else sides[:1]
-        for number in range(int(rng.integers(1, 8))):
-            kind = str(rng.choice(["ground_glass", "crazy_paving", "consolidation"], p=[0.7, 0.18, 0.12]))
+        for number in range(int(rng.integers(1, 7))):
+            kind = str(rng.choice(["ground_glass", "crazy_paving", "consolidation"], p=[0.66, 0.2, 0.14]))
             centre, limit = pick(affected[number % len(affected)], near_pleura=rng.random() < 0.85)
-            largest = max(9.0, (0.35 if kind == "consolidation" else 1.0) * limit)
-            lesions.append(ellipsoid(centre, 4.0 * (largest / 4.0) ** float(rng.random()), kind))  # type: ignore[arg-type]
+            lesions.append(ellipsoid(centre, float(rng.uniform(5.0, max(9.0, 0.9 * limit))), kind))  # type: ignore[arg-type]
         return lesions
 
-    affected = sides[:1] if rng.random() < 0.7 else sides
+    affected = sides[:1] if rng.random() < 0.75 else sides
     form = rng.random()
     for side in affected:
-        if form < 0.35:  # a segment or a lobe
+        if form < 0.6:
             centre, limit = pick(side, near_pleura=rng.random() < 0.5)
-            radius = float(rng.uniform(0.3, 1.3) * limit)
-            lesions.append(ellipsoid(centre, float(rng.uniform(1.1, 1.5)) * radius, "ground_glass"))
+            radius = float(rng.uniform(0.4, 1.3) * limit)
+            lesions.append(ellipsoid(centre, 1.35 * radius, "ground_glass"))
             lesions.append(ellipsoid(centre, radius, "consolidation"))
-        if 0.25 < form < 0.7:  # bronchopneumonia: patches around the airways of one region
-            centre, limit = pick(side, near_pleura=rng.random() < 0.3)
-            for _ in range(int(rng.integers(3, 13))):
-                near = centre + rng.normal(0.0, 0.6 * limit, 3) * (np.asarray(lungs.shape) > 1)
-                patch: Kind = "consolidation" if rng.random() < 0.45 else "ground_glass"
-                lesions.append(ellipsoid(near, float(rng.uniform(2.5, 9.0)), patch))
-        if form > 0.6:  # tree-in-bud and centrilobular nodules
+        if form > 0.45:
             for _ in range(int(rng.integers(1, 4))):
                 centre, _ = pick(side, near_pleura=False)
-                spread_mm = rng.uniform(6.0, 18.0)
-                for _ in range(int(rng.integers(6, 22))):
-                    near = centre + rng.normal(0.0, spread_mm, 3) * (np.asarray(lungs.shape) > 1)
-                    lesions.append(ellipsoid(near, float(rng.uniform(1.2, 4.0)), "nodule"))
+                for _ in range(int(rng.integers(6, 20))):
+                    near = centre + rng.normal(0.0, 12.0, 3) * (np.asarray(lungs.shape) > 1)
+                    lesions.append(ellipsoid(near, float(rng.uniform(1.8, 4.5)), "nodule"))
     return lesions
 
 
 def paint_pattern(
-    hu: np.ndarray,
-    lungs: np.ndarray,
-    spacing_mm: Sequence[float],
-    pattern: Pattern,
-    rng: np.random.Generator,
-    faint: bool = False,
+    hu: np.ndarray, lungs: np.ndarray, spacing_mm: Sequence[float], pattern: Pattern, rng: np.random.Generator
 ) -> np.ndarray:
     """Paint one disease into `hu`, in place; returns the bool mask of all painted voxels."""
     painted = np.zeros(hu.shape, dtype=bool)
-    # A mask ends inside the lung's border: without its half-filled voxels, a dark seam would give the painting away.
-    allowed = ndimage.binary_dilation(lungs, np.ones((1, 3, 3), dtype=bool))
     for lesion in sample_lesions(pattern, lungs, spacing_mm, rng):
-        painted |= paint_lesion(hu, allowed, spacing_mm, lesion, rng, faint)
-    return painted & lungs
+        painted |= paint_lesion(hu, lungs, spacing_mm, lesion, rng)
+    return painted

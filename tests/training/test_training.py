@@ -56,7 +56,7 @@ def test_a_killed_training_of_the_classifier_goes_on_to_the_same_weights(tmp_pat
     assert all(torch.equal(resumed[key], unbroken[key]) for key in unbroken)
 
 
-def test_neighbours_in_a_batch_share_their_slice_and_every_class_is_drawn(slices: SliceSet) -> None:
+def test_the_classes_asked_for_are_drawn_in_turn_and_alike_every_time(slices: SliceSet) -> None:
     draw = painted_draw(slices, 0, (1, 2))
     samples = [draw(0, n) for n in range(8)]
     assert [label for _, label in samples] == [0, 1] * 4  # positions among the labels that were asked for
