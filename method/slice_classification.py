@@ -71,7 +71,7 @@ class StudyRule:
         minimum_slices: at least so many.
     """
 
-    top_part: float = 0.3
+    top_part: float = 0.2
     minimum_slices: int = 3
 
     def apply(self, slices: Sequence[SliceFinding]) -> tuple[str, tuple[float, float, float]]:
