@@ -135,10 +135,11 @@ def ship_evidence(run: Path) -> None:
         shutil.copyfile(path, evaluate.EVIDENCE / path.name)
     shutil.copytree(run / "classifier" / "predictions", evaluate.EVIDENCE / "predictions")
     for name in NORMALISATIONS:
-        target = evaluate.EVIDENCE / "lungs" / name
-        target.mkdir(parents=True)
-        for file in ("lungs.safetensors", "report.json"):
-            shutil.copyfile(run / "lungs" / name / file, target / file)
+        for path in (run / "lungs" / name).glob("lungs.safetensors"):
+            target = evaluate.EVIDENCE / "lungs" / name
+            target.mkdir(parents=True)
+            shutil.copyfile(path, target / path.name)
+            shutil.copyfile(path.with_name("report.json"), target / "report.json")
 
 
 def kept_temperature(calibration: dict[str, Any]) -> float:
