@@ -182,7 +182,7 @@ def readme_figures(lungs: dict[str, Any], classifier: dict[str, Any]) -> str:
         f"- Lungs: mean Dice {lungs['mean_dice']:.3f} on {lungs['patients']} patients held out of training.\n"
         f"- Infected slices against a healthy patient's: AUC {against:.2f}, {len(curves['inside']) + 1} patients, by a "
         "network that saw painted lesions only.\n"
-        f"- NP / CAP / COVID-19, two folds by patient: slice accuracy {shipped['slice']['accuracy']:.2f}, "
+        f"- NP / CAP / COVID-19, two folds by patient: slice accuracy {shipped['slice']['pooled_accuracy']:.2f}, "
         f"{right} of {len(studies)} patients right.\n"
     )
 
