@@ -74,11 +74,14 @@ class StudyRule:
     top_part: float = 0.2
     minimum_slices: int = 3
 
+    def count(self, slices: int) -> int:
+        """How many of so many classified slices are averaged."""
+        return min(max(round(self.top_part * slices), self.minimum_slices), slices)
+
     def apply(self, slices: Sequence[SliceFinding]) -> tuple[str, tuple[float, float, float]]:
         """The study's label and probabilities `(np, cap, covid19)`."""
         probabilities = np.array([finding.probabilities for finding in slices])
-        count = min(max(round(self.top_part * len(slices)), self.minimum_slices), len(slices))
-        top = np.argsort(probabilities[:, 0], kind="stable")[:count]
+        top = np.argsort(probabilities[:, 0], kind="stable")[: self.count(len(slices))]
         mean = probabilities[top].mean(axis=0)
         mean /= mean.sum()
         return CLASSES[int(mean.argmax())], (float(mean[0]), float(mean[1]), float(mean[2]))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
@@ -20,12 +19,12 @@ from dicomio.scan import scan_folder
 from dicomio.volume import read_volume
 from method.classifier_network import INPUT_SIZE
 from method.lung_network import LungUNet
-from method.lung_segmentation import MultiWindow, predict_planes, segment_lungs
+from method.lung_segmentation import MultiWindow, segment_lungs
 from method.normalisation import SlidingWindow, scale_to_window
 from method.slice_input import AIR_HU, LungSquare, SliceInputs, normalise_square
 from method.types import CTVolume, Unsuitable
 from training.augmentation import turn, warp
-from training.lung_data import GRID_MM, PLANE_SIZE
+from training.lung_data import GRID_MM, segment_planes
 from validation.lesions import paint_pattern
 
 PATIENT_CLASS = {
@@ -109,13 +108,7 @@ def slices_of_images(
     """Single slices of many patients, HU int16 `(slice, row, col)`; `lungs` where the source marks them."""
     cuts, windows, kept = [], [], []
     for index, image in enumerate(tqdm(images, desc="slices", unit="slice")):
-        if lungs is None:
-            tensor = torch.from_numpy(image).float()[None, None]
-            small = torch.nn.functional.interpolate(tensor, (PLANE_SIZE, PLANE_SIZE), mode="area")[0].numpy()
-            probability = torch.from_numpy(predict_planes(network, small, MultiWindow()))[None]
-            lung = torch.nn.functional.interpolate(probability, image.shape, mode="bilinear")[0, 0].numpy() > 0.5
-        else:
-            lung = lungs[index]
+        lung = segment_planes(network, image[None], MultiWindow())[0] if lungs is None else lungs[index]
         if lung.sum() * pixel_mm**2 < MINIMUM_LUNG_MM2:
             continue
         square = LungSquare.around(lung, (pixel_mm, pixel_mm))

@@ -285,7 +285,7 @@ def main(arguments: list[str] | None = None) -> int:
     for row in (row for row in ROWS if row.name in options.rows):
         pretrained: nn.Module | None = None
         if finder is not None:
-            pretrained = finder if row.scales else _train_nts(options.out, bases, options.seed)
+            pretrained = finder if row.scales else _train_nts(options.out, row, bases, options.seed)
         for task in TASKS:
 
             def train(
@@ -307,16 +307,16 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _train_nts(out: Path, bases: SliceSet, seed: int) -> nn.Module:
+def _train_nts(out: Path, row: Row, bases: SliceSet, seed: int) -> nn.Module:
     """The baseline's own painted training."""
     torch.manual_seed(seed)
     labels = range(len(CLASSES))
     draw = painted_draw(bases, seed, labels)
     return fit(
         out / "nts_painted",
-        NTSNet(len(CLASSES)),
+        build(row, CLASSES, None),
         draw,
-        lambda output, target: nts_loss(output, target, torch.ones(len(CLASSES), device=target.device)),
+        loss_of(row, torch.ones(len(CLASSES))),
         NTS_PLAN,
         description="NTS-Net, painted",
     )

@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from method.classifier_network import INPUT_SIZE
 from method.lung_network import LungUNet
-from method.lung_segmentation import MultiWindow, predict_planes
+from method.lung_segmentation import SMALL_PIECE, MultiWindow, predict_planes
 from method.slice_input import LungSquare
 from training.classifier_data import SliceSet
 from training.lung_data import PLANE_SIZE
@@ -108,7 +108,9 @@ def find_lungs(network: LungUNet, grey: np.ndarray) -> np.ndarray:
     sizes = np.bincount(regions.ravel(), minlength=count + 1)
     # What reaches a corner is the air around the body.
     sizes[[0, regions[0, 0], regions[0, -1], regions[-1, 0], regions[-1, -1]]] = 0
-    return np.asarray(sizes >= max(0.08 * sizes.max(), 1))[regions]  # small separate regions are bowel gas or noise
+    return np.asarray(sizes >= max(SMALL_PIECE * sizes.max(), 1))[
+        regions
+    ]  # small separate regions are bowel gas or noise
 
 
 def place_window(grey: np.ndarray, lung: np.ndarray) -> tuple[float, float]:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from scipy import ndimage
 from skimage import measure, morphology
 from skimage.filters import threshold_otsu
 
-from method.lung_segmentation import MultiWindow
+from method.lung_network import LungUNet
+from method.lung_segmentation import MultiWindow, predict_planes
 from method.normalisation import SlidingWindow
 from training.augmentation import turn, warp
 from training.loop import Draw
@@ -204,6 +206,15 @@ def resample(array: np.ndarray, spacing_mm: tuple[float, float, float], order: i
     """Resample `(slice, row, col)` to cubes of GRID_MM."""
     factors = [step / GRID_MM for step in spacing_mm]
     return ndimage.zoom(array, factors, order=order, grid_mode=True, mode="nearest")
+
+
+def segment_planes(network: LungUNet, image: np.ndarray, windows: MultiWindow) -> np.ndarray:
+    """Lungs on axial planes that make no volume, bool `(plane, row, col)`, no post-processing."""
+    planes = torch.from_numpy(np.ascontiguousarray(image)).float()[:, None]
+    small = torch.nn.functional.interpolate(planes, size=(PLANE_SIZE, PLANE_SIZE), mode="area")[:, 0].numpy()
+    probability = torch.from_numpy(predict_planes(network, small, windows))[:, None]
+    full = torch.nn.functional.interpolate(probability, size=image.shape[1:], mode="bilinear")[:, 0]
+    return full.numpy() > 0.5
 
 
 def load_sources(data: Path) -> tuple[dict[str, list[LungImages]], dict[str, list[LungImages]]]:

@@ -13,18 +13,18 @@ from monai.metrics import compute_hausdorff_distance
 from torch import Tensor
 
 from method.lung_network import LungUNet
-from method.lung_segmentation import MultiWindow, predict_planes, segment_lungs
+from method.lung_segmentation import segment_lungs
 from method.types import CTVolume, Unsuitable
 from training.checkpoint import export_weights
 from training.loop import Plan, fit
 from training.lung_data import (
     GRID_MM,
     NORMALISATIONS,
-    PLANE_SIZE,
     LungImages,
     Normalisation,
     load_sources,
     lung_samples,
+    segment_planes,
 )
 from training.options import add_training_options
 
@@ -47,15 +47,6 @@ def dice_score(found: np.ndarray, true: np.ndarray) -> float:
     """Dice of two bool masks; 1 where both are empty."""
     total = int(found.sum()) + int(true.sum())
     return 2.0 * int((found & true).sum()) / total if total else 1.0
-
-
-def segment_planes(network: LungUNet, image: np.ndarray, windows: MultiWindow) -> np.ndarray:
-    """Lungs on axial planes that make no volume, bool `(plane, row, col)`, no post-processing."""
-    planes = torch.from_numpy(np.ascontiguousarray(image)).float()[:, None]
-    small = torch.nn.functional.interpolate(planes, size=(PLANE_SIZE, PLANE_SIZE), mode="area")[:, 0].numpy()
-    probability = torch.from_numpy(predict_planes(network, small, windows))[:, None]
-    full = torch.nn.functional.interpolate(probability, size=image.shape[1:], mode="bilinear")[:, 0]
-    return full.numpy() > 0.5
 
 
 def find_lungs(network: LungUNet, normalisation: Normalisation, item: LungImages, views: Sequence[str]) -> np.ndarray:

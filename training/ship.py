@@ -93,7 +93,6 @@ are on the bright side. {scaling}
 The other rows of the tables start from the painted network and are tuned for {row_iterations} iterations alone, the
 first two blocks fixed; a row that is missing was not trained. So short a tuning is unfair to single scales: in the
 painted network they only had to be right together.
-{scaling}
 
 This is not the paper's protocol: two patients a class don't carry it. `python -m training.cross_validation --recipe
 paper` runs it, on `--training-set` of your own.

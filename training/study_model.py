@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from method.classifier_network import MultiScaleClassifier
 from method.slice_classification import StudyRule
-from method.types import CLASSES, SliceFinding
+from method.types import CLASSES
 from training.classifier import predict
 from training.classifier_data import SliceSet, draw_painted
 from training.dataset import Patient, TrainingSet
 from training.metrics import area_under_curve
 from training.shortcuts import FEATURES, features_of_images, penultimate_features
+from training.tables import patient_probabilities
 
 Bag = tuple[np.ndarray, int]
 """Features of a study's slices, float32 `(slice, 640)`, and the study's class index."""
@@ -212,7 +213,7 @@ def compare(
             models["attention, painted bags first"] = train_study_model(bags, seed, iterations, painted)
         for patient in (patients[name] for name in tested):
             rows = predict(network, patient.slices, masked)
-            note("study rule", patient, _apply_rule(rows), 1 - rows[:, 0])
+            note("study rule", patient, patient_probabilities(rows, CLASSES, StudyRule()), 1 - rows[:, 0])
             for title, model in models.items():
                 note(title, patient, *predict_study(model, features[patient.name]))
     return {
@@ -227,11 +228,6 @@ def compare(
             for title, found in studies.items()
         },
     }
-
-
-def _apply_rule(rows: np.ndarray) -> np.ndarray:
-    findings = [SliceFinding(number, 0.0, (float(a), float(b), float(c))) for number, (a, b, c) in enumerate(rows)]
-    return np.array(StudyRule().apply(findings)[1])
 
 
 def _log_loss(study: dict[str, Any]) -> float:

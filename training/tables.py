@@ -111,9 +111,8 @@ def patient_probabilities(probabilities: np.ndarray, task: tuple[str, ...], rule
     if task == CLASSES:
         slices = [SliceFinding(n, 0.0, (float(a), float(b), float(c))) for n, (a, b, c) in enumerate(probabilities)]
         return np.array(rule.apply(slices)[1])
-    count = min(max(round(rule.top_part * len(probabilities)), rule.minimum_slices), len(probabilities))
     unlike = probabilities[:, task.index("np")] if "np" in task else -probabilities.max(axis=1)
-    top = np.argsort(unlike, kind="stable")[:count]
+    top = np.argsort(unlike, kind="stable")[: rule.count(len(probabilities))]
     return np.asarray(probabilities[top].mean(axis=0))
 
 
