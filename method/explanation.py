@@ -70,6 +70,7 @@ def explain_slices(
         return Explanation(tuple(slices), {}, salient, (), 0.0)
     target = CLASSES.index(label)
     device = next(network.parameters()).device
+    scores = gradients.prepare(network, target)
     diseased = [item for item in slices if 1 - item.probabilities[0] >= rules.minimum_disease_probability]
     chosen = sorted(diseased, key=lambda item: (item.probabilities[0], item.index))[: rules.maximum_slices]
     pixel_mm = inputs.square.rows * volume.canonical_spacing_mm[1] / INPUT_SIZE
@@ -80,7 +81,7 @@ def explain_slices(
     for done, item in enumerate(sorted(chosen, key=lambda item: item.index), start=1):
         lung = inputs.lung_square(item.index)
         image = torch.from_numpy(inputs.image(item.index)).to(device)
-        attributions, errors = gradients.attribute(network, image, target)
+        attributions, errors = gradients.attribute(scores, image)
         joint = geometric_mean(joint_saliency(attributions.cpu().numpy())) * lung
         regions = salient_regions(
             joint, lung, rules.minimum_area_mm2 / pixel_mm**2, max(round(rules.closing_mm / pixel_mm), 1)

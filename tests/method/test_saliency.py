@@ -1,12 +1,15 @@
 """Integrated gradients against captum, an independent implementation, and against their own completeness axiom."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
-from method.saliency import IntegratedGradients, Reading, Rule, geometric_mean, joint_saliency
+from method.saliency import IntegratedGradients, Rule, geometric_mean, joint_saliency
+from method.score_gradients import Reading, ScoreGradients, backward_precision
 
 
 @pytest.fixture(scope="module")
@@ -26,32 +29,69 @@ def image() -> torch.Tensor:
     return (torch.exp(-8 * (rows**2 + (columns - 0.3) ** 2)) + 0.2 * torch.rand(rows.shape)).clamp(0, 1)
 
 
+def score_of_scale(network: MultiScaleClassifier, images: torch.Tensor, scale: int, reading: Reading) -> torch.Tensor:
+    """S as the paper writes it, with nothing folded and nothing shared: what captum integrates."""
+    score_map = network.score_maps(images)[scale][:, 2]
+    return score_map.amax(dim=(1, 2)) if reading == "score" else score_map.clamp_min(0).sum(dim=(1, 2))
+
+
+def attribute(
+    network: MultiScaleClassifier, image: torch.Tensor, rule: Rule, steps: int, target: int = 1
+) -> tuple[torch.Tensor, np.ndarray]:
+    gradients = IntegratedGradients("score_map", rule, steps)
+    return gradients.attribute(gradients.prepare(network, target), image)
+
+
 CAPTUM_METHOD = {"riemann_right": "riemann_right", "midpoint": "riemann_middle", "gauss_legendre": "gausslegendre"}
 
 
 @pytest.mark.parametrize("reading", ["score", "score_map"])
-@pytest.mark.parametrize(("rule", "steps"), [("riemann_right", 5), ("midpoint", 4), ("gauss_legendre", 4)])
+@pytest.mark.parametrize(("rule", "steps"), [("riemann_right", 3), ("midpoint", 3), ("gauss_legendre", 4)])
 def test_each_scale_equals_captum(
     network: MultiScaleClassifier, image: torch.Tensor, reading: Reading, rule: Rule, steps: int
 ) -> None:
+    # In float64: in float32 the rounding of a folded BatchNorm switches a few ReLUs.
+    network, image = copy.deepcopy(network).double(), image.double()
     gradients = IntegratedGradients(reading, rule, steps, batch=3)
-    found, _ = gradients.attribute(network, image, target=2)
+    found, _ = gradients.attribute(gradients.prepare(network, 2), image)
     for scale in range(3):
-
-        def score_of_scale(images: torch.Tensor, scale: int = scale) -> torch.Tensor:
-            return gradients.scale_scores(network, images, 2)[scale]
-
-        captum = CaptumIntegratedGradients(score_of_scale)
+        captum = CaptumIntegratedGradients(lambda images, scale=scale: score_of_scale(network, images, scale, reading))
         expected = captum.attribute(image[None, None], n_steps=steps, method=CAPTUM_METHOD[rule])[0, 0]
         difference = (found[scale] - expected).abs().max() / expected.abs().max()
-        assert difference <= 1e-5
+        assert difference <= 1e-6
+
+
+def test_a_scale_whose_map_is_never_positive_attributes_nothing_and_disturbs_no_other(
+    network: MultiScaleClassifier, image: torch.Tensor
+) -> None:
+    dark = copy.deepcopy(network)
+    with torch.no_grad():
+        dark.heads[1].bias.fill_(-1e3)
+    gradients = IntegratedGradients("score_map", "midpoint", 3)
+    with_all, _ = gradients.attribute(gradients.prepare(network, 2), image)
+    without, errors = gradients.attribute(gradients.prepare(dark, 2), image)
+    assert not without[1].any()
+    assert errors[1] == 0
+    torch.testing.assert_close(without[[0, 2]], with_all[[0, 2]])
+
+
+def test_gradients_in_bfloat16_keep_the_map(network: MultiScaleClassifier, image: torch.Tensor) -> None:
+    gradients = IntegratedGradients("score_map", "midpoint", 4)
+    exact, _ = gradients.attribute(ScoreGradients(network, 2, "score_map", torch.float32), image)
+    rounded, _ = gradients.attribute(ScoreGradients(network, 2, "score_map", torch.bfloat16), image)
+    for scale in range(3):
+        assert np.corrcoef(exact[scale].ravel(), rounded[scale].ravel())[0, 1] >= 0.999
+
+
+def test_a_float64_network_keeps_its_precision_on_the_way_back(network: MultiScaleClassifier) -> None:
+    assert backward_precision(copy.deepcopy(network).double()) == torch.float64
 
 
 def test_completeness_error_vanishes_with_more_nodes(network: MultiScaleClassifier, image: torch.Tensor) -> None:
     double, image = MultiScaleClassifier().double().eval(), image.double()
     double.load_state_dict(network.state_dict())
-    _, coarse = IntegratedGradients("score_map", "riemann_right", 2).attribute(double, image, 1)
-    _, fine = IntegratedGradients("score_map", "midpoint", 30).attribute(double, image, 1)
+    _, coarse = attribute(double, image, "riemann_right", 2)
+    _, fine = attribute(double, image, "midpoint", 30)
     assert fine.max() < 0.02
     assert fine.max() < coarse.max()
 
@@ -62,13 +102,15 @@ def test_completeness_error_shows_a_wrong_map(network: MultiScaleClassifier, ima
             positions, weights = super().nodes()
             return positions, weights / 2
 
-    _, errors = Halved("score_map", "midpoint", 30).attribute(network, image, 1)
+    halved = Halved("score_map", "midpoint", 30)
+    _, errors = halved.attribute(halved.prepare(network, 1), image)
     assert errors.max() > 0.2
 
 
 def test_the_batch_size_does_not_change_the_map(network: MultiScaleClassifier, image: torch.Tensor) -> None:
-    one, _ = IntegratedGradients(steps=4, batch=1).attribute(network, image, 0)
-    all_, _ = IntegratedGradients(steps=4, batch=4).attribute(network, image, 0)
+    gradients = ScoreGradients(network, 0, "score_map", torch.float32)
+    one, _ = IntegratedGradients(steps=4, batch=1).attribute(gradients, image)
+    all_, _ = IntegratedGradients(steps=4, batch=4).attribute(gradients, image)
     torch.testing.assert_close(one, all_, rtol=1e-4, atol=1e-6)
 
 
@@ -86,11 +128,16 @@ def test_the_geometric_mean_keeps_sign_and_order_of_the_product() -> None:
 
 
 def test_a_black_image_gives_an_empty_map_and_no_nan(network: MultiScaleClassifier) -> None:
-    attributions, errors = IntegratedGradients(steps=2).attribute(network, torch.zeros(INPUT_SIZE, INPUT_SIZE), 1)
+    attributions, errors = attribute(network, torch.zeros(INPUT_SIZE, INPUT_SIZE), "riemann_right", 2)
     assert np.isfinite(errors).all()
     assert not joint_saliency(attributions.numpy()).any()
 
 
 def test_an_unknown_rule_is_refused(network: MultiScaleClassifier, image: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="no integration rule"):
-        IntegratedGradients(rule="simpson").attribute(network, image, 0)  # type: ignore[arg-type]
+        attribute(network, image, "simpson", 4)  # type: ignore[arg-type]
+
+
+def test_an_unknown_reading_is_refused(network: MultiScaleClassifier) -> None:
+    with pytest.raises(ValueError, match="no reading"):
+        ScoreGradients(network, 0, "score_sum")  # type: ignore[arg-type]
