@@ -57,17 +57,23 @@ def test_small_separate_regions_are_left_out() -> None:
     assert not label_lungs(probability, SPACING_MM)[55:59, 2:8, 36:44].any()
 
 
-@pytest.mark.parametrize(("hu", "kept"), [(-995.0, False), (-860.0, True)])
-def test_a_piece_of_gas_that_touches_the_lung_is_taken_out_and_a_piece_of_lung_is_not(hu: float, kept: bool) -> None:
+@pytest.mark.parametrize(
+    ("inside_hu", "wall_hu", "kept"),
+    [(-995.0, 30.0, False), (-995.0, -850.0, True), (-860.0, 30.0, True)],
+    ids=["colon", "bulla", "piece of lung"],
+)
+def test_gas_that_a_wall_encloses_is_taken_out_and_a_bulla_is_not(
+    inside_hu: float, wall_hu: float, kept: bool
+) -> None:
     probability = np.zeros((40, 60, 60), dtype=np.float32)
-    probability[:30, 5:55, 5:55] = 1.0  # lung
-    probability[30:32, 28:30, 28:30] = 1.0  # a thin neck
-    probability[32:40, 22:36, 22:36] = 1.0  # the piece
+    probability[:22, 5:55, 5:55] = 1.0  # lung
+    probability[20:36, 20:38, 20:38] = 1.0  # hangs on it
     volume = np.full(probability.shape, -850.0, dtype=np.float32)
-    volume[32:40] = hu
+    volume[22:, 14:44, 14:44] = wall_hu
+    volume[23:36, 20:38, 20:38] = inside_hu
     found = drop_gas(probability, volume, (2.0, 2.0, 2.0))
-    assert (found[34:38, 26:32, 26:32] > 0.5).all() == kept
-    assert (found[:28] == probability[:28]).all()
+    assert (found[25:34, 22:36, 22:36] > 0.5).all() == kept
+    assert (found[:20] == probability[:20]).all()
 
 
 @pytest.mark.parametrize("probability", [np.zeros((20, 20, 20)), np.pad(np.ones((3, 3, 3)), 8)])
