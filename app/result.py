@@ -98,10 +98,23 @@ def _case(case: Case, outputs: list[str]) -> dict[str, Any]:
                 "completeness_error": None
                 if item.completeness_error is None
                 else dict(zip(("conv3", "conv4", "conv5"), item.completeness_error, strict=True)),
+                "why_not_explained": item.why_not_explained,
             }
             for item in findings.slices
         ],
         "boxes": [{"sop_instance_uid": uids[box.slice_index], **vars(box)} for box in findings.boxes],
+        "lesions": [
+            {
+                "number": lesion.number,
+                "slices": list(lesion.slices),
+                "largest_extent_mm": round(lesion.largest_extent_mm, 1),
+                "extent_mm": [round(length, 1) for length in lesion.extent_mm],
+                "volume_ml": round(lesion.volume_ml, 2),
+                "lung_fraction": lesion.lung_fraction,
+                "lung": lesion.lung,
+            }
+            for lesion in findings.lesions
+        ],
     }
 
 

@@ -45,6 +45,7 @@ SALIENCY = _dcm("130404", "Saliency")
 PROBABILITY = _dcm("122157", "Probability")
 AREA = _sct("42798000", "Area")
 VOLUME = _sct("118565006", "Volume")
+LENGTH = _sct("410668003", "Length")
 SALIENT_FRACTION = _private("SALIENT-FRACTION", "Salient fraction of lung volume")
 EXPLAINED_CLASS = _private("EXPLAINED-CLASS", "Class explained by the saliency")
 BOUNDED_BY = _sct("75958009", "Bounded by")
@@ -52,6 +53,7 @@ INTEGRATED_GRADIENTS = _private("INTEGRATED-GRADIENTS", "Integrated gradients at
 
 NO_UNITS = Code("1", "UCUM", "no units")
 PERCENT = Code("%", "UCUM", "Percent")
+MILLIMETER = Code("mm", "UCUM", "millimeter")
 MILLILITER = Code("ml", "UCUM", "milliliter")
 SQUARE_MILLIMETER = Code("mm2", "UCUM", "square millimeter")
 

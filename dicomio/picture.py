@@ -305,7 +305,7 @@ def _draw_header(draw: ImageDraw.ImageDraw, findings: Findings, frame: tuple[int
         ("Right lung", f"{findings.right_ml:,.0f} ml", RIGHT_COLOR),
         ("Left lung", f"{findings.left_ml:,.0f} ml", LEFT_COLOR),
         ("Salient fraction", "not estimated" if fraction is None else f"{100 * fraction:.1f} %", TEXT),
-        ("Boxes", f"{len(findings.boxes)} on {slices} slices" if findings.boxes else "none", TEXT),
+        ("Salient lesions", f"{len(findings.lesions)} on {slices} slices" if findings.boxes else "none", TEXT),
     ]
     x = left + 980
     _text(draw, (x, top + 48), "MEASUREMENTS", 15, MUTED)

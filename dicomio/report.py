@@ -10,7 +10,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomio import codes, identity
 from dicomio.segmentation import LEFT_SEGMENT, RIGHT_SEGMENT, check_grid, tracking_uid
-from method.types import CLASSES, LEFT_LUNG, RIGHT_LUNG, Box, CTVolume, Findings, SoftwareIdentity
+from method.types import CLASSES, LEFT_LUNG, RIGHT_LUNG, Box, CTVolume, Findings, Lesion, SoftwareIdentity
 
 _Group = (
     sr.MeasurementsAndQualitativeEvaluations
@@ -19,7 +19,8 @@ _Group = (
 )
 
 _SALIENCY_NOTE = (
-    "Boxes and the salient fraction show what led the classifier to its result; they are no lesion segmentation."
+    "Boxes, salient lesions and the salient fraction show what led the classifier to its result; they are no lesion "
+    "segmentation."
 )
 
 
@@ -33,8 +34,10 @@ def make_report(
     """The report of an analysed series.
 
     One measurement group for the study (TID 1501: class, probabilities, volumes, salient fraction, run status), one for
-    each lung (TID 1411, with its segment in `segmentation`) and one for each box (TID 1410, a closed polyline on the
-    source image along the outer pixel edges). A negative study has no box and says so in its run status.
+    each lung (TID 1411, with its segment in `segmentation`), one for each salient lesion (TID 1501: largest extent,
+    volume, part of the lungs, which lung) and one for each box (TID 1410, a closed polyline on the source image along
+    the outer pixel edges). The boxes of one lesion have its tracking identifier and UID. A negative study has no box
+    and says so in its run status.
 
     Args:
         sources: headers of the source images in slice order.
@@ -54,9 +57,8 @@ def make_report(
         _lung_group("Right lung", codes.RIGHT, RIGHT_SEGMENT, findings.right_ml, sources, software, segmentation),
         _lung_group("Left lung", codes.LEFT, LEFT_SEGMENT, findings.left_ml, sources, software, segmentation),
     ]
-    groups += [
-        _box_group(number, box, sources, findings, software) for number, box in enumerate(findings.boxes, start=1)
-    ]
+    groups += [_lesion_group(lesion, sources, software) for lesion in findings.lesions]
+    groups += [_box_group(box, sources, findings, software) for box in findings.boxes]
     comments = [_conclusion(findings), _SALIENCY_NOTE]
     return _document(sources, software, groups, comments, evidence=[*sources, segmentation])
 
@@ -102,7 +104,7 @@ def _conclusion(findings: Findings) -> str:
     probability = findings.probabilities[CLASSES.index(findings.label)]
     return (
         f"Classification: {codes.CLASS_NAMES[findings.label]} (probability {probability:.2f}), "
-        f"{len(findings.boxes)} salient region(s) on {len({box.slice_index for box in findings.boxes})} image(s)."
+        f"{len(findings.lesions)} salient lesion(s) on {len({box.slice_index for box in findings.boxes})} image(s)."
     )
 
 
@@ -151,8 +153,30 @@ def _lung_group(
     )
 
 
+def _lesion_group(
+    lesion: Lesion, sources: Sequence[Dataset], software: SoftwareIdentity
+) -> sr.MeasurementsAndQualitativeEvaluations:
+    laterality = {"right": codes.RIGHT, "left": codes.LEFT}.get(lesion.lung)
+    method = codes.INTEGRATED_GRADIENTS
+    return sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(_lesion_name(lesion.number), sources, software),
+        finding_type=codes.SALIENCY,
+        finding_sites=[sr.FindingSite(codes.LUNG, laterality=laterality)],
+        algorithm_id=identity.algorithm_content(software),
+        measurements=[
+            sr.Measurement(codes.LENGTH, lesion.largest_extent_mm, codes.MILLIMETER, method=method),
+            sr.Measurement(codes.VOLUME, lesion.volume_ml, codes.MILLILITER, method=method),
+            sr.Measurement(codes.SALIENT_FRACTION, 100.0 * lesion.lung_fraction, codes.PERCENT, method=method),
+        ],
+    )
+
+
+def _lesion_name(number: int) -> str:
+    return f"Salient lesion {number}"
+
+
 def _box_group(
-    number: int, box: Box, sources: Sequence[Dataset], findings: Findings, software: SoftwareIdentity
+    box: Box, sources: Sequence[Dataset], findings: Findings, software: SoftwareIdentity
 ) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
     source = sources[box.slice_index]
     region = sr.ImageRegion(
@@ -161,7 +185,7 @@ def _box_group(
         source_image=sr.SourceImageForRegion(source.SOPClassUID, source.SOPInstanceUID),
     )
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(f"Saliency {number}", sources, software),
+        tracking_identifier=_tracking(_lesion_name(box.lesion), sources, software),
         referenced_region=region,
         geometric_purpose=codes.BOUNDED_BY,
         finding_type=codes.SALIENCY,

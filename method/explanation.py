@@ -8,9 +8,10 @@ import torch
 
 from method.boxes import boxes_of_regions, salient_regions
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
+from method.lesions import find_lesions
 from method.saliency import IntegratedGradients, geometric_mean, joint_saliency
 from method.slice_input import SliceInputs
-from method.types import CLASSES, Box, CTVolume, SliceFinding
+from method.types import CLASSES, Box, CTVolume, Lesion, SliceFinding
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,14 @@ class Explanation:
     saliency: dict[int, np.ndarray]
     salient: np.ndarray
     boxes: tuple[Box, ...]
+    lesions: tuple[Lesion, ...]
     infected_fraction: float | None
 
 
 def explain_slices(
     network: MultiScaleClassifier,
     volume: CTVolume,
+    lungs: np.ndarray,
     inputs: SliceInputs,
     slices: Sequence[SliceFinding],
     label: str,
@@ -58,6 +61,7 @@ def explain_slices(
     Args:
         network: in evaluation mode, on the device to use.
         volume: the CT.
+        lungs: its lung labels, on the source grid.
         inputs: its slices as the classifier saw them.
         slices: the classified slices.
         label: the study's class.
@@ -67,7 +71,8 @@ def explain_slices(
     """
     salient = np.zeros(volume.hu.shape, dtype=bool)
     if label == "np":
-        return Explanation(tuple(slices), {}, salient, (), 0.0)
+        unexplained = tuple(replace(item, why_not_explained="study_np") for item in slices)
+        return Explanation(unexplained, {}, salient, (), (), 0.0)
     target = CLASSES.index(label)
     device = next(network.parameters()).device
     scores = gradients.prepare(network, target)
@@ -80,9 +85,11 @@ def explain_slices(
     explained: dict[int, SliceFinding] = {}
     for done, item in enumerate(sorted(chosen, key=lambda item: item.index), start=1):
         lung = inputs.lung_square(item.index)
-        image = torch.from_numpy(inputs.image(item.index)).to(device)
-        attributions, errors = gradients.attribute(scores, image)
+        image = inputs.image(item.index, lung)
+        attributions, errors = gradients.attribute(scores, torch.from_numpy(image).to(device))
         joint = geometric_mean(joint_saliency(attributions.cpu().numpy())) * lung
+        if np.ptp(image[lung]) == 0:
+            joint = np.zeros_like(joint)  # nothing is to be seen in these lungs: only their outline is salient
         regions = salient_regions(
             joint, lung, rules.minimum_area_mm2 / pixel_mm**2, max(round(rules.closing_mm / pixel_mm), 1)
         )
@@ -99,9 +106,16 @@ def explain_slices(
         boxes += boxes_of_regions(source_numbers, item.index, label, item.probabilities[target], volume.pixel_area_mm2)
         if on_slices is not None:
             on_slices(done, len(chosen))
-    updated = tuple(explained.get(item.index, item) for item in slices)
+    diseased_indices = {item.index for item in diseased}
+    updated = tuple(
+        explained.get(item.index)
+        or replace(item, why_not_explained="budget" if item.index in diseased_indices else "slice_np")
+        for item in slices
+    )
     fraction = _infected_fraction(volume, inputs.lungs, salient, diseased, sorted(explained))
-    return Explanation(updated, saliency, salient, tuple(boxes), fraction)
+    lesions, numbers = find_lesions(boxes, sorted(explained), salient, lungs, volume)
+    numbered = tuple(replace(box, lesion=number) for box, number in zip(boxes, numbers, strict=True))
+    return Explanation(updated, saliency, salient, numbered, lesions, fraction)
 
 
 def _infected_fraction(

@@ -48,8 +48,8 @@ def classify_slices(
     findings: list[SliceFinding] = []
     for first in range(0, len(indices), batch):
         part = indices[first : first + batch]
-        images = torch.from_numpy(np.stack([inputs.image(index) for index in part]))[:, None].to(device)
-        images = images.contiguous(memory_format=torch.channels_last)
+        prepared = np.stack([inputs.image(index, inputs.lung_square(index)) for index in part])
+        images = torch.from_numpy(prepared)[:, None].to(device).contiguous(memory_format=torch.channels_last)
         with torch.autocast(device.type, torch.bfloat16):
             both = [network(images), network(images.flip(3))]
         probabilities = sum(scores.float().softmax(1) for scores in both).cpu().numpy() / 2

@@ -120,8 +120,6 @@ class SliceInputs:
         """The slice's lungs, bool `(224, 224)`."""
         return self.square.resize(self.lungs[index], 0.0) > 0.5
 
-    def image(self, index: int) -> np.ndarray:
-        """The slice's input, float32 `(224, 224)` in [0, 1]."""
-        return normalise_square(
-            self.square.resize(self.hu[index], AIR_HU), self.lung_square(index), self.window, self.masked
-        )
+    def image(self, index: int, lung: np.ndarray) -> np.ndarray:
+        """The slice's input, float32 `(224, 224)` in [0, 1]; `lung` is its `lung_square`."""
+        return normalise_square(self.square.resize(self.hu[index], AIR_HU), lung, self.window, self.masked)

@@ -109,6 +109,37 @@ class Box:
     """Area of the salient region inside the box, not of the rectangle."""
     score: float
     """The slice's probability of `label`."""
+    lesion: int = 0
+    """Number of the lesion it belongs to, from 1; 0 before boxes are grouped over the volume."""
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """Boxes that overlap on neighbouring slices: one place in the lungs that drove the classification.
+
+    Attributes:
+        number: from 1, largest volume first.
+        slices: indices of the slices with its boxes.
+        extent_mm: of the box around all its boxes, along `(slice, row, col)` of the source.
+        volume_ml: of its salient regions.
+        lung_fraction: volume over that of both lungs.
+        lung: `right`, `left` or `both`.
+    """
+
+    number: int
+    slices: tuple[int, ...]
+    extent_mm: tuple[float, float, float]
+    volume_ml: float
+    lung_fraction: float
+    lung: str
+
+    @property
+    def largest_extent_mm(self) -> float:
+        return max(self.extent_mm)
+
+
+WHY_NOT_EXPLAINED = ("study_np", "slice_np", "budget")
+"""The study's class is NP; the slice is not diseased enough; more probable slices used up `maximum_slices`."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +153,8 @@ class SliceFinding:
     explained: bool = False
     completeness_error: tuple[float, float, float] | None = None
     """Relative completeness error of the integrated gradients at Conv3, Conv4 and Conv5, where explained."""
+    why_not_explained: str | None = None
+    """One of WHY_NOT_EXPLAINED; None where explained."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +173,7 @@ class Findings:
             scaled to the slice's maximum of 1, by slice index; zero outside the lungs.
         salient: bool `(slice, row, col)`, the regions the boxes enclose.
         boxes: in slice order, largest first within a slice.
+        lesions: what the boxes are over the volume, largest first.
     """
 
     lungs: np.ndarray
@@ -152,6 +186,7 @@ class Findings:
     saliency: dict[int, np.ndarray] = field(default_factory=dict)
     salient: np.ndarray | None = None
     boxes: tuple[Box, ...] = ()
+    lesions: tuple[Lesion, ...] = ()
 
     @property
     def volume_ml(self) -> float:

@@ -36,11 +36,19 @@ class SaliencyOperator(CaseOperator):
 
     def work(self, case: Case) -> Case:
         explanation = explain_slices(
-            self._network, case.volume, case.inputs, case.slices, case.label, self._gradients, self._rules, self.report
+            self._network,
+            case.volume,
+            case.lungs,
+            case.inputs,
+            case.slices,
+            case.label,
+            self._gradients,
+            self._rules,
+            self.report,
         )
         right_ml, left_ml = lung_volumes_ml(case.lungs, case.volume)
         findings = Findings(
             case.lungs, right_ml, left_ml, case.label, case.probabilities, explanation.infected_fraction,
-            explanation.slices, explanation.saliency, explanation.salient, explanation.boxes,
+            explanation.slices, explanation.saliency, explanation.salient, explanation.boxes, explanation.lesions,
         )  # fmt: skip
         return replace(case, findings=findings)

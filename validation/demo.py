@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 from tqdm import tqdm
 
 from dicomio.files import write_text
@@ -39,6 +40,11 @@ def count_hits(boxes: list[dict[str, Any]], lesions: np.ndarray) -> int:
     )
 
 
+def count_lesions(lesions: np.ndarray) -> int:
+    """Separate true lesions: connected in three dimensions."""
+    return int(ndimage.label(lesions > 0, structure=np.ones((3, 3, 3)))[1])
+
+
 def run_application(study: Path, results: Path) -> int:
     """The application as a user starts it; returns its exit code."""
     command = [sys.executable, "-m", "app", "-i", str(study), "-o", str(results), "-m", str(REPOSITORY / "models")]
@@ -60,6 +66,7 @@ def print_table(result: dict[str, Any], truth: Truth, results: Path) -> None:
         ),
         ("slices", f"{len(case['slices'])} classified, {explained} explained", ""),
         ("boxes", f"{len(boxes)}", f"{count_hits(boxes, truth.lesions)} of them on a lesion"),
+        ("lesions", f"{len(case['lesions'])}", f"{count_lesions(truth.lesions)}"),
         ("time", "  ".join(f"{stage} {seconds:.1f} s" for stage, seconds in case["timings_s"].items()), ""),
     ]
     print(f"\n{'':<14} {'found':<72} true")

@@ -10,7 +10,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage
 
-from method.types import LEFT_LUNG, RIGHT_LUNG, Box, CTVolume, Findings, SliceFinding, SoftwareIdentity
+from method.types import LEFT_LUNG, RIGHT_LUNG, Box, CTVolume, Findings, Lesion, SliceFinding, SoftwareIdentity
 
 SLICES, ROWS, COLUMNS = 8, 32, 40
 SPACING_MM = (3.0, 1.25, 1.5)
@@ -88,9 +88,15 @@ def make_findings(volume: CTVolume, positive: bool = True) -> Findings:
     salient[5, 20:25, 24:27] = True
     ramp = np.linspace(0.1, 1.0, ROWS * COLUMNS, dtype=np.float32).reshape(ROWS, COLUMNS)
     saliency = {index: np.where(lungs[index] > 0, ramp, 0).astype(np.float32) for index in (2, 5)}
-    boxes = (Box(2, "covid19", 5, 6, 11, 9, 52.5, 0.8), Box(5, "covid19", 24, 20, 26, 24, 28.125, 0.75))
+    boxes = (Box(2, "covid19", 5, 6, 11, 9, 52.5, 0.8, 1), Box(5, "covid19", 24, 20, 26, 24, 28.125, 0.75, 2))
+    lesions = (
+        Lesion(1, (2,), (3.0, 5.0, 10.5), 0.1575, 0.02, "right"),
+        Lesion(2, (5,), (3.0, 6.25, 4.5), 0.084375, 0.01, "left"),
+    )
     fraction = float(salient.sum() / np.count_nonzero(lungs))
-    return Findings(lungs, right_ml, left_ml, "covid19", probabilities, fraction, slices, saliency, salient, boxes)
+    return Findings(
+        lungs, right_ml, left_ml, "covid19", probabilities, fraction, slices, saliency, salient, boxes, lesions
+    )
 
 
 def dciodvfy_errors(path: Path) -> list[str]:

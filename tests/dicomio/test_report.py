@@ -38,7 +38,7 @@ def modifier(measurement: hd.sr.Measurement) -> str:
 
 
 def study_group(content: hd.sr.MeasurementReport) -> hd.sr.MeasurementsAndQualitativeEvaluations:
-    (group,) = content.get_image_measurement_groups()
+    (group,) = (g for g in content.get_image_measurement_groups() if g.tracking_identifier == "Study")
     return group
 
 
@@ -78,10 +78,22 @@ def test_boxes_are_rectangles_along_the_pixel_edges_of_their_source_image(tmp_pa
         (probability,) = group.get_measurements(PROBABILITY)
         assert probability.value == box.score
         assert modifier(probability) == "840539006"
-    assert [group.tracking_identifier for group in groups] == ["Saliency 1", "Saliency 2"]
+    assert [group.tracking_identifier for group in groups] == ["Salient lesion 1", "Salient lesion 2"]
     assert len({group.tracking_uid for group in groups}) == 2
     sides = [group.finding_sites[0].laterality.value for group in groups]
     assert sides == ["24028007", "7771000"]
+
+
+def test_each_lesion_is_measured_and_tracked_like_its_boxes(tmp_path: Path) -> None:
+    case = make_case()
+    content = hd.sr.srread(written(case, tmp_path)).content
+    groups = [g for g in content.get_image_measurement_groups() if g.finding_type == codes.SALIENCY]
+    boxes = content.get_planar_roi_measurement_groups()
+    assert [group.tracking_uid for group in groups] == [group.tracking_uid for group in boxes]
+    for group, lesion in zip(groups, case.findings.lesions, strict=True):
+        assert group.get_measurements(codes.LENGTH)[0].value == pytest.approx(lesion.largest_extent_mm)
+        assert group.get_measurements(codes.VOLUME)[0].value == pytest.approx(lesion.volume_ml)
+        assert group.get_measurements(codes.SALIENT_FRACTION)[0].value == pytest.approx(100 * lesion.lung_fraction)
 
 
 def test_lungs_refer_to_their_segments(tmp_path: Path) -> None:

@@ -62,9 +62,7 @@ def test_small_separate_regions_are_left_out() -> None:
     [(-995.0, 30.0, False), (-995.0, -850.0, True), (-860.0, 30.0, True)],
     ids=["colon", "bulla", "piece of lung"],
 )
-def test_gas_that_a_wall_encloses_is_taken_out_and_a_bulla_is_not(
-    inside_hu: float, wall_hu: float, kept: bool
-) -> None:
+def test_gas_that_a_wall_encloses_is_taken_out_and_a_bulla_is_not(inside_hu: float, wall_hu: float, kept: bool) -> None:
     probability = np.zeros((40, 60, 60), dtype=np.float32)
     probability[:22, 5:55, 5:55] = 1.0  # lung
     probability[20:36, 20:38, 20:38] = 1.0  # hangs on it

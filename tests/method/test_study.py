@@ -61,27 +61,30 @@ def test_a_volume_with_too_little_lung_is_refused(network, sick) -> None:
 
 
 def explain(network, sick, label: str, **rules):
-    volume, _, inputs = sick
+    volume, truth, inputs = sick
     slices = [finding(index, 0.02 * index, 0.5) for index in range(8, 22)]
     settings = ExplanationRules(**rules)
-    return slices, explain_slices(network, volume, inputs, slices, label, GRADIENTS, settings)
+    return slices, explain_slices(network, volume, truth.lungs, inputs, slices, label, GRADIENTS, settings)
 
 
 def test_the_most_probable_diseased_slices_are_explained_within_the_budget(network, sick) -> None:
     _, explanation = explain(network, sick, "cap", maximum_slices=3)
     assert [item.index for item in explanation.slices if item.explained] == [8, 9, 10]
     assert sorted(explanation.saliency) == [8, 9, 10]
+    assert {item.why_not_explained for item in explanation.slices if not item.explained} == {"budget"}
 
 
 def test_slices_that_are_not_diseased_are_not_explained(network, sick) -> None:
     _, explanation = explain(network, sick, "cap", minimum_disease_probability=0.8)
     assert [item.index for item in explanation.slices if item.explained] == [8, 9, 10]
+    assert {item.why_not_explained for item in explanation.slices if not item.explained} == {"slice_np"}
 
 
 def test_a_study_without_pneumonia_has_nothing_to_explain(network, sick) -> None:
     slices, explanation = explain(network, sick, "np")
-    assert explanation.slices == tuple(slices)
-    assert explanation.boxes == ()
+    assert [item.index for item in explanation.slices] == [item.index for item in slices]
+    assert {item.why_not_explained for item in explanation.slices} == {"study_np"}
+    assert explanation.boxes == explanation.lesions == ()
     assert not explanation.salient.any()
     assert explanation.infected_fraction == 0.0
 
@@ -97,6 +100,20 @@ def test_boxes_enclose_the_salient_regions_and_these_stay_inside_the_lungs(netwo
         assert box.area_mm2 <= pixels * volume.pixel_area_mm2
     assert not explanation.salient[~covered].any()
     assert 0 <= explanation.infected_fraction <= 1
+
+
+def test_every_box_belongs_to_a_lesion_and_lesions_hold_all_salient_volume(network, sick) -> None:
+    volume, truth, _ = sick
+    _, explanation = explain(network, sick, "cap", maximum_slices=4)
+    numbers = [lesion.number for lesion in explanation.lesions]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert {box.lesion for box in explanation.boxes} == set(numbers)
+    for lesion in explanation.lesions:
+        assert lesion.slices == tuple(sorted({b.slice_index for b in explanation.boxes if b.lesion == lesion.number}))
+    salient_ml = explanation.salient.sum() * volume.voxel_volume_ml
+    assert sum(lesion.volume_ml for lesion in explanation.lesions) == pytest.approx(salient_ml)
+    lungs_ml = (truth.lungs > 0).sum() * volume.voxel_volume_ml
+    assert sum(lesion.lung_fraction for lesion in explanation.lesions) == pytest.approx(salient_ml / lungs_ml)
 
 
 def test_a_damaged_weight_file_is_refused_by_its_hash(tmp_path: Path) -> None:

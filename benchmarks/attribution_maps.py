@@ -1,0 +1,132 @@
+"""Maps of one slice by every method that is compared: higher is more of a lesion."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+from captum.attr import InputXGradient, LayerAttribution, LayerGradCam
+from captum.attr import IntegratedGradients as CaptumIntegratedGradients
+from scipy import ndimage
+from torch import Tensor
+
+from benchmarks.lesion_slices import LesionSlice
+from method.classifier_network import INPUT_SIZE, SCALES, MultiScaleClassifier
+from method.saliency import IntegratedGradients, geometric_mean, joint_saliency
+from method.score_gradients import Reading
+
+READINGS: tuple[Reading, ...] = ("score_map", "score")
+SMOOTHING_MM = (2.0, 4.0, 8.0)
+CAPTUM_STEPS = 25
+RANDOM_BOXES, RANDOM_SIDE_MM = 3, (10.0, 60.0)
+
+Maps = dict[str, np.ndarray]
+
+
+class SummedScore(torch.nn.Module):
+    """The network's prediction score of one class: what methods without scales explain."""
+
+    def __init__(self, network: MultiScaleClassifier, target: int) -> None:
+        super().__init__()
+        self.network = network
+        self._target = target
+
+    def forward(self, images: Tensor) -> Tensor:
+        """`(batch,)`."""
+        scores: Tensor = self.network(images)
+        return scores[:, self._target]
+
+
+class AttributionMaps:
+    """Asks every method about one class.
+
+    Args:
+        network: in evaluation mode.
+        target: class index.
+        gradients: rule and steps of the integrated gradients; its reading is replaced by each in turn.
+    """
+
+    def __init__(self, network: MultiScaleClassifier, target: int, gradients: IntegratedGradients) -> None:
+        self._network, self._target = network, target
+        self._gradients = {
+            reading: IntegratedGradients(reading, gradients.rule, gradients.steps) for reading in READINGS
+        }
+        self._scores = {reading: item.prepare(network, target) for reading, item in self._gradients.items()}
+        summed = SummedScore(network, target)
+        self._peers: dict[str, Callable[[Tensor], Tensor]] = {
+            "Grad-CAM (captum)": partial(_grad_cam, LayerGradCam(summed, network.blocks[-1])),
+            "gradient x input (captum)": InputXGradient(summed).attribute,
+            "IG of the summed score (captum)": partial(
+                CaptumIntegratedGradients(summed).attribute, n_steps=CAPTUM_STEPS, method="riemann_right",
+                internal_batch_size=5,
+            ),
+        }  # fmt: skip
+
+    def attributions(self, item: LesionSlice) -> dict[str, np.ndarray]:
+        """Integrated gradients at the three scales, `(3, 224, 224)`, by reading."""
+        image = torch.from_numpy(item.image)
+        return {
+            reading: gradients.attribute(self._scores[reading], image)[0].numpy()
+            for reading, gradients in self._gradients.items()
+        }
+
+    def compared(self, item: LesionSlice, attributions: dict[str, np.ndarray], rng: np.random.Generator) -> Maps:
+        """The rows of the main table, each `(224, 224)`."""
+        image = torch.from_numpy(item.image)[None, None]
+        rows: Maps = {}
+        for reading, maps in attributions.items():
+            rows[f"joint, {reading}"] = geometric_mean(joint_saliency(maps))
+            rows |= {f"{scale}, {reading}": np.abs(values) for scale, values in zip(SCALES, maps, strict=True)}
+        with torch.no_grad():
+            score_maps = self._network.score_maps(image)
+        for scale, values in zip(SCALES, score_maps, strict=True):
+            rows[f"CAM of {scale}"] = _enlarge(values[:, self._target][:, None])
+        for name, attribute in self._peers.items():
+            rows[name] = np.abs(attribute(image.clone().requires_grad_()).detach().numpy()[0, 0])
+        rows["intensity"] = item.image
+        rows["random boxes"] = random_boxes(item, rng)
+        return rows
+
+    @staticmethod
+    def ablation(item: LesionSlice, attributions: dict[str, np.ndarray]) -> Maps:
+        """What the paper leaves open about the joint saliency."""
+        rows: Maps = {}
+        for reading, maps in attributions.items():
+            rows[f"{reading}, product (the paper's)"] = joint_saliency(maps)
+            rows[f"{reading}, geometric mean"] = geometric_mean(joint_saliency(maps))
+            rows[f"{reading}, geometric mean of positive parts"] = geometric_mean(joint_saliency(maps.clip(min=0)))
+            for width_mm in SMOOTHING_MM:
+                rows[f"{reading}, factors blurred by {width_mm:g} mm"] = geometric_mean(
+                    joint_saliency(_blurred(np.abs(maps), width_mm, item))
+                )
+            rows[f"{reading}, positive parts blurred by 4 mm"] = geometric_mean(
+                joint_saliency(_blurred(maps.clip(min=0), 4.0, item))
+            )
+            rows[f"{reading}, net sums blurred by 4 mm"] = geometric_mean(
+                joint_saliency(_blurred(maps, 4.0, item).clip(min=0))
+            )
+        return rows
+
+
+def random_boxes(item: LesionSlice, rng: np.random.Generator) -> np.ndarray:
+    """Rectangles about random places in the lungs; noise orders what lies in none."""
+    values = 0.01 * rng.random(item.lung.shape)
+    places = np.argwhere(item.lung)
+    for row, column in places[rng.integers(len(places), size=RANDOM_BOXES)]:
+        height, width = (rng.uniform(*RANDOM_SIDE_MM, 2) / item.pixel_mm / 2).astype(int)
+        values[max(row - height, 0) : row + height + 1, max(column - width, 0) : column + width + 1] += 1.0
+    return values
+
+
+def _blurred(maps: np.ndarray, width_mm: float, item: LesionSlice) -> np.ndarray:
+    width = width_mm / item.pixel_mm
+    return np.stack([ndimage.gaussian_filter(values, width) for values in maps])
+
+
+def _enlarge(values: Tensor) -> np.ndarray:
+    enlarged = LayerAttribution.interpolate(values.detach(), (INPUT_SIZE, INPUT_SIZE), "bilinear")
+    return np.asarray(enlarged[0, 0].numpy())
+
+
+def _grad_cam(method: LayerGradCam, image: Tensor) -> Tensor:
+    return torch.from_numpy(_enlarge(method.attribute(image, relu_attributions=True)))[None, None]

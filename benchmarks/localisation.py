@@ -1,0 +1,297 @@
+"""Does the saliency lie on the lesions? `python -m benchmarks.localisation --npz DIR --images DIR --masks DIR`.
+
+Scores the shipped classifier's joint saliency, each scale, and other attribution methods on slices whose lesions
+radiologists marked, inside the lungs. The lesion masks score and never train.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from scipy import ndimage
+from scipy.stats import spearmanr
+from tqdm import tqdm
+
+from app.settings import load_settings
+from benchmarks.attribution_maps import AttributionMaps
+from benchmarks.lesion_slices import LesionSlice, UnusableSet, read_pictures, read_volumes
+from method.boxes import salient_regions
+from method.types import CLASSES
+from method.weights import WeightsRefused, load_classifier, load_lung_network, sha256_of
+from training.image_slices import PictureRefused
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+RESULTS = REPOSITORY / "benchmarks" / "results"
+OVERLAPS = (0.1, 0.3)
+"""IoU from which two boxes are the same place."""
+MOSTLY_LESION = 0.5
+"""Part of a box that lesions' boxes have to cover."""
+SUPERVISED = "MiniSeg, which is trained on lesion masks, reaches a Dice of .76 on such slices: the ceiling, not a peer."
+FIGURES = {
+    "pointing": "pointing game",
+    "precision": "average precision",
+    "dice": "Dice",
+    **{f"box precision {overlap}": f"box precision, IoU {overlap}" for overlap in OVERLAPS},
+    **{f"box recall {overlap}": f"box recall, IoU {overlap}" for overlap in OVERLAPS},
+    "box on lesion": f"boxes at least {MOSTLY_LESION:.0%} on lesions",
+}
+
+
+@dataclass(frozen=True)
+class SliceScores:
+    """Figures of one map on one slice: each in [0, 1], None where there is nothing to judge."""
+
+    figures: dict[str, float | None]
+    found_fraction: float
+    true_fraction: float
+
+
+def average_precision(positive: np.ndarray, values: np.ndarray) -> float:
+    """Area under the precision-recall steps; equal values are one step.
+
+    Args:
+        positive: bool, at least one true.
+        values: same shape.
+    """
+    order = np.argsort(-values.ravel(), kind="stable")
+    hits = np.cumsum(positive.ravel()[order])
+    last = np.append(np.diff(values.ravel()[order]) != 0, True)
+    precision = hits[last] / (np.nonzero(last)[0] + 1)
+    return float((precision * np.diff(hits[last], prepend=0)).sum() / hits[-1])
+
+
+def boxes_of(regions: np.ndarray) -> np.ndarray:
+    """`(box, 4)`: first row, first column, last row + 1, last column + 1 of each numbered region."""
+    places = [place for place in ndimage.find_objects(regions) if place is not None]
+    return np.array([[r.start, c.start, r.stop, c.stop] for r, c in places]).reshape(-1, 4)
+
+
+def overlap_of_boxes(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Intersection over union of every pair, `(one, other)`."""
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, 2:], other[None, :, 2:])
+    shared = (high - low).clip(min=0).prod(axis=2)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (one, other)]
+    return np.asarray(shared / (areas[0][:, None] + areas[1][None, :] - shared))
+
+
+def score_map(values: np.ndarray, item: LesionSlice, minimum_mm2: float, closing_mm: float) -> SliceScores:
+    """Every figure of one map, all inside the lungs; regions and boxes are made as the application makes them."""
+    inside = values[item.lung]
+    positive = item.lesion[item.lung]
+    minimum_pixels = minimum_mm2 / item.pixel_mm**2
+    closing = max(round(closing_mm / item.pixel_mm), 1)
+    regions = salient_regions(np.maximum(values, 0) * item.lung, item.lung, minimum_pixels, closing)
+    salient = regions > 0
+    both = int((salient & item.lesion).sum())
+    numbered, count = ndimage.label(item.lesion, structure=np.ones((3, 3)))
+    sizes = np.bincount(numbered.ravel(), minlength=count + 1)
+    numbered[(sizes < minimum_pixels)[numbered]] = 0
+    found, true = boxes_of(regions), boxes_of(numbered)
+    figures: dict[str, float | None] = {
+        "pointing": float(positive[inside.argmax()]),
+        "precision": average_precision(positive, inside),
+        "dice": 2 * both / (int(salient.sum()) + int(item.lesion.sum())),
+    }
+    overlaps = overlap_of_boxes(found, true)
+    for limit in OVERLAPS:
+        figures[f"box precision {limit}"] = float((overlaps >= limit).any(axis=1).mean()) if len(found) else None
+        figures[f"box recall {limit}"] = float((overlaps >= limit).any(axis=0).mean()) if len(true) else None
+    covered = np.zeros(item.lung.shape, dtype=bool)
+    for box in true:
+        covered[box[0] : box[2], box[1] : box[3]] = True
+    parts = [covered[box[0] : box[2], box[1] : box[3]].mean() >= MOSTLY_LESION for box in found]
+    figures["box on lesion"] = float(np.mean(parts)) if parts else None
+    lungs = int(item.lung.sum())
+    return SliceScores(figures, int(salient.sum()) / lungs, int(item.lesion.sum()) / lungs)
+
+
+def summarise(scores: Sequence[SliceScores], groups: Sequence[str], repeats: int, seed: int = 0) -> dict[str, Any]:
+    """Means over slices with 95 % intervals by bootstrap over groups, and how well the infected fraction is told."""
+    rng = np.random.default_rng(seed)
+    names = sorted(set(groups))
+    members = [np.nonzero(np.array(groups) == name)[0] for name in names]
+    samples = [
+        np.concatenate([members[group] for group in rng.integers(len(names), size=len(names))]) for _ in range(repeats)
+    ]
+    row: dict[str, Any] = {}
+    for figure in FIGURES:
+        values = np.array([item.figures[figure] for item in scores], dtype=float)
+        row[figure] = {
+            "value": _mean(values),
+            "interval": [float(end) for end in np.nanpercentile([_mean(values[s]) for s in samples], (2.5, 97.5))],
+        }
+    found, true = (np.array([getattr(item, f"{name}_fraction") for item in scores]) for name in ("found", "true"))
+    row["infected fraction"] = {
+        "spearman": float(spearmanr(found, true)[0]) if np.ptp(found) > 0 and np.ptp(true) > 0 else None,
+        "mean_error": float((found - true).mean()),
+        "mean_absolute_error": float(np.abs(found - true).mean()),
+        "mean_found": float(found.mean()),
+        "mean_true": float(true.mean()),
+    }
+    return row
+
+
+def _mean(values: np.ndarray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """The report as tables."""
+    counts = "; ".join(f"{name} {n['slices']} slices ({n['groups']})" for name, n in report["sets"].items())
+    lines = [
+        f"Localisation of the class {report['target']} on slices with lesions that radiologists marked: {counts}. "
+        f"Weights `{report['weights'][:16]}`, {report['rule']}, {report['steps']} nodes. All inside the lungs. In "
+        "brackets: 95 % intervals by bootstrap over patients, or over slices where the patient is not known. "
+        + SUPERVISED
+    ]
+    for title, rows in (("Methods", report["rows"]), ("What the paper leaves open", report["ablation"])):
+        lines += ["", f"### {title}", ""]
+        names = list(FIGURES.values())
+        lines.append("| row | " + " | ".join(names) + " | infected fraction: Spearman, mean error |")
+        lines.append("| --- " * (len(names) + 2) + "|")
+        for name, row in rows.items():
+            cells = [_cell(row[figure], figure in ("pointing", "precision", "dice")) for figure in FIGURES]
+            part = row["infected fraction"]
+            rank = "–" if part["spearman"] is None else f"{part['spearman']:.2f}"
+            lines.append(f"| {name} | {' | '.join(cells)} | {rank}, {part['mean_error']:+.3f} |")
+    lines += ["", "Average precision and pointing game by set:", ""]
+    lines.append("| row | " + " | ".join(report["sets"]) + " |")
+    lines.append("| --- " * (len(report["sets"]) + 1) + "|")
+    for name, by_set in report["by_set"].items():
+        cells = [f"{by_set[s]['precision']['value']:.3f}, {by_set[s]['pointing']['value']:.2f}" for s in report["sets"]]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(figure: dict[str, Any], with_interval: bool) -> str:
+    if not np.isfinite(figure["value"]):
+        return "–"
+    interval = f" [{figure['interval'][0]:.2f}, {figure['interval'][1]:.2f}]" if with_interval else ""
+    return f"{figure['value']:.3f}{interval}"
+
+
+def draw_cases(cases: Sequence[tuple[LesionSlice, np.ndarray, float]], path: Path, closing_mm: float) -> None:
+    """The best and the worst slices by average precision: lesions outlined in green, boxes in red."""
+    ordered = sorted(cases, key=lambda case: -case[2])
+    shown = [*ordered[:4], *ordered[-4:]]
+    figure, axes = pyplot.subplots(4, 4, figsize=(12, 12.6))
+    for place, (item, values, precision) in enumerate(shown):
+        top, column = 2 * (place // 4), place % 4
+        regions = salient_regions(values, item.lung, 60.0 / item.pixel_mm**2, max(round(closing_mm / item.pixel_mm), 1))
+        for row, picture, colours in ((top, item.image, "gray"), (top + 1, np.maximum(values, 0) * item.lung, "magma")):
+            axes[row, column].imshow(picture, cmap=colours)
+            axes[row, column].contour(item.lesion, [0.5], colors="lime", linewidths=0.7)
+            axes[row, column].axis("off")
+        for box in boxes_of(regions):
+            axes[top, column].add_patch(
+                Rectangle((box[1], box[0]), box[3] - box[1], box[2] - box[0], fill=False, color="red")
+            )
+        title = "best" if place < 4 else "worst"
+        axes[top, column].set_title(f"{title}: average precision {precision:.2f}", fontsize=9)
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+    pyplot.close(figure)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write localisation.json, .md and .png, and print the tables; 2 where a folder can't be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.localisation",
+        description=__doc__,
+        epilog="example: python -m benchmarks.localisation --npz lesion_masks lesion_volumes --out results",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--images", type=Path, help="folder of PNG slices, 8-bit")
+    parser.add_argument("--masks", type=Path, help="folder of lesion masks, named like the images")
+    parser.add_argument("--npz", type=Path, nargs="+", default=[], help="folders of .npz with image, lung and lesion")
+    parser.add_argument("--out", type=Path, default=RESULTS, help="default benchmarks/results")
+    parser.add_argument("--classifier", type=Path, help="weights (default: the shipped ones)")
+    parser.add_argument("--slices-each", type=int, default=8, help="slices of each .npz (default 8)")
+    parser.add_argument("--target", choices=CLASSES[1:], default="covid19", help="class to explain (default covid19)")
+    parser.add_argument("--repeats", type=int, default=1000, help="bootstrap draws (default 1000)")
+    options = parser.parse_args(arguments)
+    if (options.images is None) != (options.masks is None) or not (options.images or options.npz):
+        parser.error("Name --npz, or both --images and --masks.")
+    try:
+        report, cases = run(options)
+    except (UnusableSet, PictureRefused, WeightsRefused) as error:
+        print(error, file=sys.stderr)
+        return 2
+    options.out.mkdir(parents=True, exist_ok=True)
+    text = as_markdown(report)
+    (options.out / "localisation.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (options.out / "localisation.md").write_text(text, encoding="utf-8")
+    draw_cases(cases, options.out / "localisation.png", load_settings().explanation.closing_mm)
+    print(text)
+    return 0
+
+
+def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[LesionSlice, np.ndarray, float]]]:
+    """Score every row; returns the report, and each slice with the joint saliency and its average precision."""
+    settings = load_settings()
+    models = REPOSITORY / "models"
+    classifier = options.classifier or models / settings.classifier_weights.file
+    items = [item for folder in options.npz for item in read_volumes(folder, options.slices_each)]
+    if options.images:
+        items += read_pictures(options.images, options.masks, load_lung_network(models / settings.lungs_weights.file))
+    items = [item for item in items if item.lesion.any()]
+    methods = AttributionMaps(load_classifier(classifier), CLASSES.index(options.target), settings.gradients)
+    rng = np.random.default_rng(0)
+    rules = settings.explanation
+    scores: dict[str, dict[str, list[SliceScores]]] = {"rows": {}, "ablation": {}}
+    cases = []
+    chosen = f"joint, {settings.gradients.reading}"
+    for item in tqdm(items, desc="localisation", unit="slice"):
+        attributions = methods.attributions(item)
+        compared = methods.compared(item, attributions, rng)
+        for part, maps in (("rows", compared), ("ablation", methods.ablation(item, attributions))):
+            for name, values in maps.items():
+                scored = score_map(values, item, rules.minimum_area_mm2, rules.closing_mm)
+                scores[part].setdefault(name, []).append(scored)
+        precision = scores["rows"][chosen][-1].figures["precision"]
+        cases.append((item, compared[chosen], float(precision or 0.0)))
+    groups = [item.group for item in items]
+    sets = list(dict.fromkeys(item.source for item in items))
+    of_set = {name: [place for place, item in enumerate(items) if item.source == name] for name in sets}
+    report = {
+        "target": options.target,
+        "weights": sha256_of(classifier),
+        "rule": settings.gradients.rule,
+        "steps": settings.gradients.steps,
+        "sets": {
+            name: {
+                "slices": len(places),
+                "groups": "patients unknown"
+                if len({groups[p] for p in places}) == len(places)
+                else f"{len({groups[p] for p in places})} patients",
+            }
+            for name, places in of_set.items()
+        },
+        **{
+            part: {name: summarise(values, groups, options.repeats) for name, values in rows.items()}
+            for part, rows in scores.items()
+        },
+        "by_set": {
+            row: {
+                name: summarise([values[p] for p in places], [groups[p] for p in places], 1)
+                for name, places in of_set.items()
+            }
+            for row, values in scores["rows"].items()
+        },
+    }
+    return report, cases
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
