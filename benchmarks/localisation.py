@@ -28,6 +28,7 @@ from training.image_slices import PictureRefused
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
+from matplotlib.patches import Rectangle
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"

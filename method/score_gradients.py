@@ -64,12 +64,12 @@ class ScoreGradients:
         if reading not in ("score", "score_map"):
             raise ValueError(f"There is no reading '{reading}' of the score: use score or score_map.")
         self._reading = reading
-        self._backward = backward or backward_precision(network)
+        self.backward = backward or backward_precision(network)
         self._blocks = []
         for block in network.blocks:
             layers: list[Any] = list(block.children())
             pairs = zip(layers[0::3], layers[1::3], strict=True)  # every third is the ReLU
-            self._blocks.append([_Convolution(conv, norm, self._backward) for conv, norm in pairs])
+            self._blocks.append([_Convolution(conv, norm, self.backward) for conv, norm in pairs])
         heads: list[Any] = list(network.heads)
         self._head_weights = [head.weight[target, :, 0, 0].detach() for head in heads]
         self._head_biases = [head.bias[target].detach() for head in heads]
@@ -98,8 +98,8 @@ class ScoreGradients:
                 scale = level - _FIRST_LEVEL
                 cells = self._counting_cells(maps[scale])
                 alive = cells.flatten(1).any(dim=1).nonzero()[:, 0]
-                weight = self._head_weights[scale].to(self._backward)[None, :, None, None]
-                from_head = cells[alive][:, None].to(self._backward) * weight
+                weight = self._head_weights[scale].to(self.backward)[None, :, None, None]
+                from_head = cells[alive][:, None].to(self.backward) * weight
                 gradient = torch.cat([gradient, from_head]) if len(gradient) else from_head
                 image_of = torch.cat([image_of, alive])
                 scale_of = torch.cat([scale_of, torch.full_like(alive, scale)])
@@ -129,12 +129,12 @@ class ScoreGradients:
             if level:
                 features, chosen = functional.max_pool2d(features, 2, return_indices=True)
                 if pooled is not None:
-                    pooled.append(functional.max_unpool2d(torch.ones_like(features), chosen, [2, 2]).to(self._backward))
+                    pooled.append(functional.max_unpool2d(torch.ones_like(features), chosen, [2, 2]).to(self.backward))
             masks = []
             for convolution in block:
                 features = functional.conv2d(features, convolution.weight, convolution.bias, padding=1).relu_()
                 if active is not None:
-                    masks.append((features > 0).to(self._backward))
+                    masks.append((features > 0).to(self.backward))
             if active is not None:
                 active.append(masks)
             if level >= _FIRST_LEVEL:
@@ -159,4 +159,4 @@ class ScoreGradients:
     def _nothing(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """No gradients yet, and for each of them the image and the scale it belongs to."""
         none = torch.zeros(0, dtype=torch.long, device=images.device)
-        return images.new_zeros(0, dtype=self._backward), none, none
+        return images.new_zeros(0, dtype=self.backward), none, none
