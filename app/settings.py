@@ -159,6 +159,8 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
             minimum_disease_probability=float(saliency.take("minimum_disease_probability", _NUMBER, 0, 1)),
             minimum_area_mm2=float(saliency.take("minimum_area_mm2", _NUMBER, 0, 10_000)),
             closing_mm=float(saliency.take("closing_mm", _NUMBER, 0, 50)),
+            minimum_lesion_ml=float(saliency.take("minimum_lesion_ml", _NUMBER, 0, 1_000)),
+            joint_blur_mm=float(saliency.take("joint_blur_mm", _NUMBER, 0, 50)),
         ),
         key_images=output.take("key_images", int, 1, 100),
         saliency_map=output.take("saliency_map", bool),

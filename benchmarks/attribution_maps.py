@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from captum.attr import InputXGradient, LayerAttribution, LayerGradCam
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
-from scipy import ndimage
 from torch import Tensor
 
 from benchmarks.lesion_slices import LesionSlice
@@ -16,7 +15,7 @@ from method.saliency import IntegratedGradients, geometric_mean, joint_saliency
 from method.score_gradients import Reading
 
 READINGS: tuple[Reading, ...] = ("score_map", "score")
-SMOOTHING_MM = (2.0, 4.0, 8.0)
+BLUR_MM = (0.0, 2.0, 3.0, 4.0, 8.0)
 CAPTUM_STEPS = 25
 RANDOM_BOXES, RANDOM_SIDE_MM = 3, (10.0, 60.0)
 
@@ -44,10 +43,13 @@ class AttributionMaps:
         network: in evaluation mode.
         target: class index.
         gradients: rule and steps of the integrated gradients; its reading is replaced by each in turn.
+        blur_mm: of each scale's map before the product.
     """
 
-    def __init__(self, network: MultiScaleClassifier, target: int, gradients: IntegratedGradients) -> None:
-        self._network, self._target = network, target
+    def __init__(
+        self, network: MultiScaleClassifier, target: int, gradients: IntegratedGradients, blur_mm: float
+    ) -> None:
+        self._network, self._target, self._blur_mm = network, target, blur_mm
         self._gradients = {
             reading: IntegratedGradients(reading, gradients.rule, gradients.steps) for reading in READINGS
         }
@@ -75,7 +77,9 @@ class AttributionMaps:
         image = torch.from_numpy(item.image)[None, None]
         rows: Maps = {}
         for reading, maps in attributions.items():
-            rows[f"joint, {reading}"] = geometric_mean(joint_saliency(maps))
+            rows[f"joint, {reading}"] = geometric_mean(joint_saliency(maps, self._blur_mm / item.pixel_mm))
+            if self._blur_mm > 0:
+                rows[f"joint, {reading}, not blurred"] = geometric_mean(joint_saliency(maps))
             rows |= {f"{scale}, {reading}": np.abs(values) for scale, values in zip(SCALES, maps, strict=True)}
         with torch.no_grad():
             score_maps = self._network.score_maps(image)
@@ -93,18 +97,12 @@ class AttributionMaps:
         rows: Maps = {}
         for reading, maps in attributions.items():
             rows[f"{reading}, product (the paper's)"] = joint_saliency(maps)
-            rows[f"{reading}, geometric mean"] = geometric_mean(joint_saliency(maps))
-            rows[f"{reading}, geometric mean of positive parts"] = geometric_mean(joint_saliency(maps.clip(min=0)))
-            for width_mm in SMOOTHING_MM:
-                rows[f"{reading}, factors blurred by {width_mm:g} mm"] = geometric_mean(
-                    joint_saliency(_blurred(np.abs(maps), width_mm, item))
-                )
-            rows[f"{reading}, positive parts blurred by 4 mm"] = geometric_mean(
-                joint_saliency(_blurred(maps.clip(min=0), 4.0, item))
-            )
-            rows[f"{reading}, net sums blurred by 4 mm"] = geometric_mean(
-                joint_saliency(_blurred(maps, 4.0, item).clip(min=0))
-            )
+            for width_mm in BLUR_MM:
+                blur_pixels = width_mm / item.pixel_mm
+                blurred = f"{reading}, geometric mean, blurred by {width_mm:g} mm"
+                rows[blurred] = geometric_mean(joint_saliency(maps, blur_pixels))
+                rows[f"{blurred}, positive parts"] = geometric_mean(joint_saliency(maps.clip(min=0), blur_pixels))
+                rows[f"{blurred}, lungs first"] = geometric_mean(joint_saliency(maps * item.lung, blur_pixels))
         return rows
 
 
@@ -116,11 +114,6 @@ def random_boxes(item: LesionSlice, rng: np.random.Generator) -> np.ndarray:
         height, width = (rng.uniform(*RANDOM_SIDE_MM, 2) / item.pixel_mm / 2).astype(int)
         values[max(row - height, 0) : row + height + 1, max(column - width, 0) : column + width + 1] += 1.0
     return values
-
-
-def _blurred(maps: np.ndarray, width_mm: float, item: LesionSlice) -> np.ndarray:
-    width = width_mm / item.pixel_mm
-    return np.stack([ndimage.gaussian_filter(values, width) for values in maps])
 
 
 def _enlarge(values: Tensor) -> np.ndarray:

@@ -182,31 +182,41 @@ def _cell(figure: dict[str, Any], with_interval: bool) -> str:
     return f"{figure['value']:.3f}{interval}"
 
 
-def draw_cases(cases: Sequence[tuple[LesionSlice, np.ndarray, float]], path: Path, closing_mm: float) -> None:
-    """The best and the worst slices by average precision: lesions outlined in green, boxes in red."""
+def draw_cases(cases: Sequence[tuple[LesionSlice, np.ndarray, float]], path: Path, with_ct: bool) -> None:
+    """The best and the worst slices by average precision.
+
+    Lungs in grey outline, lesions as radiologists marked them in green, saliency as colour and boxes in red.
+
+    Args:
+        cases: slice, joint saliency and average precision.
+        path: PNG to write.
+        with_ct: the CT beside the saliency; such a picture shows patients and stays out of the repository.
+    """
     ordered = sorted(cases, key=lambda case: -case[2])
-    shown = [*ordered[:4], *ordered[-4:]]
-    figure, axes = pyplot.subplots(4, 4, figsize=(12, 12.6))
-    for place, (item, values, precision) in enumerate(shown):
-        top, column = 2 * (place // 4), place % 4
-        regions = salient_regions(values, item.lung, 60.0 / item.pixel_mm**2, max(round(closing_mm / item.pixel_mm), 1))
-        for row, picture, colours in ((top, item.image, "gray"), (top + 1, np.maximum(values, 0) * item.lung, "magma")):
-            axes[row, column].imshow(picture, cmap=colours)
-            axes[row, column].contour(item.lesion, [0.5], colors="lime", linewidths=0.7)
-            axes[row, column].axis("off")
-        for box in boxes_of(regions):
-            axes[top, column].add_patch(
-                Rectangle((box[1], box[0]), box[3] - box[1], box[2] - box[0], fill=False, color="red")
-            )
-        title = "best" if place < 4 else "worst"
-        axes[top, column].set_title(f"{title}: average precision {precision:.2f}", fontsize=9)
+    rules = load_settings().explanation
+    shown = [("best", case) for case in ordered[:4]] + [("worst", case) for case in ordered[-4:]]
+    figure, axes = pyplot.subplots(4 if with_ct else 2, 4, figsize=(12, 12.6 if with_ct else 6.4), squeeze=False)
+    for place, (title, (item, values, precision)) in enumerate(shown):
+        closing = max(round(rules.closing_mm / item.pixel_mm), 1)
+        regions = salient_regions(values, item.lung, rules.minimum_area_mm2 / item.pixel_mm**2, closing)
+        pictures = [(np.where(item.lung, values, 0), "magma")] + ([(item.image, "gray")] if with_ct else [])
+        for row, (picture, colours) in enumerate(pictures):
+            axis = axes[len(pictures) * (place // 4) + row, place % 4]
+            axis.imshow(picture, cmap=colours)
+            axis.contour(item.lung, [0.5], colors="gray", linewidths=0.7)
+            axis.contour(item.lesion, [0.5], colors="lime", linewidths=0.9)
+            for box in boxes_of(regions):
+                corner, size = (box[1], box[0]), (box[3] - box[1], box[2] - box[0])
+                axis.add_patch(Rectangle(corner, *size, fill=False, color="red"))
+            axis.set_title(f"{title}: average precision {precision:.2f}", fontsize=9)
+            axis.axis("off")
     figure.tight_layout()
     figure.savefig(path, dpi=80)
     pyplot.close(figure)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write localisation.json, .md and .png, and print the tables; 2 where a folder can't be used."""
+    """Write localisation.json, .md and the pictures, and print the tables; 2 where a folder can't be used."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.localisation",
         description=__doc__,
@@ -233,7 +243,8 @@ def main(arguments: list[str] | None = None) -> int:
     text = as_markdown(report)
     (options.out / "localisation.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (options.out / "localisation.md").write_text(text, encoding="utf-8")
-    draw_cases(cases, options.out / "localisation.png", load_settings().explanation.closing_mm)
+    draw_cases(cases, options.out / "localisation.png", with_ct=False)
+    draw_cases(cases, options.out / "localisation_with_ct.png", with_ct=True)
     print(text)
     return 0
 
@@ -247,9 +258,11 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[LesionS
     if options.images:
         items += read_pictures(options.images, options.masks, load_lung_network(models / settings.lungs_weights.file))
     items = [item for item in items if item.lesion.any()]
-    methods = AttributionMaps(load_classifier(classifier), CLASSES.index(options.target), settings.gradients)
-    rng = np.random.default_rng(0)
     rules = settings.explanation
+    methods = AttributionMaps(
+        load_classifier(classifier), CLASSES.index(options.target), settings.gradients, rules.joint_blur_mm
+    )
+    rng = np.random.default_rng(0)
     scores: dict[str, dict[str, list[SliceScores]]] = {"rows": {}, "ablation": {}}
     cases = []
     chosen = f"joint, {settings.gradients.reading}"

@@ -51,8 +51,8 @@ def salient_regions(
 
 def boxes_of_regions(
     regions: np.ndarray, slice_index: int, label: str, score: float, pixel_area_mm2: float
-) -> list[Box]:
-    """The minimal upright rectangle of each numbered region, in the order of the numbers.
+) -> list[tuple[Box, np.ndarray]]:
+    """The minimal upright rectangle of each numbered region, in the order of the numbers, and the region in it.
 
     Args:
         regions: int `(row, col)` on the source slice's grid, as `salient_regions` numbers them.
@@ -60,23 +60,18 @@ def boxes_of_regions(
         label: the class whose saliency it is.
         score: the slice's probability of that class.
         pixel_area_mm2: area of one pixel of `regions`.
+
+    Returns:
+        Boxes, each with the bool `(row, col)` of its region, of the box's own size.
     """
-    boxes = []
+    found = []
     for number, place in enumerate(ndimage.find_objects(regions), start=1):
         if place is None:
             continue
         rows, columns = place
-        pixels = int((regions[place] == number).sum())
-        boxes.append(
-            Box(
-                slice_index,
-                label,
-                columns.start,
-                rows.start,
-                columns.stop - 1,
-                rows.stop - 1,
-                pixels * pixel_area_mm2,
-                score,
-            )
-        )
-    return boxes
+        region = regions[place] == number
+        last_column, last_row = columns.stop - 1, rows.stop - 1
+        area_mm2 = int(region.sum()) * pixel_area_mm2
+        box = Box(slice_index, label, columns.start, rows.start, last_column, last_row, area_mm2, score)
+        found.append((box, region))
+    return found

@@ -23,12 +23,16 @@ class ExplanationRules:
         minimum_disease_probability: of a slice, for it to count as diseased.
         minimum_area_mm2: of a salient region, for it to get a box.
         closing_mm: side of the square of the morphological closing.
+        minimum_lesion_ml: smallest lesion over the volume; boxes of smaller ones are left out.
+        joint_blur_mm: blur of each scale's map before their product; 0 is the paper's.
     """
 
     maximum_slices: int = 16
     minimum_disease_probability: float = 0.5
     minimum_area_mm2: float = 60.0
     closing_mm: float = 4.0
+    minimum_lesion_ml: float = 0.5
+    joint_blur_mm: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -81,13 +85,13 @@ def explain_slices(
     pixel_mm = inputs.square.rows * volume.canonical_spacing_mm[1] / INPUT_SIZE
     plane_shape = inputs.hu.shape[1:]
     saliency: dict[int, np.ndarray] = {}
-    boxes: list[Box] = []
+    found: list[tuple[Box, np.ndarray]] = []
     explained: dict[int, SliceFinding] = {}
     for done, item in enumerate(sorted(chosen, key=lambda item: item.index), start=1):
         lung = inputs.lung_square(item.index)
         image = inputs.image(item.index, lung)
         attributions, errors = gradients.attribute(scores, torch.from_numpy(image).to(device))
-        joint = geometric_mean(joint_saliency(attributions.cpu().numpy())) * lung
+        joint = geometric_mean(joint_saliency(attributions.cpu().numpy(), rules.joint_blur_mm / pixel_mm)) * lung
         if np.ptp(image[lung]) == 0:
             joint = np.zeros_like(joint)  # nothing is to be seen in these lungs: only their outline is salient
         regions = salient_regions(
@@ -96,14 +100,18 @@ def explain_slices(
         explained[item.index] = replace(
             item, explained=True, completeness_error=(float(errors[0]), float(errors[1]), float(errors[2]))
         )
-        peak = float(np.abs(joint).max()) or 1.0
-        full = inputs.square.paste(np.abs(joint) / peak, plane_shape, smooth=True) * inputs.lungs[item.index]
+        peak = float(joint.max()) or 1.0
+        full = inputs.square.paste(joint / peak, plane_shape, smooth=True) * inputs.lungs[item.index]
         saliency[item.index] = volume.from_canonical(full[None])[0]
         # Regions stay inside the lungs on the source's own grid too, where the outline is finer.
         numbers = inputs.square.paste(regions, plane_shape, smooth=False) * inputs.lungs[item.index]
-        source_numbers = volume.from_canonical(numbers[None])[0]
-        salient[item.index] = source_numbers > 0
-        boxes += boxes_of_regions(source_numbers, item.index, label, item.probabilities[target], volume.pixel_area_mm2)
+        found += boxes_of_regions(
+            volume.from_canonical(numbers[None])[0],
+            item.index,
+            label,
+            item.probabilities[target],
+            volume.pixel_area_mm2,
+        )
         if on_slices is not None:
             on_slices(done, len(chosen))
     diseased_indices = {item.index for item in diseased}
@@ -112,10 +120,14 @@ def explain_slices(
         or replace(item, why_not_explained="budget" if item.index in diseased_indices else "slice_np")
         for item in slices
     )
+    lesions, lesion_of = find_lesions(found, sorted(explained), lungs, volume, rules.minimum_lesion_ml)
+    boxes = []
+    for (box, region), number in zip(found, lesion_of, strict=True):
+        if number:
+            boxes.append(replace(box, lesion=number))
+            salient[box.slice_index][box.place] |= region
     fraction = _infected_fraction(volume, inputs.lungs, salient, diseased, sorted(explained))
-    lesions, numbers = find_lesions(boxes, sorted(explained), salient, lungs, volume)
-    numbered = tuple(replace(box, lesion=number) for box, number in zip(boxes, numbers, strict=True))
-    return Explanation(updated, saliency, salient, numbered, lesions, fraction)
+    return Explanation(updated, saliency, salient, tuple(boxes), lesions, fraction)
 
 
 def _infected_fraction(

@@ -1,6 +1,7 @@
 """II-F.2 over the volume: boxes that overlap on neighbouring slices are one lesion."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -46,59 +47,61 @@ def group_boxes(boxes: Sequence[Box], explained: Sequence[int], spacing_mm: floa
 
 
 def find_lesions(
-    boxes: Sequence[Box], explained: Sequence[int], salient: np.ndarray, lungs: np.ndarray, volume: CTVolume
+    found: Sequence[tuple[Box, np.ndarray]],
+    explained: Sequence[int],
+    lungs: np.ndarray,
+    volume: CTVolume,
+    minimum_ml: float,
 ) -> tuple[tuple[Lesion, ...], tuple[int, ...]]:
     """The lesions of a study, largest first, numbered from 1.
 
     Args:
-        boxes: of all explained slices.
+        found: boxes of all explained slices with their regions, as `boxes_of_regions` gives them.
         explained: indices of the explained slices.
-        salient: bool `(slice, row, col)`, the regions the boxes enclose.
-        lungs: uint8 labels of the same shape.
+        lungs: uint8 labels, `(slice, row, col)`.
         volume: the CT.
+        minimum_ml: smaller ones are left out: what the next slice does not confirm is mostly noise.
 
     Returns:
-        The lesions, and the lesion's number of each box.
+        The lesions, and the lesion's number of each box, 0 where it was left out.
     """
-    if not boxes:
+    if not found:
         return (), ()
-    spacing_mm = volume.spacing_mm[0]
-    groups = group_boxes(boxes, explained, spacing_mm)
-    lungs_ml = float((lungs > 0).sum()) * volume.voxel_volume_ml
+    groups = group_boxes([box for box, _ in found], explained, volume.spacing_mm[0])
     unnumbered = []
     for group in range(groups.max() + 1):
-        members = [box for box, of in zip(boxes, groups, strict=True) if of == group]
-        slices = sorted({box.slice_index for box in members})
-        areas = np.array([sum(box.area_mm2 for box in members if box.slice_index == index) for index in slices])
-        # Each slice stands for what lies halfway to its neighbours, and for its own thickness at the ends.
-        half_mm = np.diff(slices) * spacing_mm / 2
-        height_mm = np.append(half_mm, spacing_mm / 2) + np.insert(half_mm, 0, spacing_mm / 2)
-        extent_mm = (
-            float(slices[-1] - slices[0] + 1) * spacing_mm,
-            (max(box.row_max for box in members) - min(box.row_min for box in members) + 1) * volume.spacing_mm[1],
-            (max(box.column_max for box in members) - min(box.column_min for box in members) + 1)
-            * volume.spacing_mm[2],
-        )
-        volume_ml = float((areas * height_mm).sum()) / 1000
-        lung = _lung_of(members, salient, lungs)
-        part = volume_ml / lungs_ml if lungs_ml else 0.0
-        unnumbered.append((volume_ml, group, Lesion(0, tuple(slices), extent_mm, volume_ml, part, lung)))
-    unnumbered.sort(key=lambda item: (-item[0], item[1]))
-    number_of = {group: number for number, (_, group, _) in enumerate(unnumbered, start=1)}
-    lesions = tuple(
-        Lesion(number_of[group], found.slices, found.extent_mm, found.volume_ml, found.lung_fraction, found.lung)
-        for _, group, found in unnumbered
+        lesion = _measure([item for item, of in zip(found, groups, strict=True) if of == group], lungs, volume)
+        if lesion.volume_ml >= minimum_ml:
+            unnumbered.append((group, lesion))
+    unnumbered.sort(key=lambda item: (-item[1].volume_ml, item[0]))
+    number_of = {group: number for number, (group, _) in enumerate(unnumbered, start=1)}
+    lesions = tuple(replace(lesion, number=number_of[group]) for group, lesion in unnumbered)
+    return lesions, tuple(number_of.get(int(group), 0) for group in groups)
+
+
+def _measure(members: Sequence[tuple[Box, np.ndarray]], lungs: np.ndarray, volume: CTVolume) -> Lesion:
+    boxes = [box for box, _ in members]
+    slice_mm, row_mm, column_mm = volume.spacing_mm
+    slices = sorted({box.slice_index for box in boxes})
+    areas_mm2 = np.array([sum(box.area_mm2 for box in boxes if box.slice_index == index) for index in slices])
+    # Each slice stands for what lies halfway to its neighbours, and for its own thickness at the ends.
+    half_mm = np.diff(slices) * slice_mm / 2
+    height_mm = np.append(half_mm, slice_mm / 2) + np.insert(half_mm, 0, slice_mm / 2)
+    volume_ml = float((areas_mm2 * height_mm).sum()) / 1000
+    extent_mm = (
+        (slices[-1] - slices[0] + 1) * slice_mm,
+        (max(box.row_max for box in boxes) - min(box.row_min for box in boxes) + 1) * row_mm,
+        (max(box.column_max for box in boxes) - min(box.column_min for box in boxes) + 1) * column_mm,
     )
-    return lesions, tuple(number_of[int(group)] for group in groups)
+    lungs_ml = float((lungs > 0).sum()) * volume.voxel_volume_ml
+    part = volume_ml / lungs_ml if lungs_ml else 0.0
+    return Lesion(0, tuple(slices), extent_mm, volume_ml, part, _lung_of(members, lungs))
 
 
-def _lung_of(members: Sequence[Box], salient: np.ndarray, lungs: np.ndarray) -> str:
+def _lung_of(members: Sequence[tuple[Box, np.ndarray]], lungs: np.ndarray) -> str:
     counts = np.zeros(3)
-    for box in members:
-        place = (
-            box.slice_index, slice(box.row_min, box.row_max + 1), slice(box.column_min, box.column_max + 1),
-        )  # fmt: skip
-        counts += np.bincount(lungs[place][salient[place]], minlength=3)[:3]
+    for box, region in members:
+        counts += np.bincount(lungs[box.slice_index][box.place][region], minlength=3)[:3]
     right, left = counts[RIGHT_LUNG], counts[LEFT_LUNG]
     if min(right, left) >= BOTH_LUNGS_PART * (right + left) > 0:
         return "both"

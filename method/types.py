@@ -112,6 +112,11 @@ class Box:
     lesion: int = 0
     """Number of the lesion it belongs to, from 1; 0 before boxes are grouped over the volume."""
 
+    @property
+    def place(self) -> tuple[slice, slice]:
+        """Its pixels in the source slice, as indices of `(row, col)`."""
+        return slice(self.row_min, self.row_max + 1), slice(self.column_min, self.column_max + 1)
+
 
 @dataclass(frozen=True)
 class Lesion:

@@ -37,6 +37,8 @@ PAINTED_PLAN = Plan(
     iterations=1000, batch=16, learning_rate=6e-4, cosine=True, average_decay=0.99, validate_every=10**9
 )
 TUNED_PLAN = replace(PAINTED_PLAN, iterations=120, learning_rate=1.2e-4)
+ATTEMPTS = 20
+"""Base slices tried until one takes the disease."""
 SUSPECT_PART = 0.4
 """Part of a diseased patient's slices that carry his label in fine-tuning: those that look most diseased."""
 
@@ -72,13 +74,13 @@ def painted_draw(bases: SliceSet, seed: int, labels: Sequence[int], contrast: bo
     """
 
     def draw(iteration: int, n: int) -> tuple[np.ndarray, int]:
-        for attempt in range(20):
+        for attempt in range(ATTEMPTS):
             rng = np.random.default_rng((seed, iteration, n, attempt))
             number, label = int(rng.integers(len(bases.hu))), labels[n % len(labels)]
             image, painted = draw_painted(bases, number, label, rng, contrast)
             if painted in labels:  # a slice too small for its disease is healthy, which no label may stand for
-                break
-        return image[None], labels.index(painted)
+                return image[None], labels.index(painted)
+        raise RuntimeError(f"{ATTEMPTS} healthy slices in turn were too small for a lesion: use larger bases.")
 
     return draw
 

@@ -16,7 +16,7 @@ def map_with(*places: tuple[slice, slice]) -> np.ndarray:
 
 def test_two_bright_places_give_two_boxes_around_them() -> None:
     regions = salient_regions(map_with(np.s_[10:20, 8:24], np.s_[40:46, 40:52]), INSIDE, minimum_pixels=10)
-    large, small = boxes_of_regions(regions, 7, "covid19", 0.9, pixel_area_mm2=2.0)
+    (large, _), (small, _) = boxes_of_regions(regions, 7, "covid19", 0.9, pixel_area_mm2=2.0)
     for box, (rows, columns) in ((large, ((10, 19), (8, 23))), (small, ((40, 45), (40, 51)))):
         assert (box.row_min, box.row_max) == pytest.approx(rows, abs=1)
         assert (box.column_min, box.column_max) == pytest.approx(columns, abs=1)
@@ -27,8 +27,9 @@ def test_two_bright_places_give_two_boxes_around_them() -> None:
 def test_boxes_agree_with_region_properties() -> None:
     regions = salient_regions(map_with(np.s_[10:20, 8:24], np.s_[30:46, 40:52]), INSIDE, minimum_pixels=10)
     expected = {item.label: item.bbox for item in measure.regionprops(regions)}
-    for number, box in enumerate(boxes_of_regions(regions, 0, "cap", 1.0, 1.0), start=1):
+    for number, (box, region) in enumerate(boxes_of_regions(regions, 0, "cap", 1.0, 1.0), start=1):
         assert (box.row_min, box.column_min, box.row_max + 1, box.column_max + 1) == expected[number]
+        assert np.array_equal(region, regions[box.place] == number)
 
 
 def test_regions_below_the_area_get_no_box() -> None:

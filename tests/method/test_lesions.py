@@ -25,15 +25,9 @@ def box(index: int, row: int, column: int, size: int = 6) -> Box:
     return Box(index, "covid19", column, row, column + size - 1, row + size - 1, size * size * 1.5, 0.9)
 
 
-def salient(boxes: list[Box]) -> np.ndarray:
-    mask = np.zeros(SHAPE, bool)
-    for item in boxes:
-        mask[item.slice_index, item.row_min : item.row_max + 1, item.column_min : item.column_max + 1] = True
-    return mask
-
-
-def find(boxes: list[Box], explained: list[int], slice_mm: float = 2.0):  # type: ignore[no-untyped-def]
-    return find_lesions(boxes, explained, salient(boxes), lungs(), volume(slice_mm))
+def find(boxes: list[Box], explained: list[int], slice_mm: float = 2.0, minimum_ml: float = 0.0):  # type: ignore[no-untyped-def]
+    found = [(item, np.ones((item.row_max - item.row_min + 1,) * 2, dtype=bool)) for item in boxes]
+    return find_lesions(found, explained, lungs(), volume(slice_mm), minimum_ml)
 
 
 def test_boxes_that_overlap_on_neighbouring_slices_are_one_lesion() -> None:
@@ -75,3 +69,10 @@ def test_a_lesion_across_the_midline_is_in_both_lungs() -> None:
 
 def test_no_box_is_no_lesion() -> None:
     assert find([], [1, 2]) == ((), ())
+
+
+def test_what_is_smaller_than_the_least_lesion_is_left_out() -> None:
+    boxes = [box(3, 10, 5), box(4, 10, 5), box(4, 10, 40)]
+    lesions, numbers = find(boxes, [3, 4], minimum_ml=0.15)
+    assert numbers == (1, 1, 0)
+    assert [lesion.lung for lesion in lesions] == ["right"]

@@ -114,17 +114,24 @@ def test_the_batch_size_does_not_change_the_map(network: MultiScaleClassifier, i
     torch.testing.assert_close(one, all_, rtol=1e-4, atol=1e-6)
 
 
-def test_the_joint_map_is_the_product_up_to_a_factor() -> None:
+def test_the_joint_map_is_the_magnitude_of_the_product_up_to_a_factor() -> None:
     maps = np.random.default_rng(0).normal(size=(3, 6, 6))
-    joint, product = joint_saliency(maps), maps.prod(axis=0)
-    assert np.allclose(joint / np.abs(joint).max(), product / np.abs(product).max(), atol=1e-6)
+    joint, product = joint_saliency(maps), np.abs(maps.prod(axis=0))
+    assert np.allclose(joint / joint.max(), product / product.max(), atol=1e-6)
 
 
-def test_the_geometric_mean_keeps_sign_and_order_of_the_product() -> None:
-    joint = np.random.default_rng(0).normal(size=(8, 8))
-    mean = geometric_mean(joint)
-    assert np.array_equal(np.sign(mean), np.sign(joint))
-    assert np.array_equal(np.argsort(mean, axis=None), np.argsort(joint, axis=None))
+def test_blurred_maps_agree_on_a_place_though_not_on_a_pixel() -> None:
+    maps = np.zeros((3, 20, 20))
+    maps[0, 9, 9], maps[1, 10, 10], maps[2, 11, 9] = 1.0, -2.0, 3.0
+    assert not joint_saliency(maps).any()
+    place = np.unravel_index(joint_saliency(maps, blur_pixels=2.0).argmax(), (20, 20))
+    assert place[0] in (9, 10, 11)
+    assert place[1] in (9, 10)
+
+
+def test_the_geometric_mean_keeps_the_order_of_the_product() -> None:
+    joint = np.random.default_rng(0).random((8, 8))
+    assert np.array_equal(np.argsort(geometric_mean(joint), axis=None), np.argsort(joint, axis=None))
 
 
 def test_a_black_image_gives_an_empty_map_and_no_nan(network: MultiScaleClassifier) -> None:

@@ -1,0 +1,57 @@
+"""The benchmarks' figures of merit on cases whose answer is known."""
+
+import numpy as np
+import pytest
+
+from benchmarks import localisation
+from benchmarks.attribution_maps import random_boxes
+from benchmarks.lesion_slices import LesionSlice, evenly
+
+
+@pytest.fixture
+def item() -> LesionSlice:
+    lung = np.zeros((224, 224), dtype=bool)
+    lung[40:180, 20:100] = lung[40:180, 124:204] = True
+    lesion = np.zeros_like(lung)
+    lesion[60:90, 40:70] = lesion[120:150, 140:180] = True
+    return LesionSlice("set", "patient", lung.astype(np.float32), lung, lesion, 1.5)
+
+
+def test_a_map_that_is_the_lesion_reaches_every_figure(item: LesionSlice) -> None:
+    scored = localisation.score_map(item.lesion.astype(float), item, minimum_mm2=60.0, closing_mm=4.0)
+    assert scored.figures["pointing"] == scored.figures["precision"] == 1.0
+    assert scored.figures["dice"] == pytest.approx(1.0, abs=0.05)
+    assert scored.figures["box precision 0.3"] == scored.figures["box recall 0.3"] == 1.0
+    assert scored.figures["box on lesion"] == 1.0
+    assert scored.found_fraction == pytest.approx(scored.true_fraction, rel=0.1)
+
+
+def test_a_map_beside_the_lesion_reaches_none(item: LesionSlice) -> None:
+    beside = np.zeros(item.lung.shape)
+    beside[150:175, 30:60] = 1.0
+    scored = localisation.score_map(beside, item, minimum_mm2=60.0, closing_mm=4.0)
+    assert scored.figures["pointing"] == scored.figures["dice"] == scored.figures["box recall 0.1"] == 0.0
+    assert scored.figures["precision"] < 0.15
+
+
+def test_average_precision_of_equal_values_is_the_prevalence() -> None:
+    positive = np.arange(100) < 20
+    assert localisation.average_precision(positive, np.zeros(100)) == pytest.approx(0.2)
+    assert localisation.average_precision(positive, -np.arange(100.0)) == 1.0
+
+
+def test_overlap_of_boxes() -> None:
+    one = np.array([[0, 0, 10, 10]])
+    other = np.array([[0, 0, 10, 10], [0, 5, 10, 15], [20, 20, 30, 30]])
+    assert localisation.overlap_of_boxes(one, other)[0] == pytest.approx([1.0, 1 / 3, 0.0])
+
+
+def test_random_boxes_know_nothing_of_the_lesion(item: LesionSlice) -> None:
+    rng = np.random.default_rng(0)
+    scores = [localisation.score_map(random_boxes(item, rng), item, 60.0, 4.0).figures["precision"] for _ in range(50)]
+    assert np.mean(scores) == pytest.approx(item.lesion.sum() / item.lung.sum(), abs=0.06)  # type: ignore[arg-type]
+
+
+def test_slices_are_spread_evenly() -> None:
+    assert evenly(np.arange(100), 4).tolist() == [12, 37, 62, 87]
+    assert evenly(np.arange(3), 4).tolist() == [0, 1, 2]
