@@ -93,13 +93,16 @@ class SingleScaleClassifier(nn.Module):
         return scores
 
 
+CLASS_LAYERS = ("heads", "teacher", "raw", "scrutinizer")
+"""Those of both networks that have an output for each class; the Navigator's three outputs are ratios of anchors."""
+
+
 def keep_classes(network: nn.Module, task: Sequence[str]) -> nn.Module:
     """A copy of a three-way network that scores the classes of `task` only."""
     network = copy.deepcopy(network).requires_grad_(True)
     kept = [CLASSES.index(name) for name in task]
-    for layer in network.modules():
-        outputs = getattr(layer, "out_channels", getattr(layer, "out_features", None))
-        if outputs == len(CLASSES) and isinstance(layer, nn.Conv2d | nn.Linear):
+    for name, layer in network.named_modules():
+        if name.split(".")[0] in CLASS_LAYERS and isinstance(layer, nn.Conv2d | nn.Linear):
             layer.weight = nn.Parameter(layer.weight.detach()[kept].clone())
             if layer.bias is not None:
                 layer.bias = nn.Parameter(layer.bias.detach()[kept].clone())
