@@ -56,9 +56,9 @@ the moving average after the last iteration: no checkpoint was chosen by the pat
 ## Known failures
 
 Heavily destroyed lungs (bronchiectasis with dense consolidation, patient cap001) lose parts of the dense disease that
-reaches the pleura. Colon gas below the left diaphragm was taken for lung in normal002: what hangs on by a narrow neck
-is taken out, this is not. Straight edges cut the hilum in some volumes. The wall between the main bronchi and the lung
-is a matter of convention. Where a source holds one patient, he decides its figure.
+reaches the pleura. Gas that a wall encloses is taken out; a little of the colon's below the left diaphragm stays in
+normal002. Straight edges cut the hilum in some volumes. The wall between the main bronchi and the lung is a matter of
+convention. Where a source holds one patient, he decides its figure.
 
 ## Reproduce
 
