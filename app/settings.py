@@ -161,6 +161,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
             closing_mm=float(saliency.take("closing_mm", _NUMBER, 0, 50)),
             minimum_lesion_ml=float(saliency.take("minimum_lesion_ml", _NUMBER, 0, 1_000)),
             joint_blur_mm=float(saliency.take("joint_blur_mm", _NUMBER, 0, 50)),
+            joint_part=saliency.choose("joint_part", ("absolute", "positive")),  # type: ignore[arg-type]
         ),
         key_images=output.take("key_images", int, 1, 100),
         saliency_map=output.take("saliency_map", bool),

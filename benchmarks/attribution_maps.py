@@ -11,6 +11,7 @@ from torch import Tensor
 
 from benchmarks.lesion_slices import LesionSlice
 from method.classifier_network import INPUT_SIZE, SCALES, MultiScaleClassifier
+from method.explanation import ExplanationRules
 from method.saliency import IntegratedGradients, geometric_mean, joint_saliency
 from method.score_gradients import Reading
 
@@ -43,13 +44,13 @@ class AttributionMaps:
         network: in evaluation mode.
         target: class index.
         gradients: rule and steps of the integrated gradients; its reading is replaced by each in turn.
-        blur_mm: of each scale's map before the product.
+        rules: how the joint saliency is made.
     """
 
     def __init__(
-        self, network: MultiScaleClassifier, target: int, gradients: IntegratedGradients, blur_mm: float
+        self, network: MultiScaleClassifier, target: int, gradients: IntegratedGradients, rules: ExplanationRules
     ) -> None:
-        self._network, self._target, self._blur_mm = network, target, blur_mm
+        self._network, self._target, self._rules = network, target, rules
         self._gradients = {
             reading: IntegratedGradients(reading, gradients.rule, gradients.steps) for reading in READINGS
         }
@@ -77,9 +78,9 @@ class AttributionMaps:
         image = torch.from_numpy(item.image)[None, None]
         rows: Maps = {}
         for reading, maps in attributions.items():
-            rows[f"joint, {reading}"] = geometric_mean(joint_saliency(maps, self._blur_mm / item.pixel_mm))
-            if self._blur_mm > 0:
-                rows[f"joint, {reading}, not blurred"] = geometric_mean(joint_saliency(maps))
+            blur_pixels = self._rules.joint_blur_mm / item.pixel_mm
+            rows[f"joint, {reading}"] = geometric_mean(joint_saliency(maps, blur_pixels, self._rules.joint_part))
+            rows[f"joint, {reading}, as in the paper"] = geometric_mean(joint_saliency(maps))
             rows |= {f"{scale}, {reading}": np.abs(values) for scale, values in zip(SCALES, maps, strict=True)}
         with torch.no_grad():
             score_maps = self._network.score_maps(image)
@@ -101,7 +102,7 @@ class AttributionMaps:
                 blur_pixels = width_mm / item.pixel_mm
                 blurred = f"{reading}, geometric mean, blurred by {width_mm:g} mm"
                 rows[blurred] = geometric_mean(joint_saliency(maps, blur_pixels))
-                rows[f"{blurred}, positive parts"] = geometric_mean(joint_saliency(maps.clip(min=0), blur_pixels))
+                rows[f"{blurred}, positive parts"] = geometric_mean(joint_saliency(maps, blur_pixels, "positive"))
                 rows[f"{blurred}, lungs first"] = geometric_mean(joint_saliency(maps * item.lung, blur_pixels))
         return rows
 

@@ -259,9 +259,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[LesionS
         items += read_pictures(options.images, options.masks, load_lung_network(models / settings.lungs_weights.file))
     items = [item for item in items if item.lesion.any()]
     rules = settings.explanation
-    methods = AttributionMaps(
-        load_classifier(classifier), CLASSES.index(options.target), settings.gradients, rules.joint_blur_mm
-    )
+    methods = AttributionMaps(load_classifier(classifier), CLASSES.index(options.target), settings.gradients, rules)
     rng = np.random.default_rng(0)
     scores: dict[str, dict[str, list[SliceScores]]] = {"rows": {}, "ablation": {}}
     cases = []

@@ -9,7 +9,7 @@ import torch
 from method.boxes import boxes_of_regions, salient_regions
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
 from method.lesions import find_lesions
-from method.saliency import IntegratedGradients, geometric_mean, joint_saliency
+from method.saliency import IntegratedGradients, Part, geometric_mean, joint_saliency
 from method.slice_input import SliceInputs
 from method.types import CLASSES, Box, CTVolume, Lesion, SliceFinding
 
@@ -25,6 +25,7 @@ class ExplanationRules:
         closing_mm: side of the square of the morphological closing.
         minimum_lesion_ml: smallest lesion over the volume; boxes of smaller ones are left out.
         joint_blur_mm: blur of each scale's map before their product; 0 is the paper's.
+        joint_part: which part of each scale's map; `absolute` is the paper's.
     """
 
     maximum_slices: int = 16
@@ -33,6 +34,7 @@ class ExplanationRules:
     closing_mm: float = 4.0
     minimum_lesion_ml: float = 0.5
     joint_blur_mm: float = 3.0
+    joint_part: Part = "positive"
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ def explain_slices(
         lung = inputs.lung_square(item.index)
         image = inputs.image(item.index, lung)
         attributions, errors = gradients.attribute(scores, torch.from_numpy(image).to(device))
-        joint = geometric_mean(joint_saliency(attributions.cpu().numpy(), rules.joint_blur_mm / pixel_mm)) * lung
+        blur_pixels = rules.joint_blur_mm / pixel_mm
+        joint = geometric_mean(joint_saliency(attributions.cpu().numpy(), blur_pixels, rules.joint_part)) * lung
         if np.ptp(image[lung]) == 0:
             joint = np.zeros_like(joint)  # nothing is to be seen in these lungs: only their outline is salient
         regions = salient_regions(

@@ -11,6 +11,7 @@ from torch import Tensor
 from method.classifier_network import MultiScaleClassifier
 from method.score_gradients import Reading, ScoreGradients
 
+Part = Literal["absolute", "positive"]
 Rule = Literal["riemann_right", "midpoint", "gauss_legendre"]
 
 
@@ -70,20 +71,21 @@ class IntegratedGradients:
         return attribution, np.abs(found - difference) / np.maximum(np.abs(difference), 1e-6)
 
 
-def joint_saliency(attributions: np.ndarray, blur_pixels: float = 0.0) -> np.ndarray:
-    """The joint saliency: the magnitude of the pixel-wise product of the three scales' maps.
+def joint_saliency(attributions: np.ndarray, blur_pixels: float = 0.0, part: Part = "absolute") -> np.ndarray:
+    """The joint saliency: the pixel-wise product of the three scales' maps.
 
     Each map is first divided by its largest value: the product is unchanged up to a factor, and can't underflow.
 
     Args:
         attributions: `(3, row, col)`.
-        blur_pixels: standard deviation of a Gaussian over each map's magnitude before the product; 0 is the paper's.
-            The three scales agree on a place sooner than on a pixel (benchmarks/results/localisation.md).
+        blur_pixels: standard deviation of a Gaussian over each map before the product; 0 is the paper's. The three
+            scales agree on a place sooner than on a pixel (benchmarks/results/localisation.md).
+        part: of each map: its magnitude, which is the paper's, or what raises the class score alone.
 
     Returns:
         float32 `(row, col)`, not negative; all zero where one scale attributes nothing.
     """
-    maps = np.abs(attributions)
+    maps = np.abs(attributions) if part == "absolute" else np.maximum(attributions, 0)
     if blur_pixels > 0:
         maps = np.stack([ndimage.gaussian_filter(values, blur_pixels) for values in maps])
     peaks = maps.max(axis=(1, 2), keepdims=True)

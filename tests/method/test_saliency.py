@@ -129,6 +129,13 @@ def test_blurred_maps_agree_on_a_place_though_not_on_a_pixel() -> None:
     assert place[1] in (9, 10)
 
 
+def test_the_positive_part_leaves_out_what_speaks_against_the_class() -> None:
+    maps = np.ones((3, 4, 4))
+    maps[:2, 0, 0] = -1.0
+    assert joint_saliency(maps)[0, 0] == 1.0
+    assert joint_saliency(maps, part="positive")[0, 0] == 0.0
+
+
 def test_the_geometric_mean_keeps_the_order_of_the_product() -> None:
     joint = np.random.default_rng(0).random((8, 8))
     assert np.array_equal(np.argsort(geometric_mean(joint), axis=None), np.argsort(joint, axis=None))
