@@ -283,7 +283,7 @@ def as_markdown(report: dict[str, Any]) -> str:
                 f"{figure['value']:.3f} [{figure['interval'][0]:.3f}, {figure['interval'][1]:.3f}]"
                 for figure in scored["figures"].values()
             ]
-            title = f"{row['title']} ({name})"
+            title = f"{row['title']} ({name}, {row['iterations']} iterations)"
             lines.append(f"| {title} | {split} | {sum(scored['images'].values())} | {' | '.join(cells)} |")
     for title, published in report["published"].items():
         cells = ["–" if value is None else f"{value:.3f}" for value in published.values()]

@@ -8,7 +8,8 @@ from app.settings import load_settings
 from method.types import CLASSES
 from method.weights import load_classifier, load_lung_network, sha256_of
 from training import evaluate, lung_tables, tables
-from training.ship import CARDS, REPOSITORY, kept_temperature, read_report, readme_figures
+from training.cross_validation import ROWS, TASKS
+from training.ship import CARDS, REPOSITORY, benchmark_section, kept_temperature, read_report, readme_figures
 
 
 @pytest.mark.parametrize("name", ["lungs", "classifier"])
@@ -32,6 +33,7 @@ def test_the_figures_of_readme_and_cards_are_those_of_the_reports() -> None:
     lungs, classifier = read_report("lungs"), read_report("classifier")
     assert readme_figures(lungs, classifier) in (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert evaluate.as_markdown(classifier) in (CARDS / "classifier.md").read_text(encoding="utf-8")
+    assert benchmark_section() in (CARDS / "classifier.md").read_text(encoding="utf-8")
     assert lung_tables.as_markdown(read_report("lungs_tables"), pictures=False) in (CARDS / "lungs.md").read_text(
         encoding="utf-8"
     )
@@ -46,7 +48,11 @@ def test_the_tables_follow_from_the_shipped_predictions() -> None:
 
 def test_what_ships_has_its_evidence() -> None:
     found = {(one.row, one.task) for one in tables.read_predictions(CARDS / "evidence")}
-    assert {("painted", CLASSES), ("shipped", CLASSES)} <= found
+    assert {("painted", CLASSES), ("shipped", CLASSES)} | {(row.name, task) for row in ROWS for task in TASKS} == found
+
+
+def test_the_lungs_ablation_has_every_row() -> None:
+    assert read_report("lungs_tables")["dice"]["rows_missing"] == []
 
 
 def test_the_lungs_reach_their_goal_on_patients_never_trained_on() -> None:
