@@ -12,32 +12,21 @@ START, END = "<!-- saliency -->\n", "<!-- end of saliency -->"
 
 
 def saliency_figures() -> str:
-    """One row of each of the two tables."""
-    localisation, saliency = (
-        json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8")) for name in ("localisation", "saliency")
-    )
-    gradients = load_settings().gradients
-    rows = localisation["rows"]
-    counts = "; ".join(
-        f"{name} {item['slices']} slices, {item['groups']}" for name, item in localisation["sets"].items()
-    )
+    """One row of the table of localisation, and two to hold it against."""
+    report = json.loads((RESULTS / "localisation.json").read_text(encoding="utf-8"))
+    rows, sets = report["rows"], report["sets"]
+    counts = "; ".join(f"{name} {item['slices']} slices, {item['groups']}" for name, item in sets.items())
     cells = "; ".join(
         f"{title} {_figure(rows[row], 'precision')}, {_figure(rows[row], 'pointing')}"
         for title, row in (
-            ("joint saliency", f"joint, {gradients.reading}"),
+            ("joint saliency", f"joint, {load_settings().gradients.reading}"),
+            ("gradient x input", "gradient x input (captum)"),
             ("plain intensity", "intensity"),
             ("random boxes", "random boxes"),
         )
     )
-    ours, captum = (
-        saliency["rows"][name] for name in (f"{gradients.rule}, {gradients.steps}", "captum, riemann_right, 25")
-    )
     return (
         f"- Where it looks (average precision, pointing game, against radiologists' lesion masks; {counts}): {cells}.\n"
-        f"- What that costs: {ours['seconds']:.1f} s a slice on {saliency['machine']['cores']} cores, "
-        f"{captum['seconds'] / ours['seconds']:.0f} times faster than captum with the paper's rule; correlation with "
-        f"the exact joint map {ours['correlation'][3]:.3f} ({saliency['slices']} slices, {saliency['patients']} "
-        "patients).\n"
     )
 
 

@@ -24,7 +24,7 @@ def backward_precision(network: MultiScaleClassifier) -> torch.dtype:
     """The gradients' precision: bfloat16 for a float32 network where the device computes with it, else the network's.
 
     The forward pass keeps the network's precision: rounding there would switch ReLUs, which costs the map a correlation
-    of .003 with float64; rounding on the way back costs .00001 (benchmarks/results/saliency.md).
+    of .003 with float64; rounding on the way back costs .00001 (`python -m benchmarks.saliency`).
     """
     own = next(network.parameters()).dtype
     if own != torch.float32:

@@ -1,11 +1,15 @@
-"""The benchmarks' figures of merit on cases whose answer is known."""
+"""The benchmarks' figures of merit on cases whose answer is known, and what is published agrees with itself."""
+
+import json
 
 import numpy as np
 import pytest
 
+from app.settings import load_settings
 from benchmarks import localisation
 from benchmarks.attribution_maps import random_boxes
 from benchmarks.lesion_slices import LesionSlice, evenly
+from benchmarks.readme import REPOSITORY, RESULTS, saliency_figures
 
 
 @pytest.fixture
@@ -55,3 +59,13 @@ def test_random_boxes_know_nothing_of_the_lesion(item: LesionSlice) -> None:
 def test_slices_are_spread_evenly() -> None:
     assert evenly(np.arange(100), 4).tolist() == [12, 37, 62, 87]
     assert evenly(np.arange(3), 4).tolist() == [0, 1, 2]
+
+
+def test_the_published_table_is_the_reports_and_of_the_shipped_weights() -> None:
+    report = json.loads((RESULTS / "localisation.json").read_text(encoding="utf-8"))
+    assert localisation.as_markdown(report) == (RESULTS / "localisation.md").read_text(encoding="utf-8")
+    assert report["weights"] == load_settings().classifier_weights.sha256
+
+
+def test_readme_shows_what_the_benchmark_found() -> None:
+    assert saliency_figures() in (REPOSITORY / "README.md").read_text(encoding="utf-8")
