@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from method.classifier_network import SCALES, MultiScaleClassifier
 
@@ -40,9 +40,17 @@ class _Convolution:
     """3x3 convolution with BatchNorm folded in: its weights forward, and turned round for the way back."""
 
     def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d, backward: torch.dtype) -> None:
-        folded = fuse_conv_bn_eval(convolution, norm)
-        self.weight = folded.weight.detach().contiguous(memory_format=torch.channels_last)
-        self.bias = folded.bias.detach()  # type: ignore[union-attr]
+        weight, bias = fuse_conv_bn_weights(
+            convolution.weight,
+            convolution.bias,
+            norm.running_mean,  # type: ignore[arg-type]
+            norm.running_var,  # type: ignore[arg-type]
+            norm.eps,
+            norm.weight,
+            norm.bias,
+        )
+        self.weight = weight.detach().contiguous(memory_format=torch.channels_last)
+        self.bias = bias.detach()
         turned = self.weight.flip(2, 3).transpose(0, 1).to(backward)
         self.turned_weight = turned.contiguous(memory_format=torch.channels_last)
 
