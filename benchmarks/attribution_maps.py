@@ -78,8 +78,7 @@ class AttributionMaps:
         image = torch.from_numpy(item.image)[None, None]
         rows: Maps = {}
         for reading, maps in attributions.items():
-            blur_pixels = self._rules.joint_blur_mm / item.pixel_mm
-            rows[f"joint, {reading}"] = geometric_mean(joint_saliency(maps, blur_pixels, self._rules.joint_part))
+            rows[f"joint, {reading}"] = self._rules.joint_saliency(maps, item.pixel_mm)
             rows[f"joint, {reading}, as in the paper"] = geometric_mean(joint_saliency(maps))
             rows |= {f"{scale}, {reading}": np.abs(values) for scale, values in zip(SCALES, maps, strict=True)}
         with torch.no_grad():
@@ -103,7 +102,6 @@ class AttributionMaps:
                 blurred = f"{reading}, geometric mean, blurred by {width_mm:g} mm"
                 rows[blurred] = geometric_mean(joint_saliency(maps, blur_pixels))
                 rows[f"{blurred}, positive parts"] = geometric_mean(joint_saliency(maps, blur_pixels, "positive"))
-                rows[f"{blurred}, lungs first"] = geometric_mean(joint_saliency(maps * item.lung, blur_pixels))
         return rows
 
 

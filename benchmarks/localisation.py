@@ -21,7 +21,7 @@ from tqdm import tqdm
 from app.settings import load_settings
 from benchmarks.attribution_maps import AttributionMaps
 from benchmarks.lesion_slices import LesionSlice, UnusableSet, read_pictures, read_volumes
-from method.boxes import salient_regions
+from method.explanation import ExplanationRules
 from method.types import CLASSES
 from method.weights import WeightsRefused, load_classifier, load_lung_network, sha256_of
 from training.image_slices import PictureRefused
@@ -85,18 +85,16 @@ def overlap_of_boxes(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return np.asarray(shared / (areas[0][:, None] + areas[1][None, :] - shared))
 
 
-def score_map(values: np.ndarray, item: LesionSlice, minimum_mm2: float, closing_mm: float) -> SliceScores:
+def score_map(values: np.ndarray, item: LesionSlice, rules: ExplanationRules) -> SliceScores:
     """Every figure of one map, all inside the lungs; regions and boxes are made as the application makes them."""
     inside = values[item.lung]
     positive = item.lesion[item.lung]
-    minimum_pixels = minimum_mm2 / item.pixel_mm**2
-    closing = max(round(closing_mm / item.pixel_mm), 1)
-    regions = salient_regions(np.maximum(values, 0) * item.lung, item.lung, minimum_pixels, closing)
+    regions = rules.salient_regions(np.maximum(values, 0), item.lung, item.pixel_mm)
     salient = regions > 0
     both = int((salient & item.lesion).sum())
     numbered, count = ndimage.label(item.lesion, structure=np.ones((3, 3)))
     sizes = np.bincount(numbered.ravel(), minlength=count + 1)
-    numbered[(sizes < minimum_pixels)[numbered]] = 0
+    numbered[(sizes < rules.minimum_area_mm2 / item.pixel_mm**2)[numbered]] = 0
     found, true = boxes_of(regions), boxes_of(numbered)
     figures: dict[str, float | None] = {
         "pointing": float(positive[inside.argmax()]),
@@ -197,8 +195,7 @@ def draw_cases(cases: Sequence[tuple[LesionSlice, np.ndarray, float]], path: Pat
     shown = [("best", case) for case in ordered[:4]] + [("worst", case) for case in ordered[-4:]]
     figure, axes = pyplot.subplots(4 if with_ct else 2, 4, figsize=(12, 12.6 if with_ct else 6.4), squeeze=False)
     for place, (title, (item, values, precision)) in enumerate(shown):
-        closing = max(round(rules.closing_mm / item.pixel_mm), 1)
-        regions = salient_regions(values, item.lung, rules.minimum_area_mm2 / item.pixel_mm**2, closing)
+        regions = rules.salient_regions(values, item.lung, item.pixel_mm)
         pictures = [(np.where(item.lung, values, 0), "magma")] + ([(item.image, "gray")] if with_ct else [])
         for row, (picture, colours) in enumerate(pictures):
             axis = axes[len(pictures) * (place // 4) + row, place % 4]
@@ -269,8 +266,7 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[LesionS
         compared = methods.compared(item, attributions, rng)
         for part, maps in (("rows", compared), ("ablation", methods.ablation(item, attributions))):
             for name, values in maps.items():
-                scored = score_map(values, item, rules.minimum_area_mm2, rules.closing_mm)
-                scores[part].setdefault(name, []).append(scored)
+                scores[part].setdefault(name, []).append(score_map(values, item, rules))
         precision = scores["rows"][chosen][-1].figures["precision"]
         cases.append((item, compared[chosen], float(precision or 0.0)))
     groups = [item.group for item in items]

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from app.settings import load_settings
+from training.ship import write_readme
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
-START, END = "<!-- saliency -->\n", "<!-- end of saliency -->"
 
 
 def saliency_figures() -> str:
@@ -36,9 +36,7 @@ def _figure(row: dict[str, Any], name: str) -> str:
 
 def main() -> int:
     """Put the lines between the two markers of README.md."""
-    readme = REPOSITORY / "README.md"
-    before, rest = readme.read_text(encoding="utf-8").split(START)
-    readme.write_text(before + START + saliency_figures() + END + rest.split(END)[1], encoding="utf-8")
+    write_readme("saliency", saliency_figures())
     return 0
 
 

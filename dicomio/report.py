@@ -210,7 +210,7 @@ def _outline(box: Box) -> np.ndarray:
 
 
 def _side(box: Box, lungs: np.ndarray) -> Code | None:
-    inside = lungs[box.slice_index, box.row_min : box.row_max + 1, box.column_min : box.column_max + 1]
+    inside = lungs[box.slice_index][box.place]
     right, left = np.count_nonzero(inside == RIGHT_LUNG), np.count_nonzero(inside == LEFT_LUNG)
     if right == left:
         return None

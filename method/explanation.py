@@ -36,6 +36,15 @@ class ExplanationRules:
     joint_blur_mm: float = 3.0
     joint_part: Part = "positive"
 
+    def joint_saliency(self, attributions: np.ndarray, pixel_mm: float) -> np.ndarray:
+        """The joint saliency of attributions `(3, row, col)` on the scale of one map, `(row, col)`."""
+        return geometric_mean(joint_saliency(attributions, self.joint_blur_mm / pixel_mm, self.joint_part))
+
+    def salient_regions(self, saliency: np.ndarray, lung: np.ndarray, pixel_mm: float) -> np.ndarray:
+        """The numbered salient regions of one slice's saliency inside the lung, `(row, col)` all three."""
+        closing_pixels = max(round(self.closing_mm / pixel_mm), 1)
+        return salient_regions(saliency * lung, lung, self.minimum_area_mm2 / pixel_mm**2, closing_pixels)
+
 
 @dataclass(frozen=True)
 class Explanation:
@@ -93,13 +102,10 @@ def explain_slices(
         lung = inputs.lung_square(item.index)
         image = inputs.image(item.index, lung)
         attributions, errors = gradients.attribute(scores, torch.from_numpy(image).to(device))
-        blur_pixels = rules.joint_blur_mm / pixel_mm
-        joint = geometric_mean(joint_saliency(attributions.cpu().numpy(), blur_pixels, rules.joint_part)) * lung
+        joint = rules.joint_saliency(attributions.cpu().numpy(), pixel_mm) * lung
         if np.ptp(image[lung]) == 0:
             joint = np.zeros_like(joint)  # nothing is to be seen in these lungs: only their outline is salient
-        regions = salient_regions(
-            joint, lung, rules.minimum_area_mm2 / pixel_mm**2, max(round(rules.closing_mm / pixel_mm), 1)
-        )
+        regions = rules.salient_regions(joint, lung, pixel_mm)
         explained[item.index] = replace(
             item, explained=True, completeness_error=(float(errors[0]), float(errors[1]), float(errors[2]))
         )

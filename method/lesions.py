@@ -68,9 +68,11 @@ def find_lesions(
     if not found:
         return (), ()
     groups = group_boxes([box for box, _ in found], explained, volume.spacing_mm[0])
+    lungs_ml = float((lungs > 0).sum()) * volume.voxel_volume_ml
     unnumbered = []
     for group in range(groups.max() + 1):
-        lesion = _measure([item for item, of in zip(found, groups, strict=True) if of == group], lungs, volume)
+        members = [item for item, of in zip(found, groups, strict=True) if of == group]
+        lesion = _measure(members, lungs, lungs_ml, volume.spacing_mm)
         if lesion.volume_ml >= minimum_ml:
             unnumbered.append((group, lesion))
     unnumbered.sort(key=lambda item: (-item[1].volume_ml, item[0]))
@@ -79,9 +81,11 @@ def find_lesions(
     return lesions, tuple(number_of.get(int(group), 0) for group in groups)
 
 
-def _measure(members: Sequence[tuple[Box, np.ndarray]], lungs: np.ndarray, volume: CTVolume) -> Lesion:
+def _measure(
+    members: Sequence[tuple[Box, np.ndarray]], lungs: np.ndarray, lungs_ml: float, spacing_mm: Sequence[float]
+) -> Lesion:
     boxes = [box for box, _ in members]
-    slice_mm, row_mm, column_mm = volume.spacing_mm
+    slice_mm, row_mm, column_mm = spacing_mm
     slices = sorted({box.slice_index for box in boxes})
     areas_mm2 = np.array([sum(box.area_mm2 for box in boxes if box.slice_index == index) for index in slices])
     # Each slice stands for what lies halfway to its neighbours, and for its own thickness at the ends.
@@ -93,7 +97,6 @@ def _measure(members: Sequence[tuple[Box, np.ndarray]], lungs: np.ndarray, volum
         (max(box.row_max for box in boxes) - min(box.row_min for box in boxes) + 1) * row_mm,
         (max(box.column_max for box in boxes) - min(box.column_min for box in boxes) + 1) * column_mm,
     )
-    lungs_ml = float((lungs > 0).sum()) * volume.voxel_volume_ml
     part = volume_ml / lungs_ml if lungs_ml else 0.0
     return Lesion(0, tuple(slices), extent_mm, volume_ml, part, _lung_of(members, lungs))
 

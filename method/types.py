@@ -5,6 +5,7 @@ patient's left, y to the back, z to the head (PS3.3 C.7.6.2.1.1).
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -143,7 +144,7 @@ class Lesion:
         return max(self.extent_mm)
 
 
-WHY_NOT_EXPLAINED = ("study_np", "slice_np", "budget")
+WhyNotExplained = Literal["study_np", "slice_np", "budget"]
 """The study's class is NP; the slice is not diseased enough; more probable slices used up `maximum_slices`."""
 
 
@@ -158,8 +159,8 @@ class SliceFinding:
     explained: bool = False
     completeness_error: tuple[float, float, float] | None = None
     """Relative completeness error of the integrated gradients at Conv3, Conv4 and Conv5, where explained."""
-    why_not_explained: str | None = None
-    """One of WHY_NOT_EXPLAINED; None where explained."""
+    why_not_explained: WhyNotExplained | None = None
+    """None where explained."""
 
 
 @dataclass(frozen=True)

@@ -108,9 +108,8 @@ def find_lungs(network: LungUNet, grey: np.ndarray) -> np.ndarray:
     sizes = np.bincount(regions.ravel(), minlength=count + 1)
     # What reaches a corner is the air around the body.
     sizes[[0, regions[0, 0], regions[0, -1], regions[-1, 0], regions[-1, -1]]] = 0
-    return np.asarray(sizes >= max(SMALL_PIECE * sizes.max(), 1))[
-        regions
-    ]  # small separate regions are bowel gas or noise
+    large = np.asarray(sizes >= max(SMALL_PIECE * sizes.max(), 1))
+    return large[regions]  # small separate regions are bowel gas or noise
 
 
 def place_window(grey: np.ndarray, lung: np.ndarray) -> tuple[float, float]:

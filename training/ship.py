@@ -198,13 +198,13 @@ def readme_figures(lungs: dict[str, Any], classifier: dict[str, Any]) -> str:
     )
 
 
-def write_readme(figures: str) -> None:
-    """Put the figures between the two markers of README.md."""
+def write_readme(section: str, lines: str) -> None:
+    """Put lines between the two markers of a section of README.md."""
     readme = REPOSITORY / "README.md"
     text = readme.read_text(encoding="utf-8")
-    start, end = "<!-- figures -->\n", "<!-- end of figures -->"
+    start, end = f"<!-- {section} -->\n", f"<!-- end of {section} -->"
     before, rest = text.split(start)
-    readme.write_text(before + start + figures + end + rest.split(end)[1], encoding="utf-8")
+    readme.write_text(before + start + lines + end + rest.split(end)[1], encoding="utf-8")
 
 
 def benchmark_section() -> str:
@@ -259,7 +259,7 @@ def main(arguments: list[str] | None = None) -> int:
     classifier = ship_weights("classifier", calibrated)
     ship_evidence(options.run)
     write_cards(lungs, classifier)
-    write_readme(readme_figures(read_report("lungs"), read_report("classifier")))
+    write_readme("figures", readme_figures(read_report("lungs"), read_report("classifier")))
     print("Shipped. Commit models/, app.yaml, model_cards/ and README.md together.")
     return 0
 

@@ -10,6 +10,9 @@ from benchmarks import localisation
 from benchmarks.attribution_maps import random_boxes
 from benchmarks.lesion_slices import LesionSlice, evenly
 from benchmarks.readme import REPOSITORY, RESULTS, saliency_figures
+from method.explanation import ExplanationRules
+
+RULES = ExplanationRules(minimum_area_mm2=60.0, closing_mm=4.0)
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def item() -> LesionSlice:
 
 
 def test_a_map_that_is_the_lesion_reaches_every_figure(item: LesionSlice) -> None:
-    scored = localisation.score_map(item.lesion.astype(float), item, minimum_mm2=60.0, closing_mm=4.0)
+    scored = localisation.score_map(item.lesion.astype(float), item, RULES)
     assert scored.figures["pointing"] == scored.figures["precision"] == 1.0
     assert scored.figures["dice"] == pytest.approx(1.0, abs=0.05)
     assert scored.figures["box precision 0.3"] == scored.figures["box recall 0.3"] == 1.0
@@ -33,7 +36,7 @@ def test_a_map_that_is_the_lesion_reaches_every_figure(item: LesionSlice) -> Non
 def test_a_map_beside_the_lesion_reaches_none(item: LesionSlice) -> None:
     beside = np.zeros(item.lung.shape)
     beside[150:175, 30:60] = 1.0
-    scored = localisation.score_map(beside, item, minimum_mm2=60.0, closing_mm=4.0)
+    scored = localisation.score_map(beside, item, RULES)
     assert scored.figures["pointing"] == scored.figures["dice"] == scored.figures["box recall 0.1"] == 0.0
     assert scored.figures["precision"] < 0.15
 
@@ -52,7 +55,7 @@ def test_overlap_of_boxes() -> None:
 
 def test_random_boxes_know_nothing_of_the_lesion(item: LesionSlice) -> None:
     rng = np.random.default_rng(0)
-    scores = [localisation.score_map(random_boxes(item, rng), item, 60.0, 4.0).figures["precision"] for _ in range(50)]
+    scores = [localisation.score_map(random_boxes(item, rng), item, RULES).figures["precision"] for _ in range(50)]
     assert np.mean(scores) == pytest.approx(item.lesion.sum() / item.lung.sum(), abs=0.06)  # type: ignore[arg-type]
 
 
