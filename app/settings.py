@@ -160,6 +160,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
             minimum_area_mm2=float(saliency.take("minimum_area_mm2", _NUMBER, 0, 10_000)),
             closing_mm=float(saliency.take("closing_mm", _NUMBER, 0, 50)),
             minimum_lesion_ml=float(saliency.take("minimum_lesion_ml", _NUMBER, 0, 1_000)),
+            joint_factor=saliency.choose("joint_factor", ("attribution", "mean_gradient")),  # type: ignore[arg-type]
             joint_blur_mm=float(saliency.take("joint_blur_mm", _NUMBER, 0, 50)),
             joint_part=saliency.choose("joint_part", ("absolute", "positive")),  # type: ignore[arg-type]
         ),

@@ -12,11 +12,11 @@ from torch import Tensor
 from benchmarks.lesion_slices import LesionSlice
 from method.classifier_network import INPUT_SIZE, SCALES, MultiScaleClassifier
 from method.explanation import ExplanationRules
-from method.saliency import IntegratedGradients, geometric_mean, joint_saliency
+from method.saliency import IntegratedGradients, geometric_mean, joint_saliency, mean_gradients
 from method.score_gradients import Reading
 
 READINGS: tuple[Reading, ...] = ("score_map", "score")
-BLUR_MM = (0.0, 2.0, 3.0, 4.0, 8.0)
+BLUR_MM = (0.0, 3.0, 5.0, 8.0)
 CAPTUM_STEPS = 25
 RANDOM_BOXES, RANDOM_SIDE_MM = 3, (10.0, 60.0)
 
@@ -78,7 +78,7 @@ class AttributionMaps:
         image = torch.from_numpy(item.image)[None, None]
         rows: Maps = {}
         for reading, maps in attributions.items():
-            rows[f"joint, {reading}"] = self._rules.joint_saliency(maps, item.pixel_mm)
+            rows[f"joint, {reading}"] = self._rules.joint_saliency(maps, item.image, item.pixel_mm)
             rows[f"joint, {reading}, as in the paper"] = geometric_mean(joint_saliency(maps))
             rows |= {f"{scale}, {reading}": np.abs(values) for scale, values in zip(SCALES, maps, strict=True)}
         with torch.no_grad():
@@ -97,11 +97,12 @@ class AttributionMaps:
         rows: Maps = {}
         for reading, maps in attributions.items():
             rows[f"{reading}, product (the paper's)"] = joint_saliency(maps)
-            for width_mm in BLUR_MM:
-                blur_pixels = width_mm / item.pixel_mm
-                blurred = f"{reading}, geometric mean, blurred by {width_mm:g} mm"
-                rows[blurred] = geometric_mean(joint_saliency(maps, blur_pixels))
-                rows[f"{blurred}, positive parts"] = geometric_mean(joint_saliency(maps, blur_pixels, "positive"))
+            for of, factors in (("attributions", maps), ("mean gradients", mean_gradients(maps, item.image))):
+                for width_mm in BLUR_MM:
+                    blur_pixels = width_mm / item.pixel_mm
+                    row = f"{reading}, geometric mean of {of}, blurred by {width_mm:g} mm"
+                    rows[row] = geometric_mean(joint_saliency(factors, blur_pixels))
+                    rows[f"{row}, positive parts"] = geometric_mean(joint_saliency(factors, blur_pixels, "positive"))
         return rows
 
 

@@ -9,7 +9,7 @@ import torch
 from method.boxes import boxes_of_regions, salient_regions
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
 from method.lesions import find_lesions
-from method.saliency import IntegratedGradients, Part, geometric_mean, joint_saliency
+from method.saliency import Factor, IntegratedGradients, Part, geometric_mean, joint_saliency, mean_gradients
 from method.slice_input import SliceInputs
 from method.types import CLASSES, Box, CTVolume, Lesion, SliceFinding
 
@@ -24,6 +24,7 @@ class ExplanationRules:
         minimum_area_mm2: of a salient region, for it to get a box.
         closing_mm: side of the square of the morphological closing.
         minimum_lesion_ml: smallest lesion over the volume; boxes of smaller ones are left out.
+        joint_factor: what of each scale is multiplied; `attribution` is the paper's.
         joint_blur_mm: blur of each scale's map before their product; 0 is the paper's.
         joint_part: which part of each scale's map; `absolute` is the paper's.
     """
@@ -33,12 +34,14 @@ class ExplanationRules:
     minimum_area_mm2: float = 60.0
     closing_mm: float = 4.0
     minimum_lesion_ml: float = 0.5
-    joint_blur_mm: float = 3.0
-    joint_part: Part = "positive"
+    joint_factor: Factor = "mean_gradient"
+    joint_blur_mm: float = 5.0
+    joint_part: Part = "absolute"
 
-    def joint_saliency(self, attributions: np.ndarray, pixel_mm: float) -> np.ndarray:
-        """The joint saliency of attributions `(3, row, col)` on the scale of one map, `(row, col)`."""
-        return geometric_mean(joint_saliency(attributions, self.joint_blur_mm / pixel_mm, self.joint_part))
+    def joint_saliency(self, attributions: np.ndarray, image: np.ndarray, pixel_mm: float) -> np.ndarray:
+        """The joint saliency of an image's attributions `(3, row, col)` on the scale of one map, `(row, col)`."""
+        maps = mean_gradients(attributions, image) if self.joint_factor == "mean_gradient" else attributions
+        return geometric_mean(joint_saliency(maps, self.joint_blur_mm / pixel_mm, self.joint_part))
 
     def salient_regions(self, saliency: np.ndarray, lung: np.ndarray, pixel_mm: float) -> np.ndarray:
         """The numbered salient regions of one slice's saliency inside the lung, `(row, col)` all three."""
@@ -102,7 +105,7 @@ def explain_slices(
         lung = inputs.lung_square(item.index)
         image = inputs.image(item.index, lung)
         attributions, errors = gradients.attribute(scores, torch.from_numpy(image).to(device))
-        joint = rules.joint_saliency(attributions.cpu().numpy(), pixel_mm) * lung
+        joint = rules.joint_saliency(attributions.cpu().numpy(), image, pixel_mm) * lung
         if np.ptp(image[lung]) == 0:
             joint = np.zeros_like(joint)  # nothing is to be seen in these lungs: only their outline is salient
         regions = rules.salient_regions(joint, lung, pixel_mm)

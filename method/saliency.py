@@ -11,6 +11,7 @@ from torch import Tensor
 from method.classifier_network import MultiScaleClassifier
 from method.score_gradients import Reading, ScoreGradients
 
+Factor = Literal["attribution", "mean_gradient"]
 Part = Literal["absolute", "positive"]
 Rule = Literal["riemann_right", "midpoint", "gauss_legendre"]
 
@@ -71,13 +72,30 @@ class IntegratedGradients:
         return attribution, np.abs(found - difference) / np.maximum(np.abs(difference), 1e-6)
 
 
+def mean_gradients(attributions: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """Eq. 3 without its last factor, the input: the gradients' mean along the path from black.
+
+    That factor favours what is bright. With a black baseline a vessel is as dark as ground glass somewhere on the path,
+    is taken for it there, and being twice as bright in the end it outshines the lesion: most peaks of the joint
+    saliency outside lesions lay on vessels (benchmarks/results/localisation.md).
+
+    Args:
+        attributions: `(3, row, col)`.
+        image: what was explained, `(row, col)`.
+
+    Returns:
+        `(3, row, col)`; zero where the image is black, where nothing is attributed either.
+    """
+    return np.divide(attributions, image, out=np.zeros_like(attributions), where=image > 0)
+
+
 def joint_saliency(attributions: np.ndarray, blur_pixels: float = 0.0, part: Part = "absolute") -> np.ndarray:
     """The joint saliency: the pixel-wise product of the three scales' maps.
 
     Each map is first divided by its largest value: the product is unchanged up to a factor, and can't underflow.
 
     Args:
-        attributions: `(3, row, col)`.
+        attributions: `(3, row, col)`, or their `mean_gradients`.
         blur_pixels: standard deviation of a Gaussian over each map before the product; 0 is the paper's. The three
             scales agree on a place sooner than on a pixel (benchmarks/results/localisation.md).
         part: of each map: its magnitude, which is the paper's, or what raises the class score alone.

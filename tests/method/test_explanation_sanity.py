@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from method.classifier_network import MultiScaleClassifier
 from method.explanation import ExplanationRules, explain_slices
 from method.normalisation import SlidingWindow
-from method.saliency import IntegratedGradients, joint_saliency
+from method.saliency import IntegratedGradients
 from method.slice_input import SliceInputs
 from method.types import CLASSES, CTVolume, SliceFinding
 from method.weights import load_classifier
@@ -45,7 +45,7 @@ def saliency(network: MultiScaleClassifier, image: np.ndarray) -> np.ndarray:
     attributions, errors = GRADIENTS.attribute(GRADIENTS.prepare(network, COVID19), torch.from_numpy(image))
     assert np.isfinite(errors).all()
     assert torch.isfinite(attributions).all()
-    return np.abs(joint_saliency(attributions.numpy()))
+    return ExplanationRules().joint_saliency(attributions.numpy(), image, 1.5)
 
 
 def inputs_of(volume: CTVolume, truth: Truth) -> SliceInputs:

@@ -8,7 +8,7 @@ import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
-from method.saliency import IntegratedGradients, Rule, geometric_mean, joint_saliency
+from method.saliency import IntegratedGradients, Rule, geometric_mean, joint_saliency, mean_gradients
 from method.score_gradients import Reading, ScoreGradients, backward_precision
 
 
@@ -112,6 +112,14 @@ def test_the_batch_size_does_not_change_the_map(network: MultiScaleClassifier, i
     one, _ = IntegratedGradients(steps=4, batch=1).attribute(gradients, image)
     all_, _ = IntegratedGradients(steps=4, batch=4).attribute(gradients, image)
     torch.testing.assert_close(one, all_, rtol=1e-4, atol=1e-6)
+
+
+def test_the_mean_gradient_is_the_attribution_without_the_input() -> None:
+    image = np.array([[0.0, 0.25], [0.5, 1.0]], dtype=np.float32)
+    gradients = np.random.default_rng(0).normal(size=(3, 2, 2)).astype(np.float32)
+    found = mean_gradients(gradients * image, image)
+    assert np.allclose(found[:, image > 0], gradients[:, image > 0])
+    assert not found[:, 0, 0].any()
 
 
 def test_the_joint_map_is_the_magnitude_of_the_product_up_to_a_factor() -> None:
