@@ -39,8 +39,8 @@ MOSTLY_LESION = 0.5
 SUPERVISED = "MiniSeg, which is trained on lesion masks, reaches a Dice of .76 on such slices: the ceiling, not a peer."
 CHOICES = "What the paper leaves open"
 CHOSEN_HERE = (
-    "The defaults of app.yaml were chosen from these rows, on the same slices: the figures of the joint saliency are on "
-    "the bright side. No slice trained a network."
+    "The defaults of app.yaml were chosen from these rows, on the same slices: the figures of the joint saliency are "
+    "on the bright side. No slice trained a network."
 )
 FIGURES = {
     "pointing": "pointing game",
