@@ -38,6 +38,7 @@ SEGMENTATION = OutputSeries("segmentation", 9101, "Groundglass lungs and salienc
 REPORT = OutputSeries("report", 9102, "Groundglass report (research)")
 KEY_IMAGES = OutputSeries("key images", 9103, "Groundglass key images (research)")
 SALIENCY_MAP = OutputSeries("saliency map", 9104, "Groundglass saliency map (research)")
+BOXES = OutputSeries("boxes", 9105, "Groundglass boxes (research)")
 
 _PATIENT_AND_STUDY = (
     "PatientID",
