@@ -12,8 +12,11 @@ from typing import Any
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment, SOPClass
 from highdicom.sr import AlgorithmIdentification
 from pydicom import Dataset
+from pydicom.valuerep import DSfloat
 
 from dicomio import codes
+from dicomio.defects import REQUIRED, sound_copy, sound_element
+from dicomio.scan import numbers
 from method.types import SoftwareIdentity
 
 # highdicom quotes UIDs, and now and then a patient's name, in its messages: neither may reach a log.
@@ -40,36 +43,21 @@ KEY_IMAGES = OutputSeries("key images", 9103, "Groundglass key images (research)
 SALIENCY_MAP = OutputSeries("saliency map", 9104, "Groundglass saliency map (research)")
 BOXES = OutputSeries("boxes", 9105, "Groundglass boxes (research)")
 
-_PATIENT_AND_STUDY = (
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-)
-"""Type 2 everywhere: present in every output, empty where the source has none."""
-
 _OPTIONAL_REFERENCES = ("ReferencedStudySequence", "ReferencedPatientSequence")
 """Type 3, and incomplete in many de-identified archives: an output that repeats such a reference is invalid itself."""
 
+_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+"""Repeated as they are, valid or not: another UID would name another study or image."""
+
+_GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+"""Numbers, and how many; they are written anew where the source has more digits than DS allows."""
+
 _IMAGE = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "FrameOfReferenceUID",
     "PositionReferenceIndicator",
     "Modality",
     "Rows",
     "Columns",
     "SamplesPerPixel",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
     "SliceThickness",
     "LossyImageCompression",
     "LossyImageCompressionRatio",
@@ -171,12 +159,19 @@ def source_headers(sources: Sequence[Dataset]) -> list[Dataset]:
     headers = []
     for source in sources:
         header = Dataset()
-        for keyword in _IMAGE:
+        for keyword in _UIDS:
             if keyword in source:
                 header.add(source[keyword])
-        for keyword in _PATIENT_AND_STUDY:
+        for keyword in (*_IMAGE, *_GEOMETRY):
+            element = sound_element(source, keyword)
+            if element is not None:
+                header.add(element)
+            elif values := numbers(source, keyword, _GEOMETRY.get(keyword, 0)):
+                setattr(header, keyword, [DSfloat(number, auto_format=True) for number in values])
+        for keyword in REQUIRED:
             setattr(header, keyword, None)
         header.setdefault("Modality", "CT")
+        header.setdefault("SliceThickness", None)  # highdicom asks for it; the volume's own is written
         if not header.get("FrameOfReferenceUID"):
             header.FrameOfReferenceUID = derive_uid(str(source.get("SeriesInstanceUID", "")), "frame of reference")
         headers.append(header)
@@ -184,10 +179,18 @@ def source_headers(sources: Sequence[Dataset]) -> list[Dataset]:
 
 
 def complete(dataset: SOPClass, source: Dataset) -> None:
-    """Writes the source's patient and study into `dataset`, exactly as they are, and the time of creation in UTC."""
-    if "SpecificCharacterSet" in source:
-        dataset.add(source["SpecificCharacterSet"])
-    dataset.copy_patient_and_study_information(source)
+    """Writes the source's patient and study into `dataset` and the time of creation in UTC.
+
+    Valid values are exactly the source's. The others are left out, or left empty where they are required: `defects`.
+    """
+    sound = sound_copy(source)
+    for keyword in ("SOPClassUID", "SOPInstanceUID"):  # they say which attributes a source has
+        sound.add(source[keyword])
+    if "SpecificCharacterSet" in sound:
+        dataset.add(sound["SpecificCharacterSet"])
+    else:
+        dataset.pop("SpecificCharacterSet", None)
+    dataset.copy_patient_and_study_information(sound)
     for keyword in _OPTIONAL_REFERENCES:
         if not all(item.get("ReferencedSOPClassUID") for item in dataset.get(keyword) or [Dataset()]):
             dataset.pop(keyword, None)

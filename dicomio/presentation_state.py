@@ -1,4 +1,4 @@
-"""The boxes as graphics on the source slices, for viewers that show presentation states and not reports (PS3.3 A.33.1)."""
+"""The boxes as graphics on the source slices, for viewers that show no reports (PS3.3 A.33.1)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -142,7 +142,7 @@ def _window(center: float, width: float, images: Sequence[Dataset] = ()) -> Soft
 
 
 def _show_whole_images(state: Dataset, volume: CTVolume) -> None:
-    """Pixels keep their shape (C.10.4): highdicom calls every pixel square, and a CT slice a tile of a larger matrix."""
+    """Pixels keep their shape (C.10.4): highdicom takes every pixel for square, and a CT slice for a tile."""
     (area,) = state.DisplayedAreaSelectionSequence
     del area.PixelOriginInterpretation, area.PresentationPixelAspectRatio
     area.PresentationPixelSpacing = [DSfloat(mm, auto_format=True) for mm in volume.spacing_mm[1:]]

@@ -174,6 +174,7 @@ def _lesion_group(
 
 
 def lesion_name(number: int) -> str:
+    """The tracking identifier of a lesion and of its boxes."""
     return f"Salient lesion {number}"
 
 

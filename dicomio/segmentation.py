@@ -66,9 +66,9 @@ def make_segmentation(
     Segment 3 is coded as saliency of a class: it shows what the classifier looked at, and is no lesion segmentation.
     Frames without a voxel are written too, because viewers misplace a Segmentation that omits them.
 
-    A label map (Label Map Segmentation Storage, Supplement 243) gives each voxel one segment. Salient voxels lie in a lung,
-    so here they would cut holes into it: a reader of segment 1 would measure too small a right lung. A label map
-    therefore holds the two whole lungs, with the same segment numbers, and `make_salient_label_map` the salient regions.
+    A label map (Label Map Segmentation Storage, Supplement 243) gives each voxel one segment. Salient voxels lie in a
+    lung, so here they would cut holes into it: a reader of segment 1 would measure too small a right lung. A label map
+    therefore holds the two whole lungs, with the same numbers, and `make_salient_label_map` the salient regions.
 
     Args:
         sources: headers of the source images in slice order; their pixels aren't needed.
@@ -131,11 +131,11 @@ def _encode(
         segment_descriptions=descriptions,
         content_label="LUNGS" if descriptions[0].SegmentNumber == RIGHT_SEGMENT else "SALIENCY",
         content_description="Lungs, and the regions that led the classifier to its result",
-        pixel_measures=pixel_measures(volume),
         omit_empty_frames=False,
         contributing_equipment=identity.processing_equipment(software),
         **identity.instance_attributes(identity.SEGMENTATION, sources, software, variant),
     )
+    set_pixel_measures(segmentation, volume)
     identity.fix_dimension_organization(segmentation)
     identity.complete(segmentation, sources[0])
     return segmentation
@@ -148,10 +148,13 @@ def check_grid(sources: Sequence[Dataset], findings: Findings) -> None:
         raise ValueError(f"The lungs have the shape {findings.lungs.shape}, the source images make up {expected}.")
 
 
-def pixel_measures(volume: CTVolume) -> PixelMeasuresSequence:
-    """From the volume, since headers of real archives state thickness and gaps unreliably."""
+def set_pixel_measures(dataset: Dataset, volume: CTVolume) -> None:
+    """Spacing and thickness from the volume, since headers of real archives state thickness and gaps unreliably.
+
+    Set when all else is made: highdicom takes the sources' instead of an argument whose pixel spacing is theirs.
+    """
     slice_mm, row_mm, column_mm = volume.spacing_mm
-    return PixelMeasuresSequence(
+    dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = PixelMeasuresSequence(
         pixel_spacing=(row_mm, column_mm), slice_thickness=slice_mm, spacing_between_slices=slice_mm
     )
 

