@@ -94,9 +94,8 @@ def sound_copy(source: Dataset) -> Dataset:
     return copy
 
 
-@quiet_pydicom()
 def sound_element(source: Dataset, keyword: str) -> DataElement | None:
-    """One attribute as `sound_copy` has it; None where it is absent or not valid."""
+    """One attribute as `sound_copy` has it; None where it is absent or not valid. The caller keeps pydicom quiet."""
     if keyword not in source:
         return None
     return _check(source, Tag(keyword), text(source, "SpecificCharacterSet"))[1]

@@ -12,11 +12,11 @@ from typing import Any
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment, SOPClass
 from highdicom.sr import AlgorithmIdentification
 from pydicom import Dataset
-from pydicom.valuerep import DSfloat
+from pydicom.valuerep import MAX_VALUE_LEN, DSfloat
 
 from dicomio import codes
 from dicomio.defects import REQUIRED, sound_copy, sound_element
-from dicomio.scan import numbers
+from dicomio.scan import numbers, quiet_pydicom
 from method.types import SoftwareIdentity
 
 # highdicom quotes UIDs, and now and then a patient's name, in its messages: neither may reach a log.
@@ -52,12 +52,11 @@ _UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID
 _GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
 """Numbers, and how many; they are written anew where the source has more digits than DS allows."""
 
-_IMAGE = (
+_IMAGE = ("Modality", "Rows", "Columns", "SamplesPerPixel")
+"""The selection and the volume have checked them."""
+
+_SERIES = (
     "PositionReferenceIndicator",
-    "Modality",
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
     "SliceThickness",
     "LossyImageCompression",
     "LossyImageCompressionRatio",
@@ -67,6 +66,7 @@ _IMAGE = (
     "SoftwareVersions",
     "DeviceSerialNumber",
 )
+"""Read from the first image alone."""
 
 
 def derive_uid(*parts: str) -> str:
@@ -150,32 +150,39 @@ def algorithm_content(software: SoftwareIdentity) -> AlgorithmIdentification:
     )
 
 
+@quiet_pydicom()
 def source_headers(sources: Sequence[Dataset]) -> list[Dataset]:
     """Small copies of the source headers that `highdicom` always accepts.
 
     It refuses a source without, say, a patient's name, or with a sex or a date that the standard doesn't know. Real
-    archives have both, so the copies carry empty values there and `complete` writes the source's own afterwards.
+    archives have both, so the first copy carries empty values there and `complete` writes the source's own afterwards.
     """
-    headers = []
-    for source in sources:
-        header = Dataset()
-        for keyword in _UIDS:
-            if keyword in source:
-                header.add(source[keyword])
-        for keyword in (*_IMAGE, *_GEOMETRY):
-            element = sound_element(source, keyword)
-            if element is not None:
-                header.add(element)
-            elif values := numbers(source, keyword, _GEOMETRY.get(keyword, 0)):
-                setattr(header, keyword, [DSfloat(number, auto_format=True) for number in values])
-        for keyword in REQUIRED:
-            setattr(header, keyword, None)
-        header.setdefault("Modality", "CT")
-        header.setdefault("SliceThickness", None)  # highdicom asks for it; the volume's own is written
-        if not header.get("FrameOfReferenceUID"):
-            header.FrameOfReferenceUID = derive_uid(str(source.get("SeriesInstanceUID", "")), "frame of reference")
-        headers.append(header)
+    headers = [_source_header(source) for source in sources]
+    for keyword in _SERIES:
+        element = sound_element(sources[0], keyword)
+        if element is not None:
+            headers[0].add(element)
+    headers[0].setdefault("SliceThickness", None)  # highdicom asks for it; the volume's own is written
+    for keyword in REQUIRED:
+        setattr(headers[0], keyword, None)
     return headers
+
+
+def _source_header(source: Dataset) -> Dataset:
+    header = Dataset()
+    for keyword in (*_UIDS, *_IMAGE):
+        if keyword in source:
+            header.add(source[keyword])
+    for keyword, count in _GEOMETRY.items():
+        values = numbers(source, keyword, count)
+        if values and all(len(str(value)) <= MAX_VALUE_LEN["DS"] for value in source[keyword].value):
+            header.add(source[keyword])
+        elif values:
+            setattr(header, keyword, [DSfloat(value, auto_format=True) for value in values])
+    header.setdefault("Modality", "CT")
+    if not header.get("FrameOfReferenceUID"):
+        header.FrameOfReferenceUID = derive_uid(str(source.get("SeriesInstanceUID", "")), "frame of reference")
+    return header
 
 
 def complete(dataset: SOPClass, source: Dataset) -> None:
