@@ -8,7 +8,7 @@ from highdicom.pm import DerivedPixelContrastValues, ImageFlavorValues, Parametr
 from pydicom import Dataset
 
 from dicomio import codes, identity
-from dicomio.segmentation import check_grid, pixel_measures
+from dicomio.segmentation import check_grid, set_pixel_measures
 from method.types import CTVolume, Findings, SoftwareIdentity
 
 
@@ -49,10 +49,10 @@ def make_saliency_map(
         content_description="What led the classifier to its result",
         image_flavor=ImageFlavorValues.VOLUME,
         derived_pixel_contrast=DerivedPixelContrastValues.QUANTITY,
-        pixel_measures=pixel_measures(volume),
         contributing_equipment=identity.processing_equipment(software),
         **identity.instance_attributes(identity.SALIENCY_MAP, sources, software),
     )
+    set_pixel_measures(parametric_map, volume)
     identity.fix_dimension_organization(parametric_map)
     identity.complete(parametric_map, sources[0])
     return parametric_map
