@@ -183,7 +183,11 @@ def source_headers(sources: Sequence[Dataset]) -> list[Dataset]:
 
 
 def complete(dataset: SOPClass, source: Dataset) -> None:
-    """Writes the source's patient and study into `dataset`, exactly as they are, and the time of creation in UTC."""
+    """Writes the source's patient and study into `dataset`, exactly as they are, and the time of creation in UTC.
+
+    Series Date and Time, which are optional, are left out: a repeated run adds to its series, and all instances of a
+    series must have the same.
+    """
     if "SpecificCharacterSet" in source:
         dataset.add(source["SpecificCharacterSet"])
     dataset.copy_patient_and_study_information(source)
@@ -193,7 +197,9 @@ def complete(dataset: SOPClass, source: Dataset) -> None:
     if "BodyPartExamined" not in dataset and dataset.Modality != "SR":
         dataset.BodyPartExamined = "CHEST"
     now = datetime.datetime.now(datetime.UTC)
-    for keyword in ("InstanceCreation", "Content", "Series"):
+    for keyword in ("SeriesDate", "SeriesTime"):
+        dataset.pop(keyword, None)
+    for keyword in ("InstanceCreation", "Content"):
         setattr(dataset, f"{keyword}Date", now.strftime("%Y%m%d"))
         setattr(dataset, f"{keyword}Time", now.strftime("%H%M%S.%f"))
 
