@@ -39,7 +39,7 @@ def test_neighbouring_frames_lie_as_far_apart_as_the_header_says(tmp_path: Path)
     groups = saliency_map.PerFrameFunctionalGroupsSequence
     positions = np.array([group.PlanePositionSequence[0].ImagePositionPatient for group in groups], float)
     measures = saliency_map.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-    np.testing.assert_allclose(np.diff(positions[:, 2]), measures.SpacingBetweenSlices)
+    np.testing.assert_allclose(np.abs(np.diff(positions[:, 2])), measures.SpacingBetweenSlices)
     assert saliency_map.SharedFunctionalGroupsSequence[0].FrameAnatomySequence[0].FrameLaterality == "B"
 
 
