@@ -65,6 +65,7 @@ def make_saliency_map(
         parametric_map.FloatPixelPaddingValue = parametric_map.FloatPixelPaddingRangeLimit = NOT_EXPLAINED
     parametric_map.setdefault("ContentCreatorName", None)  # type 2 (PS3.3 Table 10-12), left out by highdicom
     _name_the_anatomy(parametric_map)
+    _order_frames(parametric_map)
     identity.fix_dimension_organization(parametric_map)
     identity.complete(parametric_map, sources[0])
     return parametric_map
@@ -76,3 +77,23 @@ def _name_the_anatomy(parametric_map: Dataset) -> None:
     anatomy.FrameLaterality = "B"
     anatomy.AnatomicRegionSequence = [CodedConcept.from_code(codes.LUNG)]
     parametric_map.SharedFunctionalGroupsSequence[0].FrameAnatomySequence = [anatomy]
+
+
+def _order_frames(parametric_map: Dataset) -> None:
+    """Puts the frames in the order of the slices' normal; highdicom puts them in the opposite one.
+
+    dcmqi, and 3D Slicer with it, stacks frames along the normal (row direction x column direction) in the order in which
+    they are stored, whatever their positions say: it would show the map upside down.
+    """
+    shared = parametric_map.SharedFunctionalGroupsSequence[0]
+    row_direction, column_direction = np.reshape(shared.PlaneOrientationSequence[0].ImageOrientationPatient, (2, 3))
+    frames = list(parametric_map.PerFrameFunctionalGroupsSequence)
+    first, last = (np.array(frame.PlanePositionSequence[0].ImagePositionPatient) for frame in (frames[0], frames[-1]))
+    if (last - first) @ np.cross(row_direction, column_direction) >= 0:
+        return
+    indices = [frame.FrameContentSequence[0].DimensionIndexValues for frame in frames]
+    for frame, index in zip(reversed(frames), indices, strict=True):
+        frame.FrameContentSequence[0].DimensionIndexValues = index
+    parametric_map.PerFrameFunctionalGroupsSequence = frames[::-1]
+    pixels = np.frombuffer(parametric_map.FloatPixelData, "<f4").reshape(len(frames), -1)
+    parametric_map.FloatPixelData = pixels[::-1].tobytes()

@@ -117,7 +117,10 @@ def check_all(made: list[tuple[list[Path], list[Output]]], options: argparse.Nam
                 continue
             row, paths = outputs[0].row, [output.path for output in outputs]
             if archive is not None:
-                submit(row, STUDY, "Orthanc", _store_and_compare, archive, sources, paths)
+                refused = archive.store([*sources, *paths])
+                submit(row, STUDY, "Orthanc", lambda refused=refused: refused)
+                for output in outputs:
+                    submit(output.row, output.name, "Orthanc", archive.compare, output.path)
             for output in outputs:
                 for check in CHECKS:
                     if wanted(check.name) and check.concerns(output) and wanted_object(output.name):
@@ -138,11 +141,6 @@ def _guarded(function: Callable[..., list[str]], *arguments: object) -> list[str
         raise
     except Exception as error:  # whatever it is, it stands in the table
         return [f"The check ended with {type(error).__name__}: {error}"]
-
-
-def _store_and_compare(archive: orthanc.Orthanc, sources: list[Path], outputs: list[Path]) -> list[str]:
-    errors = archive.store([*sources, *outputs])
-    return errors + [f"{path.name}: {error}" for path in outputs for error in archive.compare(path)]
 
 
 def _study_agrees(sources: list[Path], outputs: list[Path]) -> list[str]:
