@@ -82,8 +82,8 @@ def _name_the_anatomy(parametric_map: Dataset) -> None:
 def _order_frames(parametric_map: Dataset) -> None:
     """Puts the frames in the order of the slices' normal; highdicom puts them in the opposite one.
 
-    dcmqi, and 3D Slicer with it, stacks frames along the normal (row direction x column direction) in the order in which
-    they are stored, whatever their positions say: it would show the map upside down.
+    dcmqi, and 3D Slicer with it, stacks frames along the normal (row direction x column direction) in the order in
+    which they are stored, whatever their positions say: it would show the map upside down.
     """
     shared = parametric_map.SharedFunctionalGroupsSequence[0]
     row_direction, column_direction = np.reshape(shared.PlaneOrientationSequence[0].ImageOrientationPatient, (2, 3))

@@ -60,7 +60,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         parser.add_argument(f"--{name}", action="append", default=[], metavar="WORD", help="only those with this word")
     parser.add_argument("--out", type=Path, metavar="DIR", help="empty or new folder that keeps all files")
     parser.add_argument("--results", type=Path, metavar="DIR", help="check this folder of results instead")
-    parser.add_argument("--study", type=Path, metavar="DIR", help="what --results was made of, for dcentvfy and Orthanc")
+    parser.add_argument(
+        "--study", type=Path, metavar="DIR", help="what --results was made of, for dcentvfy and Orthanc"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="checks at a time (default %(default)s)")
     options = parser.parse_args(arguments)
     if options.results is not None and not (options.results / "result.json").is_file():
@@ -117,7 +119,12 @@ def check_all(made: list[tuple[list[Path], list[Output]]], options: argparse.Nam
                 continue
             row, paths = outputs[0].row, [output.path for output in outputs]
             if archive is not None:
-                refused = archive.store([*sources, *paths])
+                # Sources of real archives have UIDs that dcmsend does not take for UIDs; the outputs must not.
+                refused = (
+                    archive.store(sources, "--no-uid-checks") + archive.store(paths)
+                    if sources
+                    else archive.store(paths)
+                )
                 submit(row, STUDY, "Orthanc", lambda refused=refused: refused)
                 for output in outputs:
                     submit(output.row, output.name, "Orthanc", archive.compare, output.path)
@@ -127,10 +134,9 @@ def check_all(made: list[tuple[list[Path], list[Output]]], options: argparse.Nam
                         submit(output.row, output.name, check.name, check.run, output)
             if wanted("dcentvfy"):
                 submit(row, STUDY, "dcentvfy", _study_agrees, sources, paths)
-        errors: Errors = {}
         for future in tqdm(as_completed(futures), total=len(futures), desc="checking", unit="check", disable=None):
-            errors[futures[future]] = future.result()
-    return errors
+            future.result()
+    return {cell: future.result() for future, cell in futures.items()}
 
 
 def _guarded(function: Callable[..., list[str]], *arguments: object) -> list[str]:
@@ -164,7 +170,9 @@ def table(errors: Errors) -> str:
     shown = ""
     for series, name in ordered:
         cells = rows[series, name]
-        marks = ("-" if column not in cells else "ok" if not cells[column] else f"{cells[column]} !" for column in columns)
+        marks = (
+            "-" if column not in cells else "ok" if not cells[column] else f"{cells[column]} !" for column in columns
+        )
         filled = "  ".join(f"{mark:<{len(column)}}" for mark, column in zip(marks, columns, strict=True))
         lines.append(f"{series if series != shown else '':<{series_width}}  {name:<{name_width}}  {filled}".rstrip())
         shown = series

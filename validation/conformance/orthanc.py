@@ -33,9 +33,9 @@ class Orthanc:
     dicom_port: int
     http_port: int
 
-    def store(self, paths: Sequence[Path]) -> list[str]:
-        """C-STORE with DCMTK's dcmsend; returns its errors."""
-        arguments = ("--aetitle", _SENDER, "--call", "ORTHANC", "--no-halt", "127.0.0.1", self.dicom_port)
+    def store(self, paths: Sequence[Path], *options: str) -> list[str]:
+        """C-STORE with DCMTK's dcmsend and its options; returns its errors."""
+        arguments = (*options, "--aetitle", _SENDER, "--call", "ORTHANC", "--no-halt", "127.0.0.1", self.dicom_port)
         code, text = run("dcmsend", *arguments, *paths)
         errors = [line for line in text.splitlines() if line.startswith(("E:", "F:"))]
         return errors or ([f"dcmsend ended with the exit code {code}."] if code else [])
@@ -75,7 +75,9 @@ class Orthanc:
         return pydicom.dcmread(io.BytesIO(part.partition(b"\r\n\r\n")[2]))
 
     def _get(self, place: str, accept: str) -> tuple[bytes, str]:
-        request = urllib.request.Request(f"http://127.0.0.1:{self.http_port}/dicom-web/{place}", headers={"Accept": accept})
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.http_port}/dicom-web/{place}", headers={"Accept": accept}
+        )
         with _OPENER.open(request, timeout=60) as answer:
             return answer.read(), answer.headers.get("Content-Type", "")
 

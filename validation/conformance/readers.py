@@ -1,7 +1,7 @@
 """Checks of the content: what the readers of others find in a file, against what is known to be true.
 
-Each returns its errors, one a line. Reports are compared number by number and box by box, images voxel by voxel at their
-place in the patient.
+Each returns its errors, one a line. Reports are compared number by number and box by box, images voxel by voxel where
+they lie in the patient.
 """
 
 import gzip
@@ -104,7 +104,7 @@ def dcmqi_parametric_map(output: Output) -> list[str]:
             return [f"It ended with the exit code {code}: {text.strip()[-300:]}"]
         values, affine = read_nrrd(file)
     if output.series is None:
-        return [] if -1 <= values.min() and values.max() <= 1 else ["A value is outside -1 to 1."]
+        return [] if values.min() >= -1 and values.max() <= 1 else ["A value is outside -1 to 1."]
     saliency = output.series.findings.saliency
     first, last = min(saliency), max(saliency)
     truth = np.full((last - first + 1, *values_shape(output)), -1, np.float32)
@@ -176,13 +176,15 @@ def dcmtk_report(output: Output) -> list[str]:
     found: Numbers = defaultdict(list)
     for concept, value in _NUMBER.findall(text):
         found[concept].append(float(value))
-    outlines = [(uid, np.array([p.split("/") for p in points.split(",")], float)) for points, uid in _REGION.findall(text)]
+    outlines = [
+        (uid, np.array([p.split("/") for p in points.split(",")], float)) for points, uid in _REGION.findall(text)
+    ]
     return _compare_numbers(output, found) + _compare_boxes(output, outlines)
 
 
 def highdicom_report(output: Output) -> list[str]:
     """highdicom's parser of TID 1500: every box, and the study's numbers with the class or side that each is of."""
-    content = hd.sr.srread(output.path).content
+    content: Any = hd.sr.srread(output.path).content
     groups = [group for group in content.get_image_measurement_groups() if group.tracking_identifier == "Study"]
     if len(groups) != 1:
         return [f"There are {len(groups)} measurement groups of the study."]

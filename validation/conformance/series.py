@@ -1,6 +1,6 @@
 """The series that outputs are made of: the phantom as scanners store it in every orientation, and real ones."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -19,8 +19,8 @@ from validation.phantom.thorax import make_thorax
 SLICES, SIZE = 24, 96
 """Of the phantom: small, so that all orientations are checked within minutes."""
 LESIONS, EXPLAINED_SLICES = 2, 3
-"""Of the phantom's lesions, the largest, and slices on which they count as salient: DicomSRValidator takes minutes for a
-report with many boxes."""
+"""Of the phantom's lesions, the largest, and slices on which they count as salient: few, because DicomSRValidator takes
+long over a report with many boxes."""
 
 _TOWARDS = {"R": (0, -1), "L": (0, 1), "A": (1, -1), "P": (1, 1), "F": (2, -1), "H": (2, 1)}
 """Axis and sign of the patient's directions, in DICOM's coordinates (PS3.3 C.7.6.2.1.1)."""
@@ -199,12 +199,12 @@ def _boxes_and_lesions(
         touched = [name for side, name in sides.items() if (lungs[mask] == side).any()]
         volume_ml = np.count_nonzero(mask) * volume.voxel_volume_ml
         lung = touched[0] if len(touched) == 1 else "both"
-        found.append(Lesion(number, tuple(slices), extent_mm, volume_ml, volume_ml / lungs_ml, lung))  # type: ignore[arg-type]
+        found.append(Lesion(number, tuple(slices), extent_mm, volume_ml, volume_ml / lungs_ml, lung))
     return tuple(sorted(boxes, key=lambda box: (box.slice_index, -box.area_mm2))), tuple(found)
 
 
 def _saliency(salient: np.ndarray, lungs: np.ndarray) -> np.ndarray:
-    """A map with a different value in every pixel of the lungs, so that no flip goes unnoticed; float32 `(row, col)`."""
+    """Another value in every pixel of the lungs, so that no flip goes unnoticed; float32 `(row, col)`."""
     ramp = np.linspace(0.1, 1.0, salient.size, dtype=np.float32).reshape(salient.shape)
     ramp[~(lungs | salient)] = 0
     return ramp / ramp.max()
@@ -225,7 +225,7 @@ def on_grid(array: np.ndarray, affine: np.ndarray, other_affine: np.ndarray) -> 
     flipped = [axis for axis in range(3) if step[axes[axis], axis] < 0]
     if sorted(axes.tolist()) != [0, 1, 2]:
         raise ValueError("The two grids are turned against each other.")
-    view = np.flip(array.transpose(axes), flipped)
+    view = np.flip(array.transpose(axes), tuple(flipped))
     corners = np.array([[0, 0, 0], [array.shape[axis] - 1 for axis in axes]])
     placed = np.where([axis in flipped for axis in range(3)], corners[::-1], corners)
     theirs = corners @ other_affine[:3, :3].T + other_affine[:3, 3]
@@ -255,7 +255,7 @@ def _phantom(orientation: Orientation) -> tuple[CTVolume, np.ndarray, np.ndarray
     first = np.zeros(3)
     first[axes[flipped]] = np.array(stored[0].shape)[axes[flipped]] - 1
     origin_mm = made.origin_mm + (first * spacing_mm) @ made.directions
-    hu, lungs, lesions = (np.flip(array.transpose(axes), flipped) for array in stored)
+    hu, lungs, lesions = (np.flip(array.transpose(axes), tuple(flipped)) for array in stored)
     lesions = _a_few(lesions)
     rotation = Rotation.from_euler("xyz", orientation.rotation_degrees, degrees=True).as_matrix()
     volume = CTVolume(hu, tuple(spacing_mm[axes]), rotation @ origin_mm, directions @ rotation.T)
@@ -288,8 +288,3 @@ def _air_inside(volume: CTVolume) -> np.ndarray:
         lungs[index][inside] = LEFT_LUNG
         lungs[index][:, :middle][inside[:, :middle]] = RIGHT_LUNG
     return np.ascontiguousarray(volume.from_canonical(lungs))
-
-
-def names(wanted: Sequence[str]) -> list[str]:
-    """The orientations whose name holds one of `wanted`; all without any."""
-    return [name for name in ORIENTATIONS if not wanted or any(word in name for word in wanted)]
