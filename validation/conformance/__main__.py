@@ -112,19 +112,15 @@ def check_all(made: list[tuple[list[Path], list[Output]]], options: argparse.Nam
         futures: dict[Future[list[str]], Cell] = {}
 
         def submit(row: str, name: str, check: str, function: Callable[..., list[str]], *arguments: object) -> None:
-            futures[pool.submit(_guarded, function, *arguments)] = row, name, check
+            futures[pool.submit(guarded, function, *arguments)] = row, name, check
 
         for sources, outputs in made:
             if not outputs:
                 continue
             row, paths = outputs[0].row, [output.path for output in outputs]
             if archive is not None:
-                # Sources of real archives have UIDs that dcmsend does not take for UIDs; the outputs must not.
-                refused = (
-                    archive.store(sources, "--no-uid-checks") + archive.store(paths)
-                    if sources
-                    else archive.store(paths)
-                )
+                # Files of real archives lack UIDs in their meta information, which those of the outputs must not.
+                refused = archive.store(sources, "--no-uid-checks") + archive.store(paths)
                 submit(row, STUDY, "Orthanc", lambda refused=refused: refused)
                 for output in outputs:
                     submit(output.row, output.name, "Orthanc", archive.compare, output.path)
@@ -139,7 +135,7 @@ def check_all(made: list[tuple[list[Path], list[Output]]], options: argparse.Nam
     return {cell: future.result() for future, cell in futures.items()}
 
 
-def _guarded(function: Callable[..., list[str]], *arguments: object) -> list[str]:
+def guarded(function: Callable[..., list[str]], *arguments: object) -> list[str]:
     """A check that falls over has found an error: its reader could not cope with the file."""
     try:
         return function(*arguments)
@@ -205,8 +201,7 @@ def main(arguments: list[str] | None = None) -> int:
     print(table(errors))
     lines = list(_details(errors))
     if not (options.series or options.objects or options.checks or options.results):
-        unused = sorted(validators.FALSE_REPORTS.keys() - validators.seen_false_reports)
-        lines += [f"The false report '{name}' no longer comes up: remove it from FALSE_REPORTS." for name in unused]
+        lines += validators.unused_false_reports()
     for name in sorted(validators.seen_false_reports):
         print(f"\nSet aside as a false report of DicomSRValidator, {name}: {validators.FALSE_REPORTS[name][2]}")
     print(f"\n{len(errors)} checks of {sum(len(outputs) for _, outputs in made)} objects: ", end="")

@@ -28,13 +28,16 @@ _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never 
 
 @dataclass(frozen=True)
 class Orthanc:
-    """A running archive, by its ports."""
+    """A running archive, by its ports on the loopback and the folder that it keeps everything in."""
 
     dicom_port: int
     http_port: int
+    folder: Path
 
     def store(self, paths: Sequence[Path], *options: str) -> list[str]:
         """C-STORE with DCMTK's dcmsend and its options; returns its errors."""
+        if not paths:
+            return []
         arguments = (*options, "--aetitle", _SENDER, "--call", "ORTHANC", "--no-halt", "127.0.0.1", self.dicom_port)
         code, text = run("dcmsend", *arguments, *paths)
         errors = [line for line in text.splitlines() if line.startswith(("E:", "F:"))]
@@ -96,7 +99,7 @@ def running() -> Iterator[Orthanc]:
     if not DICOMWEB.is_file():
         raise ToolMissing("Orthanc's DICOMweb plugin is not installed. Run `apt-get install orthanc-dicomweb`.")
     with TemporaryDirectory(prefix="groundglass-orthanc-") as folder:
-        archive = Orthanc(*_free_ports(2))
+        archive = Orthanc(*_free_ports(2), Path(folder))
         configuration = Path(folder, "orthanc.json")
         configuration.write_text(json.dumps(_settings(archive, folder)), encoding="utf-8")
         with Path(folder, "log").open("w+b") as log:

@@ -199,7 +199,14 @@ def highdicom_report(output: Output) -> list[str]:
         for subject, value in expected.items()
         if not np.isclose(found.get(subject, np.nan), value, _TOLERANCE, _TOLERANCE)
     ]
+    segments = [_segment_number(group) for group in content.get_volumetric_roi_measurement_groups()]
+    if segments != ([1, 2] if output.case else []):
+        errors.append(f"The groups of the lungs refer to the segments {segments}, not to 1 and 2.")
     return errors + _compare_boxes(output, outlines)
+
+
+def _segment_number(group: Any) -> int:
+    return int(group.referenced_segment[0].ReferencedSOPSequence[0].ReferencedSegmentNumber)
 
 
 def _subject(measurement: Any) -> str:

@@ -7,8 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pydicom
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
 from pydicom.pixels.utils import pixel_array
+from pydicom.valuerep import STR_VR, validate_value
 
 from validation.conformance.objects import Output
 from validation.conformance.tools import run
@@ -54,8 +55,8 @@ def strict_pydicom(output: Output) -> list[str]:
         mode, settings.reading_validation_mode = settings.reading_validation_mode, pydicom.config.RAISE
         try:
             dataset = pydicom.dcmread(output.path)
-            for _ in (*dataset.file_meta, *dataset.iterall()):
-                pass  # each value is read, and so checked, on the way
+            for element in (*dataset.file_meta, *dataset.iterall()):
+                _validate(element)
             if "BitsAllocated" in dataset:
                 pixel_array(dataset)
         except Exception as error:  # whatever it raises is its verdict
@@ -63,6 +64,13 @@ def strict_pydicom(output: Output) -> list[str]:
         finally:
             settings.reading_validation_mode = mode
     return []
+
+
+def _validate(element: DataElement) -> None:
+    """Reading alone converts the values, and lets most that break their VR's rules pass."""
+    if element.VR in STR_VR and not element.is_empty:
+        for value in element.value if element.VM > 1 else [element.value]:
+            validate_value(element.VR, str(value), pydicom.config.RAISE)
 
 
 # DicomSRValidator
@@ -90,7 +98,13 @@ FALSE_REPORTS = {
 """False reports of DicomSRValidator: pattern of the line, what must be true of the content item that it names, why."""
 
 seen_false_reports: set[str] = set()
-"""Those that came up in this process: one that no longer does has to leave the table."""
+"""Those that came up in this process."""
+
+
+def unused_false_reports() -> list[str]:
+    """A line for each entry of FALSE_REPORTS that did not come up: it might hide an error one day."""
+    unused = sorted(FALSE_REPORTS.keys() - seen_false_reports)
+    return [f"The false report '{name}' no longer comes up: remove it from FALSE_REPORTS." for name in unused]
 
 
 _GROUPS_AT_ONCE = 10
