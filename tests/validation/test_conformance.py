@@ -1,4 +1,4 @@
-"""Every check of `make conformance` passes a sound object and notices a broken one; the archive leaves nothing behind."""
+"""Every check of `make conformance` passes a sound object and notices a broken one; its archive leaves nothing."""
 
 import json
 from collections.abc import Callable
@@ -75,6 +75,10 @@ def swap_sides(dataset: Dataset) -> None:
     right.CodeMeaning, left.CodeMeaning = left.CodeMeaning, right.CodeMeaning
 
 
+def relate_finding_wrongly(dataset: Dataset) -> None:
+    content_items(dataset, "121071")[0].RelationshipType = "HAS PROPERTIES"
+
+
 def move_box(dataset: Dataset) -> None:
     region = content_items(dataset, "111030")[0]
     region.GraphicData = [value + 1 for value in region.GraphicData]
@@ -83,7 +87,8 @@ def move_box(dataset: Dataset) -> None:
 def move_frames(dataset: Dataset) -> None:
     for group in dataset.PerFrameFunctionalGroupsSequence:
         position = group.PlanePositionSequence[0]
-        position.ImagePositionPatient = [float(v) + mm for v, mm in zip(position.ImagePositionPatient, (0, 3.84, 0))]
+        x, y, z = position.ImagePositionPatient
+        position.ImagePositionPatient = [x, y + 3.84, z]
 
 
 def mirror(dataset: Dataset) -> None:
@@ -111,7 +116,8 @@ CASES = {
         lambda d: d.SegmentSequence[0].pop("SegmentedPropertyTypeCodeSequence"),
     ),
     "a date is none": ("key images", validators.strict_pydicom, break_date),
-    "the procedure is not told": ("SR", validators.sr_validator, lambda d: remove_items(d, "121058")),
+    "the observer has no UID": ("SR", validators.sr_validator, lambda d: remove_items(d, "121012")),
+    "a finding is related wrongly": ("SR", validators.sr_validator, relate_finding_wrongly),
     "a probability is another": ("SR", readers.dcmtk_report, set_number("122157", "0.99")),
     "a box is elsewhere": ("SR", readers.dcmtk_report, move_box),
     "a box is elsewhere, to highdicom": ("SR", readers.highdicom_report, move_box),
@@ -170,7 +176,7 @@ def test_the_archive_returns_what_was_sent_notices_what_was_not_and_leaves_nothi
 ) -> None:
     need("Orthanc", "dcmsend")
     paths = [output.path for output in outputs.values()]
-    with pytest.raises(KeyError, match="the check fails"), orthanc.running() as archive:
+    with pytest.raises(KeyError, match="the check fails"), orthanc.running() as archive:  # noqa: PT012
         assert archive.store(paths) == []
         assert [archive.compare(path) for path in paths] == [[]] * len(paths)
         changed = broken(outputs["SEG"], tmp_path, mirror)

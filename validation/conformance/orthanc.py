@@ -99,7 +99,8 @@ def running() -> Iterator[Orthanc]:
     if not DICOMWEB.is_file():
         raise ToolMissing("Orthanc's DICOMweb plugin is not installed. Run `apt-get install orthanc-dicomweb`.")
     with TemporaryDirectory(prefix="groundglass-orthanc-") as folder:
-        archive = Orthanc(*_free_ports(2), Path(folder))
+        dicom_port, http_port = _free_ports(2)
+        archive = Orthanc(dicom_port, http_port, Path(folder))
         configuration = Path(folder, "orthanc.json")
         configuration.write_text(json.dumps(_settings(archive, folder)), encoding="utf-8")
         with Path(folder, "log").open("w+b") as log:
