@@ -34,11 +34,11 @@ class Orthanc:
     http_port: int
     folder: Path
 
-    def store(self, paths: Sequence[Path], *options: str) -> list[str]:
-        """C-STORE with DCMTK's dcmsend and its options; returns its errors."""
+    def store(self, paths: Sequence[Path]) -> list[str]:
+        """C-STORE with DCMTK's dcmsend; returns its errors."""
         if not paths:
             return []
-        arguments = (*options, "--aetitle", _SENDER, "--call", "ORTHANC", "--no-halt", "127.0.0.1", self.dicom_port)
+        arguments = ("--aetitle", _SENDER, "--call", "ORTHANC", "--no-halt", "127.0.0.1", self.dicom_port)
         code, text = run("dcmsend", *arguments, *paths)
         errors = [line for line in text.splitlines() if line.startswith(("E:", "F:"))]
         return errors or ([f"dcmsend ended with the exit code {code}."] if code else [])
