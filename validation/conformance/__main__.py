@@ -122,10 +122,8 @@ def check_all(made: list[tuple[list[Path], list[Output]]], options: argparse.Nam
                 # Sources are there as in a real archive. That dcmsend takes none without UIDs in its file meta
                 # information, as many archives export them, is no error of the outputs.
                 archive.store(sources)
-                refused = archive.store(paths)
-                submit(row, STUDY, "Orthanc", lambda refused=refused: refused)
                 for output in outputs:
-                    submit(output.row, output.name, "Orthanc", archive.compare, output.path)
+                    submit(output.row, output.name, "Orthanc", archive.store_and_compare, output.path)
             for output in outputs:
                 for check in CHECKS:
                     if wanted(check.name) and check.concerns(output) and wanted_object(output.name):

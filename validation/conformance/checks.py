@@ -14,7 +14,8 @@ from pydicom.uid import (
 from validation.conformance import readers, validators
 from validation.conformance.objects import Output
 
-_SEGMENTATIONS = frozenset({SegmentationStorage, UID("1.2.840.10008.5.1.4.1.1.66.7")})  # binary and label map
+_LABEL_MAP = UID("1.2.840.10008.5.1.4.1.1.66.7")  # Label Map Segmentation Storage
+_SEGMENTATIONS = frozenset({SegmentationStorage, _LABEL_MAP})
 _REPORTS = frozenset({Comprehensive3DSRStorage})
 
 
@@ -25,14 +26,18 @@ class Check:
     name: str
     run: Callable[[Output], list[str]]
     sop_classes: frozenset[UID] | None = None
+    unknown: frozenset[UID] = frozenset()
+    """Classes younger than the program, whose files it can't judge."""
 
     def concerns(self, output: Output) -> bool:
         """Whether the file is of a kind that this looks at."""
-        return self.sop_classes is None or output.sop_class in self.sop_classes
+        return output.sop_class not in self.unknown and (
+            self.sop_classes is None or output.sop_class in self.sop_classes
+        )
 
 
 CHECKS = (
-    Check("dciodvfy", validators.dciodvfy),
+    Check("dciodvfy", validators.dciodvfy, unknown=frozenset({_LABEL_MAP})),  # Debian's is of 2022, label maps of 2024
     Check("dcmdump", validators.dcmdump),
     Check("pydicom", validators.strict_pydicom),
     Check("SRValidator", validators.sr_validator, _REPORTS),

@@ -43,6 +43,10 @@ class Orthanc:
         errors = [line for line in text.splitlines() if line.startswith(("E:", "F:"))]
         return errors or ([f"dcmsend ended with the exit code {code}."] if code else [])
 
+    def store_and_compare(self, path: Path) -> list[str]:
+        """The errors of the way there and back."""
+        return self.store([path]) or self.compare(path)
+
     def compare(self, path: Path) -> list[str]:
         """What differs between a file and what the archive finds (QIDO-RS) and hands out (WADO-RS) of it."""
         sent = pydicom.dcmread(path)
@@ -135,6 +139,7 @@ def _settings(archive: Orthanc, folder: str) -> dict[str, Any]:
         "Plugins": [str(DICOMWEB)],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         "OverwriteInstances": True,
+        "UnknownSopClassAccepted": True,  # label maps are younger than Debian's version
     }
 
 

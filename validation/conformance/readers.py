@@ -132,7 +132,11 @@ def read_nrrd(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     header, _, data = path.read_bytes().partition(b"\n\n")
     fields = dict(line.split(": ", 1) for line in header.decode().splitlines() if ": " in line)
-    if (fields["space"], fields["encoding"], fields["endian"]) != ("left-posterior-superior", "gzip", "little"):
+    if (fields["space"], fields["encoding"], fields.get("endian", "little")) != (
+        "left-posterior-superior",
+        "gzip",
+        "little",
+    ):
         raise ValueError(f"{path.name} is not the NRRD that is read here.")
     dtype = {"short": "<i2", "unsigned short": "<u2", "unsigned char": "u1", "float": "<f4"}[fields["type"]]
     sizes = [int(size) for size in fields["sizes"].split()]
