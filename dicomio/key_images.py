@@ -10,7 +10,7 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, MultiFrameTrueColorSecondaryCaptureImageStorage
 
 from dicomio import codes, identity
-from dicomio.picture import draw_finding, shown_orientation, telling_slices
+from dicomio.picture import draw_finding, telling_slices
 from dicomio.segmentation import check_grid
 from method.types import CTVolume, Findings, SoftwareIdentity
 
@@ -46,7 +46,7 @@ def make_key_images(
         transfer_syntax_uid=ExplicitVRLittleEndian,
         **identity.instance_attributes(identity.KEY_IMAGES, sources, software, f"{count} frames"),
     )
-    _describe(images, shown, volume, software)
+    _describe(images, shown, software)
     _set_pixels(images, frames)
     for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
         if keyword in header:  # what was lossy once stays marked so
@@ -55,12 +55,12 @@ def make_key_images(
     return images
 
 
-def _describe(images: SOPClass, shown: Sequence[Dataset], volume: CTVolume, software: SoftwareIdentity) -> None:
+def _describe(images: SOPClass, shown: Sequence[Dataset], software: SoftwareIdentity) -> None:
     images.ConversionType = "WSD"
     images.ImageType = ["DERIVED", "SECONDARY"]
     images.BurnedInAnnotation = "YES"
     images.RecognizableVisualFeatures = "NO"
-    images.PatientOrientation = shown_orientation(volume)
+    images.PatientOrientation = ["L", "P"]  # of rows and columns, as draw_finding orients every slice
     images.ImageComments = identity.RESEARCH_USE
     images.DerivationDescription = "Lungs, saliency and boxes drawn on the source images"
     images.ContributingEquipmentSequence = identity.processing_equipment(software)

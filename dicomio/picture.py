@@ -161,21 +161,10 @@ class _Shown:
         return _Shown(self.hu[rows, columns], self.lungs[rows, columns], saliency, boxes, self.aspect)
 
 
-def shown_orientation(volume: CTVolume) -> list[str]:
-    """Where rows and columns of `draw_finding` lead in the patient, as in Patient Orientation (PS3.3 C.7.6.1.1.1)."""
-    towards = [letter for axis, letter in enumerate("FPL") if axis != _thickness_axis(volume)]
-    return towards[::-1]  # a row runs along the columns
-
-
-def _thickness_axis(volume: CTVolume) -> int:
-    """The axis of the canonical view across which the source was sliced: 0 for axial series."""
-    return volume.to_canonical(volume.hu[:1]).shape.index(1)
-
-
 def _oriented(volume: CTVolume, findings: Findings, index: int) -> _Shown:
     saliency = findings.saliency.get(index)
     boxes = [box for box in findings.boxes if box.slice_index == index]
-    thickness_axis = _thickness_axis(volume)
+    thickness_axis = volume.to_canonical(volume.hu[index : index + 1]).shape.index(1)
     row_mm, column_mm = (mm for axis, mm in enumerate(volume.canonical_spacing_mm) if axis != thickness_axis)
     return _Shown(
         _orient(volume, volume.hu[index]),

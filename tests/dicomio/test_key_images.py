@@ -123,22 +123,6 @@ def test_telling_slices_of_a_negative_study_hold_the_most_lung(count: int) -> No
         assert areas[chosen[0]] == areas.max()
 
 
-@pytest.mark.parametrize(
-    ("directions", "expected"),
-    [
-        (((0, 0, 1), (0, 1, 0), (1, 0, 0)), ["L", "P"]),
-        (((0, 0, -1), (1, 0, 0), (0, -1, 0)), ["L", "P"]),  # on the left side: shown upright all the same
-        (((0, 1, 0), (0, 0, -1), (1, 0, 0)), ["L", "F"]),  # coronal
-        (((1, 0, 0), (0, 0, -1), (0, 1, 0)), ["P", "F"]),  # sagittal
-    ],
-)
-def test_patient_orientation_is_that_of_the_picture(directions: tuple, expected: list[str]) -> None:
-    case = make_case()
-    volume = dataclasses.replace(case.volume, directions=np.array(directions, float))
-    images = make_key_images(case.sources, volume, case.findings, SOFTWARE, count=1)
-    assert list(images.PatientOrientation) == expected
-
-
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("positive", [True, False])
 def test_preview_is_drawn_for_every_orientation(orientation: str, positive: bool) -> None:

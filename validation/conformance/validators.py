@@ -40,8 +40,8 @@ def dcmdump(output: Output) -> list[str]:
 def dcmpschk(output: Output) -> list[str]:
     """DCMTK's check of presentation states.
 
-    It takes every byte beyond ASCII for a control character, whatever the Specific Character Set says: what it writes of
-    values with such characters is set aside, and pydicom's reading checks them.
+    It takes every byte beyond ASCII for a control character, whatever the Specific Character Set says: what it writes
+    of values with such characters is set aside, and pydicom's reading checks them.
     """
     _, text = run("dcmpschk", output.path)
     complaints = re.findall(r"^[EF]: (.*(?:\n[EF]:  .*)*)", text, re.MULTILINE)
