@@ -81,6 +81,7 @@ class GroundglassApplication(Application):
             folder=self._output_folder,
             software=self._software,
             key_image_count=settings.key_images,
+            segmentation_form=settings.segmentation,
             write_saliency_map=settings.saliency_map,
             record=record,
             on_done=loader.resume,

@@ -14,7 +14,9 @@ from app.exit_codes import ExitCode
 
 LOG = logging.getLogger("groundglass")
 _LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "CRITICAL")
-_OWN_FILES = re.compile(r"case-\d{3,}\.(seg|sr|key-images|saliency)\.dcm|case-\d{3,}\.preview\.png|result\.json")
+_OWN_FILES = re.compile(
+    r"case-\d{3,}\.(seg|salient-seg|sr|key-images|boxes|saliency)\.dcm|case-\d{3,}\.preview\.png|result\.json"
+)
 
 _CODES = "\n".join(f"  {code.value}  {code.name.lower().replace('_', ' ')}" for code in ExitCode)
 _EXAMPLES = f"""

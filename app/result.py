@@ -73,6 +73,7 @@ def _case(case: Case, outputs: list[str]) -> dict[str, Any]:
         "series_instance_uid": case.series_instance_uid,
         "status": case.status,
         "reason": None if case.reason is None else {"code": case.reason_code, "text": case.reason},
+        "source_defects": [vars(defect) for defect in case.source_defects],
         "outputs": outputs,
         "timings_s": {stage: round(seconds, 3) for stage, seconds in case.timings_s.items()},
     }

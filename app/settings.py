@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from app import SETTINGS_FILE
+from dicomio.segmentation import Form
 from dicomio.select import SelectionRules
 from method.explanation import ExplanationRules
 from method.lung_segmentation import VIEWS, MultiWindow
@@ -60,6 +61,7 @@ class Settings:
     gradients: IntegratedGradients
     explanation: ExplanationRules
     key_images: int
+    segmentation: Form
     saliency_map: bool
 
 
@@ -164,6 +166,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
             joint_part=saliency.choose("joint_part", ("absolute", "positive")),  # type: ignore[arg-type]
         ),
         key_images=output.take("key_images", int, 1, 100),
+        segmentation=output.choose("segmentation", ("binary", "labelmap")),  # type: ignore[arg-type]
         saliency_map=output.take("saliency_map", bool),
     )
     for section in (root, selection, volume, models, lungs, classification, saliency, output):

@@ -12,8 +12,11 @@ from typing import Any
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment, SOPClass
 from highdicom.sr import AlgorithmIdentification
 from pydicom import Dataset
+from pydicom.valuerep import MAX_VALUE_LEN, DSfloat
 
 from dicomio import codes
+from dicomio.defects import REQUIRED, sound_copy, sound_element
+from dicomio.scan import numbers, quiet_pydicom
 from method.types import SoftwareIdentity
 
 # highdicom quotes UIDs, and now and then a patient's name, in its messages: neither may reach a log.
@@ -38,37 +41,22 @@ SEGMENTATION = OutputSeries("segmentation", 9101, "Groundglass lungs and salienc
 REPORT = OutputSeries("report", 9102, "Groundglass report (research)")
 KEY_IMAGES = OutputSeries("key images", 9103, "Groundglass key images (research)")
 SALIENCY_MAP = OutputSeries("saliency map", 9104, "Groundglass saliency map (research)")
-
-_PATIENT_AND_STUDY = (
-    "PatientID",
-    "PatientName",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-)
-"""Type 2 everywhere: present in every output, empty where the source has none."""
+BOXES = OutputSeries("boxes", 9105, "Groundglass boxes (research)")
 
 _OPTIONAL_REFERENCES = ("ReferencedStudySequence", "ReferencedPatientSequence")
 """Type 3, and incomplete in many de-identified archives: an output that repeats such a reference is invalid itself."""
 
-_IMAGE = (
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "FrameOfReferenceUID",
+_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+"""Repeated as they are, valid or not: another UID would name another study or image."""
+
+_GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+"""Numbers, and how many; they are written anew where the source has more digits than DS allows."""
+
+_IMAGE = ("Modality", "Rows", "Columns", "SamplesPerPixel")
+"""The selection and the volume have checked them."""
+
+_SERIES = (
     "PositionReferenceIndicator",
-    "Modality",
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
     "SliceThickness",
     "LossyImageCompression",
     "LossyImageCompressionRatio",
@@ -78,6 +66,7 @@ _IMAGE = (
     "SoftwareVersions",
     "DeviceSerialNumber",
 )
+"""Read from the first image alone."""
 
 
 def derive_uid(*parts: str) -> str:
@@ -161,36 +150,56 @@ def algorithm_content(software: SoftwareIdentity) -> AlgorithmIdentification:
     )
 
 
+@quiet_pydicom()
 def source_headers(sources: Sequence[Dataset]) -> list[Dataset]:
     """Small copies of the source headers that `highdicom` always accepts.
 
     It refuses a source without, say, a patient's name, or with a sex or a date that the standard doesn't know. Real
-    archives have both, so the copies carry empty values there and `complete` writes the source's own afterwards.
+    archives have both, so the first copy carries empty values there and `complete` writes the source's own afterwards.
     """
-    headers = []
-    for source in sources:
-        header = Dataset()
-        for keyword in _IMAGE:
-            if keyword in source:
-                header.add(source[keyword])
-        for keyword in _PATIENT_AND_STUDY:
-            setattr(header, keyword, None)
-        header.setdefault("Modality", "CT")
-        if not header.get("FrameOfReferenceUID"):
-            header.FrameOfReferenceUID = derive_uid(str(source.get("SeriesInstanceUID", "")), "frame of reference")
-        headers.append(header)
+    headers = [_source_header(source) for source in sources]
+    for keyword in _SERIES:
+        element = sound_element(sources[0], keyword)
+        if element is not None:
+            headers[0].add(element)
+    headers[0].setdefault("SliceThickness", None)  # highdicom asks for it; the volume's own is written
+    for keyword in REQUIRED:
+        setattr(headers[0], keyword, None)
     return headers
 
 
-def complete(dataset: SOPClass, source: Dataset) -> None:
-    """Writes the source's patient and study into `dataset`, exactly as they are, and the time of creation in UTC.
+def _source_header(source: Dataset) -> Dataset:
+    header = Dataset()
+    for keyword in (*_UIDS, *_IMAGE):
+        if keyword in source:
+            header.add(source[keyword])
+    for keyword, count in _GEOMETRY.items():
+        values = numbers(source, keyword, count)
+        if values and all(len(str(value)) <= MAX_VALUE_LEN["DS"] for value in source[keyword].value):
+            header.add(source[keyword])
+        elif values:
+            setattr(header, keyword, [DSfloat(value, auto_format=True) for value in values])
+    header.setdefault("Modality", "CT")
+    if not header.get("FrameOfReferenceUID"):
+        header.FrameOfReferenceUID = derive_uid(str(source.get("SeriesInstanceUID", "")), "frame of reference")
+    return header
 
+
+def complete(dataset: SOPClass, source: Dataset) -> None:
+    """Writes the source's patient and study into `dataset` and the time of creation in UTC.
+
+    Valid values are exactly the source's. The others are left out, or left empty where they are required: `defects`.
     Series Date and Time, which are optional, are left out: a repeated run adds to its series, and all instances of a
     series must have the same.
     """
-    if "SpecificCharacterSet" in source:
-        dataset.add(source["SpecificCharacterSet"])
-    dataset.copy_patient_and_study_information(source)
+    sound = sound_copy(source)
+    for keyword in ("SOPClassUID", "SOPInstanceUID"):  # they say which attributes a source has
+        sound.add(source[keyword])
+    if "SpecificCharacterSet" in sound:
+        dataset.add(sound["SpecificCharacterSet"])
+    else:
+        dataset.pop("SpecificCharacterSet", None)
+    dataset.copy_patient_and_study_information(sound)
     for keyword in _OPTIONAL_REFERENCES:
         if not all(item.get("ReferencedSOPClassUID") for item in dataset.get(keyword) or [Dataset()]):
             dataset.pop(keyword, None)

@@ -10,7 +10,7 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, MultiFrameTrueColorSecondaryCaptureImageStorage
 
 from dicomio import codes, identity
-from dicomio.picture import draw_finding, telling_slices
+from dicomio.picture import draw_finding, patient_orientation, telling_slices
 from dicomio.segmentation import check_grid
 from method.types import CTVolume, Findings, SoftwareIdentity
 
@@ -20,8 +20,8 @@ def make_key_images(
 ) -> SOPClass:
     """A Multi-frame True Color Secondary Capture with one frame for each of `count` slices.
 
-    The burned-in text is about the algorithm alone, never about the patient. Each frame shows the patient's right on
-    the viewer's left.
+    The burned-in text is about the algorithm alone, never about the patient. Each frame of an axial or coronal source
+    shows the patient's right on the viewer's left.
 
     Args:
         sources: headers of the source images in slice order.
@@ -47,6 +47,7 @@ def make_key_images(
         **identity.instance_attributes(identity.KEY_IMAGES, sources, software, f"{count} frames"),
     )
     _describe(images, shown, software)
+    images.PatientOrientation = list(patient_orientation(volume))
     _set_pixels(images, frames)
     for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
         if keyword in header:  # what was lossy once stays marked so
@@ -60,7 +61,6 @@ def _describe(images: SOPClass, shown: Sequence[Dataset], software: SoftwareIden
     images.ImageType = ["DERIVED", "SECONDARY"]
     images.BurnedInAnnotation = "YES"
     images.RecognizableVisualFeatures = "NO"
-    images.PatientOrientation = ["L", "P"]  # of rows and columns, as draw_finding orients every slice
     images.ImageComments = identity.RESEARCH_USE
     images.DerivationDescription = "Lungs, saliency and boxes drawn on the source images"
     images.ContributingEquipmentSequence = identity.processing_equipment(software)
@@ -79,8 +79,9 @@ def _set_pixels(images: SOPClass, frames: np.ndarray) -> None:
     """Stores RGB frames `(frame, row, col, 3)`, uint8, uncompressed."""
     count, rows, columns, samples = frames.shape
     images.NumberOfFrames = count
-    images.PageNumberVector = list(range(1, count + 1))
-    images.FrameIncrementPointer = Tag("PageNumberVector")
+    if count > 1:  # a single frame must have neither (PS3.3 C.7.6.6, C.8.6.3)
+        images.PageNumberVector = list(range(1, count + 1))
+        images.FrameIncrementPointer = Tag("PageNumberVector")
     images.SamplesPerPixel = samples
     images.PhotometricInterpretation = "RGB"
     images.PlanarConfiguration = 0

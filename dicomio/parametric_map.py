@@ -9,7 +9,7 @@ from highdicom.sr import CodedConcept
 from pydicom import Dataset
 
 from dicomio import codes, identity
-from dicomio.segmentation import check_grid, pixel_measures
+from dicomio.segmentation import check_grid, set_pixel_measures
 from method.types import CTVolume, Findings, SoftwareIdentity
 
 NOT_EXPLAINED = -1.0
@@ -57,10 +57,10 @@ def make_saliency_map(
         content_description="What led the classifier to its result",
         image_flavor=ImageFlavorValues.VOLUME,
         derived_pixel_contrast=DerivedPixelContrastValues.QUANTITY,
-        pixel_measures=pixel_measures(volume),
         contributing_equipment=identity.processing_equipment(software),
         **identity.instance_attributes(identity.SALIENCY_MAP, sources, software),
     )
+    set_pixel_measures(parametric_map, volume)
     if len(findings.saliency) < len(indices):
         parametric_map.FloatPixelPaddingValue = parametric_map.FloatPixelPaddingRangeLimit = NOT_EXPLAINED
     parametric_map.setdefault("ContentCreatorName", None)  # type 2 (PS3.3 Table 10-12), left out by highdicom

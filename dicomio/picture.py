@@ -41,6 +41,7 @@ def draw_slice(
     title: str,
     width: int = KEY_IMAGE_WIDTH,
     aspect: float = 1.0,
+    sides: str = "RL",
 ) -> np.ndarray:
     """One slice in the lung window with lung outlines, saliency and boxes, as uint8 RGB `(row, col, 3)`.
 
@@ -52,6 +53,7 @@ def draw_slice(
         title: a short line about the algorithm's result, written below the slice; no room is kept for an empty one.
         width: of the picture in pixels.
         aspect: height of a pixel over its width.
+        sides: letters of the patient's sides at the left and at the right edge.
     """
     size = (width, max(1, round(width * aspect * hu_slice.shape[0] / hu_slice.shape[1])))
     gray = np.clip((hu_slice - (WINDOW_CENTER_HU - WINDOW_WIDTH_HU / 2)) / WINDOW_WIDTH_HU, 0.0, 1.0)
@@ -71,8 +73,8 @@ def draw_slice(
         far_edges = ((box.column_max + 1) * scale_x - 1, (box.row_max + 1) * scale_y - 1)
         draw.rectangle((*edges, *far_edges), outline=BOX_COLOR, width=max(1, width // 380))
     text_size = max(14, width // 40)
-    _text(draw, (text_size * 0.6, size[1] / 2), "R", text_size, TEXT, anchor="lm", stroke=2)
-    _text(draw, (size[0] - text_size * 0.6, size[1] / 2), "L", text_size, TEXT, anchor="rm", stroke=2)
+    _text(draw, (text_size * 0.6, size[1] / 2), sides[0], text_size, TEXT, anchor="lm", stroke=2)
+    _text(draw, (size[0] - text_size * 0.6, size[1] / 2), sides[1], text_size, TEXT, anchor="rm", stroke=2)
     return np.asarray(_captioned(image, title, text_size) if title else image)
 
 
@@ -80,7 +82,41 @@ def draw_finding(volume: CTVolume, findings: Findings, index: int, width: int = 
     """The source slice `index` with everything found on it, oriented for display; uint8 RGB `(row, col, 3)`."""
     shown = _oriented(volume, findings, index)
     title = f"{_slice_title(findings, index)}   |   Research use only"
-    return draw_slice(shown.hu, shown.lungs, shown.saliency, shown.boxes, title, width, shown.aspect)
+    sides = patient_sides(volume)
+    return draw_slice(shown.hu, shown.lungs, shown.saliency, shown.boxes, title, width, shown.aspect, sides)
+
+
+def patient_orientation(volume: CTVolume) -> tuple[str, str]:
+    """Where rows and columns of a drawn slice lead in the patient: Patient Orientation (PS3.3 C.7.6.1.1.1).
+
+    L and P for an axial source. An oblique one has further letters, those of the directions that lead there as well.
+    """
+    row_axis, column_axis = _shown_axes(volume)
+    along_rows, along_columns = volume.canonical_directions[[column_axis, row_axis]]
+    return _letters(along_rows), _letters(along_columns)
+
+
+def patient_sides(volume: CTVolume) -> str:
+    """The sides at the left and the right edge of a drawn slice: RL, or AP for a sagittal source."""
+    right = patient_orientation(volume)[0][0]
+    return {"L": "R", "R": "L", "P": "A", "A": "P", "F": "H", "H": "F"}[right] + right
+
+
+_AXIS_LETTERS = (("R", "L"), ("A", "P"), ("F", "H"))
+"""Toward falling and toward growing patient coordinates x, y and z."""
+_SLANT = 0.02
+"""Direction cosine from which a further letter is worth it: about a degree."""
+
+
+def _letters(direction: np.ndarray) -> str:
+    axes = [axis for axis in np.argsort(-np.abs(direction), kind="stable") if abs(direction[axis]) > _SLANT]
+    return "".join(_AXIS_LETTERS[axis][int(direction[axis] > 0)] for axis in axes)
+
+
+def _shown_axes(volume: CTVolume) -> tuple[int, ...]:
+    """The two axes of the canonical view that a source slice spans: first that of its rows as drawn, top to bottom."""
+    thickness_axis = volume.to_canonical(volume.hu[:1]).shape.index(1)
+    return tuple(axis for axis in range(3) if axis != thickness_axis)
 
 
 def telling_slices(findings: Findings, count: int) -> list[int]:
@@ -164,8 +200,7 @@ class _Shown:
 def _oriented(volume: CTVolume, findings: Findings, index: int) -> _Shown:
     saliency = findings.saliency.get(index)
     boxes = [box for box in findings.boxes if box.slice_index == index]
-    thickness_axis = volume.to_canonical(volume.hu[index : index + 1]).shape.index(1)
-    row_mm, column_mm = (mm for axis, mm in enumerate(volume.canonical_spacing_mm) if axis != thickness_axis)
+    row_mm, column_mm = (volume.canonical_spacing_mm[axis] for axis in _shown_axes(volume))
     return _Shown(
         _orient(volume, volume.hu[index]),
         _orient(volume, findings.lungs[index]),
@@ -208,8 +243,8 @@ def _tile(volume: CTVolume, findings: Findings, index: int, width: int) -> np.nd
     extent = _orient(volume, findings.lungs.max(axis=0))
     rows, columns = _surroundings(extent.max(axis=1)), _surroundings(extent.max(axis=0))
     shown = _oriented(volume, findings, index).cropped(rows, columns)
-    title = _slice_title(findings, index)
-    return draw_slice(shown.hu, shown.lungs, shown.saliency, shown.boxes, title, width, shown.aspect)
+    title, sides = _slice_title(findings, index), patient_sides(volume)
+    return draw_slice(shown.hu, shown.lungs, shown.saliency, shown.boxes, title, width, shown.aspect, sides)
 
 
 def _surroundings(occupied: np.ndarray, margin_fraction: float = 0.07) -> slice:

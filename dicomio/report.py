@@ -9,7 +9,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomio import codes, identity
-from dicomio.segmentation import LEFT_SEGMENT, RIGHT_SEGMENT, check_grid, tracking_uid
+from dicomio.segmentation import LABEL_MAP, LABEL_MAP_STORAGE, LEFT_SEGMENT, RIGHT_SEGMENT, check_grid, tracking_uid
 from method.types import CLASSES, LEFT_LUNG, RIGHT_LUNG, Box, CTVolume, Findings, Lesion, SoftwareIdentity
 
 _Group = (
@@ -60,7 +60,9 @@ def make_report(
     groups += [_lesion_group(lesion, sources, software) for lesion in findings.lesions]
     groups += [_box_group(box, sources, findings, software) for box in findings.boxes]
     comments = [_conclusion(findings), _SALIENCY_NOTE]
-    return _document(sources, software, groups, comments, evidence=[*sources, segmentation])
+    # A report on the label map refers to another object, so it is another report.
+    variant = LABEL_MAP if segmentation.SOPClassUID == LABEL_MAP_STORAGE else ""
+    return _document(sources, software, groups, comments, evidence=[*sources, segmentation], variant=variant)
 
 
 def make_refusal_report(
@@ -159,7 +161,7 @@ def _lesion_group(
     laterality = {"right": codes.RIGHT, "left": codes.LEFT}.get(lesion.lung)
     method = codes.INTEGRATED_GRADIENTS
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(_lesion_name(lesion.number), sources, software),
+        tracking_identifier=_tracking(lesion_name(lesion.number), sources, software),
         finding_type=codes.SALIENCY,
         finding_sites=[sr.FindingSite(codes.LUNG, laterality=laterality)],
         algorithm_id=identity.algorithm_content(software),
@@ -171,7 +173,8 @@ def _lesion_group(
     )
 
 
-def _lesion_name(number: int) -> str:
+def lesion_name(number: int) -> str:
+    """The tracking identifier of a lesion and of its boxes."""
     return f"Salient lesion {number}"
 
 
@@ -181,11 +184,11 @@ def _box_group(
     source = sources[box.slice_index]
     region = sr.ImageRegion(
         graphic_type=sr.GraphicTypeValues.POLYLINE,
-        graphic_data=_outline(box),
+        graphic_data=box_outline(box),
         source_image=sr.SourceImageForRegion(source.SOPClassUID, source.SOPInstanceUID),
     )
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(_lesion_name(box.lesion), sources, software),
+        tracking_identifier=_tracking(lesion_name(box.lesion), sources, software),
         referenced_region=region,
         geometric_purpose=codes.BOUNDED_BY,
         finding_type=codes.SALIENCY,
@@ -199,7 +202,7 @@ def _box_group(
     )
 
 
-def _outline(box: Box) -> np.ndarray:
+def box_outline(box: Box) -> np.ndarray:
     """The closed rectangle along the outer edges of the covered pixels, as (column, row).
 
     SCOORD puts (0, 0) at the top left corner of the first pixel and (1, 1) at its bottom right one (PS3.3 C.18.6.1.1).

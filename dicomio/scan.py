@@ -52,6 +52,7 @@ class Series:
     """The images of one series of one study.
 
     Attributes:
+        study_instance_uid, series_instance_uid: one of them is empty where the images have none.
         instances: headers, in the order of the files' relative paths. Long values, PixelData among them, are read from
             the file when they are first accessed and then stay in memory.
         damaged: number of images of this series that are missing here because their files are cut. Such a series is
@@ -231,10 +232,10 @@ def _expected_bytes(header: Dataset) -> int:
 
 
 def _identify(header: Dataset) -> tuple[tuple[str, str], str]:
-    """The study and series UIDs together, and the SOP Instance UID."""
+    """The study and series UIDs together, one of which may be missing, and the SOP Instance UID."""
     uids = [text(header, name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
-    if not all(uids):
-        raise _Ignored("the DICOM header has no Study, Series or SOP Instance UID")
+    if not uids[2] or not any(uids[:2]):
+        raise _Ignored("the DICOM header has no Study and Series, or no SOP Instance UID")
     return (uids[0], uids[1]), uids[2]
 
 

@@ -1,6 +1,7 @@
 """The lungs and the salient regions as a Segmentation object (PS3.3 A.51)."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from highdicom import PixelMeasuresSequence, Volume
@@ -15,11 +16,18 @@ from highdicom.seg import (
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
 from pydicom.sr.coding import Code
+from pydicom.uid import UID
 
 from dicomio import codes, identity
 from method.types import LEFT_LUNG, RIGHT_LUNG, CTVolume, Findings, SoftwareIdentity
 
-RIGHT_SEGMENT, LEFT_SEGMENT, SALIENT_SEGMENT = 1, 2, 3
+RIGHT_SEGMENT, LEFT_SEGMENT, SALIENT_SEGMENT = RIGHT_LUNG, LEFT_LUNG, 3
+
+Form = Literal["binary", "labelmap"]
+LABEL_MAP = "label map"
+"""Tells the instances that belong to a label map from those of a binary Segmentation."""
+LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
+"""Label Map Segmentation Storage, which pydicom doesn't name yet."""
 
 # Close to the colours of the key images: sky blue, green and orange.
 _DISPLAY_COLORS = {
@@ -29,10 +37,15 @@ _DISPLAY_COLORS = {
 }
 
 
-class _OverlappingSegmentation(Segmentation):
-    """Segments known to be binary and to overlap.
+_SALIENT_BIT = 4
+"""Added to a voxel's lung label where it is salient: one small array then holds segments that overlap."""
 
-    `highdicom` finds that out by adding them up in 64 bits, which for 300 slices takes 600 MB and most of the time.
+
+class _OverlappingSegmentation(Segmentation):
+    """Segments that overlap, from one array of lung labels with `_SALIENT_BIT`.
+
+    `highdicom` wants an array a segment, and adds them up in 64 bits to find out whether they overlap: 240 MB and
+    600 MB for 300 slices, and most of the time.
     """
 
     @classmethod
@@ -45,20 +58,37 @@ class _OverlappingSegmentation(Segmentation):
     ) -> tuple[np.ndarray | Volume, SegmentsOverlapValues]:
         return pixel_array, SegmentsOverlapValues.YES
 
+    @staticmethod
+    def _get_segment_pixel_array(  # type: ignore[override]  # the other arguments don't matter here
+        pixel_array: np.ndarray, segment_number: int, **_: object
+    ) -> np.ndarray:
+        if segment_number == SALIENT_SEGMENT:
+            return (pixel_array >= _SALIENT_BIT).view(np.uint8)
+        return (pixel_array & (_SALIENT_BIT - 1) == segment_number).view(np.uint8)
+
 
 def make_segmentation(
-    sources: Sequence[Dataset], volume: CTVolume, findings: Findings, software: SoftwareIdentity
+    sources: Sequence[Dataset],
+    volume: CTVolume,
+    findings: Findings,
+    software: SoftwareIdentity,
+    form: Form = "binary",
 ) -> Segmentation:
-    """A binary Segmentation: right lung, left lung and, where anything is salient, the salient regions.
+    """A Segmentation of the right lung, the left lung and, in binary form, the salient regions where there are any.
 
     Segment 3 is coded as saliency of a class: it shows what the classifier looked at, and is no lesion segmentation.
     Frames without a voxel are written too, because viewers misplace a Segmentation that omits them.
+
+    A label map (Label Map Segmentation Storage, Supplement 243) gives each voxel one segment. Salient voxels lie in a
+    lung, so here they would cut holes into it: a reader of segment 1 would measure too small a right lung. A label map
+    therefore holds the two whole lungs, with the same numbers, and `make_salient_label_map` the salient regions.
 
     Args:
         sources: headers of the source images in slice order; their pixels aren't needed.
         volume: the geometry of the sources.
         findings: `lungs` and `salient` on the grid of the sources.
         software: written into the equipment and the algorithm identification.
+        form: binary or label map.
 
     Raises:
         ValueError: if the arrays don't lie on the grid of the sources.
@@ -68,23 +98,58 @@ def make_segmentation(
         _lung(RIGHT_SEGMENT, "Right lung", codes.RIGHT, software, sources),
         _lung(LEFT_SEGMENT, "Left lung", codes.LEFT, software, sources),
     ]
+    if form == "labelmap":
+        return _encode(Segmentation, sources, volume, findings.lungs, descriptions, software, form, LABEL_MAP)
     kind, pixels = Segmentation, findings.lungs  # a label array is the fastest to encode, but can't hold overlaps
     if findings.salient is not None and findings.salient.any():
         descriptions.append(_saliency(findings, software, sources))
-        kind, pixels = _OverlappingSegmentation, _overlapping_segments(findings.lungs, findings.salient)
+        kind, pixels = _OverlappingSegmentation, _SALIENT_BIT * findings.salient.view(np.uint8)
+        pixels |= findings.lungs
+    return _encode(kind, sources, volume, pixels, descriptions, software, form)
 
+
+def make_salient_label_map(
+    sources: Sequence[Dataset], volume: CTVolume, findings: Findings, software: SoftwareIdentity
+) -> Segmentation:
+    """The salient regions as a label map of their own, segment 3, in the series of the lungs' label map.
+
+    Args and errors are those of `make_segmentation`.
+
+    Raises:
+        ValueError: if nothing is salient, too.
+    """
+    check_grid(sources, findings)
+    if findings.salient is None or not findings.salient.any():
+        raise ValueError("Nothing is salient: there is no salient region to write a label map of.")
+    pixels = np.where(findings.salient, np.uint8(SALIENT_SEGMENT), np.uint8(0))
+    descriptions = [_saliency(findings, software, sources)]
+    made = _encode(Segmentation, sources, volume, pixels, descriptions, software, "labelmap", f"salient {LABEL_MAP}")
+    made.InstanceNumber = 2
+    return made
+
+
+def _encode(
+    kind: type[Segmentation],
+    sources: Sequence[Dataset],
+    volume: CTVolume,
+    pixels: np.ndarray,
+    descriptions: Sequence[SegmentDescription],
+    software: SoftwareIdentity,
+    form: Form,
+    variant: str = "",
+) -> Segmentation:
     segmentation = kind(
         source_images=identity.source_headers(sources),
         pixel_array=pixels,
-        segmentation_type=SegmentationTypeValues.BINARY,
+        segmentation_type=SegmentationTypeValues[form.upper()],
         segment_descriptions=descriptions,
-        content_label="LUNGS",
+        content_label="LUNGS" if descriptions[0].SegmentNumber == RIGHT_SEGMENT else "SALIENCY",
         content_description="Lungs, and the regions that led the classifier to its result",
-        pixel_measures=pixel_measures(volume),
         omit_empty_frames=False,
         contributing_equipment=identity.processing_equipment(software),
-        **identity.instance_attributes(identity.SEGMENTATION, sources, software),
+        **identity.instance_attributes(identity.SEGMENTATION, sources, software, variant),
     )
+    set_pixel_measures(segmentation, volume)
     identity.fix_dimension_organization(segmentation)
     identity.complete(segmentation, sources[0])
     return segmentation
@@ -97,21 +162,15 @@ def check_grid(sources: Sequence[Dataset], findings: Findings) -> None:
         raise ValueError(f"The lungs have the shape {findings.lungs.shape}, the source images make up {expected}.")
 
 
-def pixel_measures(volume: CTVolume) -> PixelMeasuresSequence:
-    """From the volume, since headers of real archives state thickness and gaps unreliably."""
+def set_pixel_measures(dataset: Dataset, volume: CTVolume) -> None:
+    """Spacing and thickness from the volume, since headers of real archives state thickness and gaps unreliably.
+
+    Set when all else is made: highdicom takes the sources' instead of an argument whose pixel spacing is theirs.
+    """
     slice_mm, row_mm, column_mm = volume.spacing_mm
-    return PixelMeasuresSequence(
+    dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence = PixelMeasuresSequence(
         pixel_spacing=(row_mm, column_mm), slice_thickness=slice_mm, spacing_between_slices=slice_mm
     )
-
-
-def _overlapping_segments(lungs: np.ndarray, salient: np.ndarray) -> np.ndarray:
-    # Segments lie first in memory, so that each frame of the (slice, row, col, segment) view is one contiguous block.
-    stack = np.empty((3, *lungs.shape), np.uint8)
-    np.equal(lungs, RIGHT_LUNG, out=stack[0], casting="unsafe")
-    np.equal(lungs, LEFT_LUNG, out=stack[1], casting="unsafe")
-    stack[2] = salient
-    return np.moveaxis(stack, 0, -1)
 
 
 def _lung(

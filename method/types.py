@@ -87,6 +87,14 @@ class CTVolume:
         return np.flip(array, tuple(flipped)).transpose(np.argsort(order))
 
     @property
+    def canonical_directions(self) -> np.ndarray:
+        """Unit vectors along which the canonical view's slice, row and column index grow, `(3, 3)`."""
+        order, flipped = self._canonical_order()
+        directions = self.directions[order]
+        directions[flipped] *= -1
+        return directions
+
+    @property
     def canonical_spacing_mm(self) -> tuple[float, float, float]:
         order, _ = self._canonical_order()
         first, second, third = (self.spacing_mm[axis] for axis in order)

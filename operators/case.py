@@ -10,6 +10,7 @@ from holoscan.core import Fragment
 from monai.deploy.core import Operator, OperatorSpec
 from pydicom import Dataset
 
+from dicomio.defects import Defect
 from dicomio.errors import SeriesRefused
 from method.slice_input import SliceInputs
 from method.types import CTVolume, Findings, SliceFinding, Unsuitable
@@ -28,6 +29,7 @@ class Case:
         sources: headers of the source images, in slice order once the volume is read.
         status: `analysed`, `refused` (the input can't be analysed) or `failed` (a defect).
         reason: why it was refused or failed.
+        source_defects: what is wrong with the headers of the source.
         volume: by the CT volume operator.
         lungs, inputs: by the lung segmentation: labels on the source grid, and the slices as the classifier sees them.
         slices, label, probabilities: by the slice classifier: per slice, and the study's.
@@ -42,6 +44,7 @@ class Case:
     status: str = "analysed"
     reason_code: str | None = None
     reason: str | None = None
+    source_defects: tuple[Defect, ...] = ()
     volume: CTVolume = field(default=None)  # type: ignore[assignment]  # set before any stage that reads it
     lungs: np.ndarray = field(default=None)  # type: ignore[arg-type]
     inputs: SliceInputs = field(default=None)  # type: ignore[assignment]

@@ -6,6 +6,7 @@ from functools import partial
 from holoscan.core import Fragment
 from monai.deploy.core import Operator, OperatorSpec
 
+from dicomio.defects import find_defects
 from dicomio.scan import Series
 from dicomio.volume import check_series, read_volume
 from operators.case import Case, Progress, attempt
@@ -42,7 +43,13 @@ class CTVolumeOperator(Operator):
                 uids = study.study.get_study_instance_uid(), series.get_series_instance_uid()
                 case = Case(self._cases, *uids, sources)
                 scanned = as_scanned(study.study, series)
-                op_output.emit(attempt(self.stage, case, partial(self._read, scanned=scanned)), "image")
+                case = attempt("headers", case, self._look_for_defects)
+                if case.status == "analysed":
+                    case = attempt(self.stage, case, partial(self._read, scanned=scanned))
+                op_output.emit(case, "image")
+
+    def _look_for_defects(self, case: Case) -> Case:
+        return replace(case, source_defects=find_defects(case.sources))
 
     def _read(self, case: Case, scanned: Series) -> Case:
         # The scan knows of files that were damaged; from the instances alone a lost end of a series can't be seen.

@@ -1,16 +1,19 @@
-"""DICOM writer: segmentation, structured report, key images, saliency map and preview of a case."""
+"""DICOM writer: segmentation, structured report, key images, boxes, saliency map and preview of a case."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from holoscan.core import Fragment
+from pydicom import Dataset
 
 from dicomio.files import write_dicom, write_image
 from dicomio.key_images import make_key_images
 from dicomio.parametric_map import make_saliency_map
 from dicomio.picture import make_preview
+from dicomio.presentation_state import make_presentation_state
 from dicomio.report import make_refusal_report, make_report
-from dicomio.segmentation import make_segmentation
+from dicomio.segmentation import Form, make_salient_label_map, make_segmentation
 from method.types import Findings, SoftwareIdentity
 from operators.case import Case, CaseOperator, Progress, attempt
 from operators.run_record import RunRecord
@@ -29,6 +32,7 @@ class DICOMWriterOperator(CaseOperator):
         folder: Path,
         software: SoftwareIdentity,
         key_image_count: int,
+        segmentation_form: Form,
         write_saliency_map: bool,
         record: RunRecord,
         on_done: Callable[[], None],
@@ -38,6 +42,7 @@ class DICOMWriterOperator(CaseOperator):
         self._folder = folder
         self._software = software
         self._key_image_count = key_image_count
+        self._segmentation_form = segmentation_form
         self._write_saliency_map = write_saliency_map
         self._record = record
         self._on_done = on_done
@@ -63,14 +68,20 @@ class DICOMWriterOperator(CaseOperator):
         findings = case.findings
         if not isinstance(findings, Findings):
             raise TypeError("A case that was analysed has findings.")
-        steps = 5 if self._write_saliency_map and findings.saliency else 4
         common = (case.sources, case.volume, findings, self._software)
-        segmentation = make_segmentation(*common)
-        self._save(segmentation, f"{case.name}.seg.dcm", written, steps)
-        self._save(make_report(*common, segmentation), f"{case.name}.sr.dcm", written, steps)
-        self._save(make_key_images(*common, self._key_image_count), f"{case.name}.key-images.dcm", written, steps)
-        if steps == 5:
-            self._save(make_saliency_map(*common), f"{case.name}.saliency.dcm", written, steps)
+        segmentation = make_segmentation(*common, self._segmentation_form)
+        make: dict[str, Callable[[], Dataset]] = {"seg": lambda: segmentation}
+        if self._segmentation_form == "labelmap" and findings.salient is not None and findings.salient.any():
+            make["salient-seg"] = partial(make_salient_label_map, *common)
+        make["sr"] = partial(make_report, *common, segmentation)
+        make["key-images"] = partial(make_key_images, *common, self._key_image_count)
+        if findings.boxes:
+            make["boxes"] = partial(make_presentation_state, *common)
+        if self._write_saliency_map and findings.saliency:
+            make["saliency"] = partial(make_saliency_map, *common)
+        steps = len(make) + 1
+        for name, make_dataset in make.items():
+            self._save(make_dataset(), f"{case.name}.{name}.dcm", written, steps)
         name = f"{case.name}.preview.png"
         write_image(make_preview(case.volume, findings), self._folder / name)
         written.append(name)
@@ -82,7 +93,7 @@ class DICOMWriterOperator(CaseOperator):
         self._save(report, f"{case.name}.sr.dcm", written, 1)
         return case
 
-    def _save(self, dataset, name: str, written: list[str], steps: int) -> None:  # type: ignore[no-untyped-def]
+    def _save(self, dataset: Dataset, name: str, written: list[str], steps: int) -> None:
         write_dicom(dataset, self._folder / name)
         written.append(name)
         self.report(len(written), steps)

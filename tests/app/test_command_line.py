@@ -7,12 +7,15 @@ import sys
 from pathlib import Path
 
 import jsonschema
+import pydicom
 import pytest
+from pydicom import DataElement
 
 from app import SETTINGS_FILE
 from app.exit_codes import ExitCode
 from app.result import result_schema
 from tests.dicomio.ct_samples import PATIENT_NAME, Sample, cut_in_half, make_series, write_series
+from tests.dicomio.outputs_fixture import dciodvfy_errors
 from validation.phantom.study import write_study
 from validation.phantom.thorax import make_thorax
 
@@ -87,6 +90,34 @@ def test_a_file_cut_in_half_refuses_its_series_and_names_no_patient(tmp_path: Pa
     assert run.files == ["case-001.sr.dcm", "result.json"]
     assert PATIENT_NAME not in run.told
     assert "SECRET" not in run.told
+
+
+def test_defects_of_the_headers_are_named_without_their_values(tmp_path: Path, study: Path) -> None:
+    def edit(image, index: int) -> None:
+        image.add(DataElement("StudyDate", "DA", "SECRET DAY", validation_mode=pydicom.config.IGNORE))
+        image.PatientID = "SECRET" * 20
+
+    write_series(study, make_series(Sample(), edit, skip=[13]))
+    run = Run(tmp_path, study)
+    (case,) = run.result["cases"]
+    assert case["reason"]["code"] == "GAP"
+    assert {"attribute": "StudyDate", "problem": "is not a date YYYYMMDD"} in case["source_defects"]
+    assert {"attribute": "PatientID", "problem": "is longer than LO allows (64 characters)"} in case["source_defects"]
+    assert "SECRET" not in run.told + (run.out / "result.json").read_text(encoding="utf-8")
+    assert dciodvfy_errors(run.out / "case-001.sr.dcm") == []
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
+def test_a_series_without_the_uid_of_its_study_or_its_own_is_rejected_with_the_reason(
+    tmp_path: Path, study: Path, keyword: str
+) -> None:
+    write_series(study, make_series(Sample(), lambda image, index: setattr(image, keyword, "")))
+    run = Run(tmp_path, study)
+    assert run.code == ExitCode.NO_ELIGIBLE_SERIES
+    (rejected,) = run.result["series_rejected"]
+    level = keyword.removesuffix("InstanceUID")
+    assert rejected["reasons"][0].startswith(f"30 images have no {level} Instance UID")
+    assert run.result["files_ignored"] == []
 
 
 def test_a_missing_slice_is_never_passed_over(tmp_path: Path, study: Path) -> None:

@@ -33,6 +33,7 @@ def test_the_shipped_settings_are_valid() -> None:
         ("lungs", "windows_hu", [[1400, 2000]], "lungs.windows_hu"),
         ("classification", "window_hu", "wide", "classification.window_hu"),
         ("output", "saliency_map", 1, "output.saliency_map"),
+        ("output", "segmentation", "fractional", "binary, labelmap"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_its_name(

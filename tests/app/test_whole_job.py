@@ -82,10 +82,31 @@ def test_boxes_lie_on_lesions(phantom: PhantomJob) -> None:
     assert count_hits(boxes, phantom.truth.lesions) >= 0.7 * len(boxes)
 
 
+def names_of(phantom: PhantomJob) -> list[str]:
+    """The DICOM files of the contract: a study without boxes has no presentation state."""
+    kinds = ["seg", "sr", "key-images", *(["boxes"] if phantom.truth.label != "np" else [])]
+    return [f"case-001.{kind}.dcm" for kind in kinds]
+
+
 def test_all_files_of_the_contract_are_there_and_nothing_else(phantom: PhantomJob) -> None:
-    suffixes = ["key-images.dcm", "preview.png", "seg.dcm", "sr.dcm"]
-    assert sorted(path.name for path in phantom.out.iterdir()) == [*(f"case-001.{s}" for s in suffixes), "result.json"]
-    assert phantom.case["outputs"] == [f"case-001.{s}" for s in ("seg.dcm", "sr.dcm", "key-images.dcm", "preview.png")]
+    outputs = [*names_of(phantom), "case-001.preview.png"]
+    assert phantom.case["outputs"] == outputs
+    assert sorted(path.name for path in phantom.out.iterdir()) == sorted([*outputs, "result.json"])
+
+
+def test_the_presentation_state_draws_the_boxes_of_the_result_on_their_slices(phantom: PhantomJob) -> None:
+    if phantom.truth.label == "np":
+        return  # no box, no file
+    drawn = []
+    for annotation in dcmread(phantom.out / "case-001.boxes.dcm").GraphicAnnotationSequence:
+        for graphic in annotation.GraphicObjectSequence:
+            (left, top), (right, bottom) = (
+                corners(np.reshape(graphic.GraphicData, (-1, 2)), axis=0) for corners in (np.min, np.max)
+            )
+            uid = annotation.ReferencedImageSequence[0].ReferencedSOPInstanceUID
+            drawn.append((uid, left, top, right - 1, bottom - 1))
+    keys = ("sop_instance_uid", "column_min", "row_min", "column_max", "row_max")
+    assert drawn == [tuple(box[key] for key in keys) for box in phantom.case["boxes"]]
 
 
 def test_slices_are_numbered_as_the_source_lies_in_the_patient(phantom: PhantomJob) -> None:
@@ -108,7 +129,7 @@ def test_the_same_study_gives_the_same_sop_instance_uids(phantom: PhantomJob, tm
     if phantom.truth.label != "np":
         return  # one preset is enough: the whole job runs again
     again = run(phantom.study, tmp_path / "out")
-    for name in ("case-001.seg.dcm", "case-001.sr.dcm", "case-001.key-images.dcm"):
+    for name in names_of(phantom):
         first, second = (dcmread(job.out / name, stop_before_pixels=True) for job in (phantom, again))
         assert first.SOPInstanceUID == second.SOPInstanceUID
     assert again.case["boxes"] == phantom.case["boxes"]
@@ -147,13 +168,13 @@ def test_lungs_of_the_segmentation_lie_on_the_lungs_of_the_source(phantom: Phant
     assert_lungs_lie_on_lungs(phantom)
 
 
-def assert_conforms(out: Path) -> None:
-    for name in ("case-001.seg.dcm", "case-001.sr.dcm", "case-001.key-images.dcm"):
-        assert dciodvfy_errors(out / name) == []
+def assert_conforms(job: Job) -> None:
+    for path in sorted(job.out.glob("*.dcm")):
+        assert dciodvfy_errors(path) == [], path.name
 
 
 def test_dicom_outputs_conform(phantom: PhantomJob) -> None:
-    assert_conforms(phantom.out)
+    assert_conforms(phantom)
 
 
 @pytest.fixture(scope="module", params=["P001", "lung_dx_A0001"])
@@ -171,7 +192,7 @@ def test_a_real_study_gives_plausible_lungs_in_the_right_place(real: Job) -> Non
 @pytest.mark.data
 @pytest.mark.slow
 def test_dicom_outputs_of_a_real_study_conform(real: Job) -> None:
-    assert_conforms(real.out)
+    assert_conforms(real)
 
 
 @pytest.mark.data

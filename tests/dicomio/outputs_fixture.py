@@ -104,7 +104,7 @@ def dciodvfy_errors(path: Path) -> list[str]:
     tool = shutil.which("dciodvfy")
     if tool is None:
         pytest.skip("dciodvfy (Debian package dicom3tools) is not installed")
-    done = subprocess.run([tool, str(path)], capture_output=True, text=True, check=False)
+    done = subprocess.run([tool, str(path)], capture_output=True, text=True, errors="replace", check=False)
     lines = (done.stdout + done.stderr).splitlines()
     assert lines, "dciodvfy named no SOP class"
     return [line for line in lines if line.startswith("Error")]

@@ -74,6 +74,36 @@ def test_the_patients_right_is_on_the_viewers_left_and_the_front_on_top(orientat
     assert redness[: height // 2 - 20].mean() > redness[height // 2 + 20 : height].mean() + 20
 
 
+@pytest.mark.parametrize(
+    ("directions", "orientation", "sides"),
+    [
+        *(([*ORIENTATIONS[name]], ["L", "P"], "RL") for name in ORIENTATIONS if name != "tilted"),
+        ([*ORIENTATIONS["tilted"]], ["L", "PF"], "RL"),
+        ([(0, 1, 0), (0, 0, -1), (1, 0, 0)], ["L", "F"], "RL"),
+        ([(0, 1, 0), (0, 0, 1), (-1, 0, 0)], ["L", "F"], "RL"),
+        ([(-1, 0, 0), (0, 0, -1), (0, 1, 0)], ["P", "F"], "AP"),
+    ],
+    ids=[*(name for name in ORIENTATIONS if name != "tilted"), "tilted", "coronal", "coronal rotated", "sagittal"],
+)
+def test_the_orientation_told_is_the_one_shown(
+    directions: list[tuple[float, ...]], orientation: list[str], sides: str, tmp_path: Path
+) -> None:
+    case = make_case()
+    volume = dataclasses.replace(case.volume, directions=np.array(directions, float))
+    images = make_key_images(case.sources, volume, case.findings, SOFTWARE, count=1)
+    assert list(images.PatientOrientation) == orientation
+    assert picture.patient_sides(volume) == sides
+    # What is drawn grows toward those sides: a slice whose values are patient coordinates says so.
+    grid = np.stack([*np.indices(volume.hu.shape), np.ones(volume.hu.shape)], axis=-1)
+    for letters, axis in zip(orientation, (1, 0), strict=True):
+        coordinate = {"L": 0, "P": 1, "F": 2}[letters[0]]
+        drawn = picture._orient(volume, (grid @ volume.affine[coordinate])[3])
+        steps = np.diff(drawn, axis=axis)
+        assert (steps < 0).all() if letters[0] == "F" else (steps > 0).all()
+    write_dicom(images, tmp_path / "key.dcm")
+    assert dciodvfy_errors(tmp_path / "key.dcm") == []
+
+
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_boxes_surround_the_same_pixels_after_the_orientation(orientation: str) -> None:
     case = make_case(orientation)

@@ -9,6 +9,7 @@ import pytest
 from dicomio.files import write_dicom
 from dicomio.key_images import make_key_images
 from dicomio.parametric_map import make_saliency_map
+from dicomio.presentation_state import make_presentation_state
 from dicomio.report import make_refusal_report, make_report
 from dicomio.segmentation import make_segmentation
 from method.types import CTVolume, Findings
@@ -58,6 +59,7 @@ def test_dciodvfy_finds_no_error_in_any_output(series: str, data_folder: Path, t
         "sr": make_report(sources, volume, findings, SOFTWARE, segmentation),
         "refusal": make_refusal_report(sources, SOFTWARE, "missing_slice", "One slice is missing."),
         "key-images": make_key_images(sources, volume, findings, SOFTWARE),
+        "boxes": make_presentation_state(sources, volume, findings, SOFTWARE),
         "saliency": make_saliency_map(sources, volume, findings, SOFTWARE),
     }
     for name, output in outputs.items():

@@ -12,15 +12,15 @@ from pydicom.sr.coding import Code
 from dicomio import codes
 from dicomio.files import write_dicom
 from dicomio.report import make_refusal_report, make_report
-from dicomio.segmentation import make_segmentation
+from dicomio.segmentation import Form, make_segmentation
 from tests.dicomio.outputs_fixture import SOFTWARE, Case, dciodvfy_errors, make_case
 
 PROBABILITY = Code("122157", "DCM", "Probability")
 VOLUME = Code("118565006", "SCT", "Volume")
 
 
-def written(case: Case, folder: Path) -> Path:
-    segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
+def written(case: Case, folder: Path, form: Form = "binary") -> Path:
+    segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE, form)
     path = folder / "sr.dcm"
     write_dicom(make_report(case.sources, case.volume, case.findings, SOFTWARE, segmentation), path)
     return path
@@ -96,16 +96,23 @@ def test_each_lesion_is_measured_and_tracked_like_its_boxes(tmp_path: Path) -> N
         assert group.get_measurements(codes.SALIENT_FRACTION)[0].value == pytest.approx(100 * lesion.lung_fraction)
 
 
-def test_lungs_refer_to_their_segments(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["binary", "labelmap"])
+def test_lungs_refer_to_their_segments(form: Form, tmp_path: Path) -> None:
     case = make_case()
-    segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
-    groups = hd.sr.srread(written(case, tmp_path)).content.get_volumetric_roi_measurement_groups()
+    segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE, form)
+    described = {item.SegmentNumber: item for item in segmentation.SegmentSequence}
+    report = hd.sr.srread(written(case, tmp_path, form))
+    assert (segmentation.SOPClassUID, segmentation.SOPInstanceUID) in [
+        (cls, uid) for _, _, uid, cls in report.get_evidence()
+    ]
+    groups = report.content.get_volumetric_roi_measurement_groups()
     for group, segment, volume_ml in zip(groups, (1, 2), (case.findings.right_ml, case.findings.left_ml), strict=True):
         reference = group.roi[0] if isinstance(group.roi, list) else group.referenced_segment[0]
         item = reference.ReferencedSOPSequence[0]
         assert item.ReferencedSOPInstanceUID == segmentation.SOPInstanceUID
         assert item.ReferencedSegmentNumber == segment
-        assert group.tracking_uid == segmentation.SegmentSequence[segment - 1].TrackingUID
+        assert item.ReferencedSOPClassUID == segmentation.SOPClassUID
+        assert group.tracking_uid == described[segment].TrackingUID
         assert group.get_measurements(VOLUME)[0].value == pytest.approx(volume_ml)
 
 
@@ -125,6 +132,13 @@ def test_weights_and_research_use_are_stated(tmp_path: Path) -> None:
     ]
     assert parameters == [f"classifier weights SHA-256={'cd' * 32}", f"lungs weights SHA-256={'ab' * 32}"]
     assert "Research use only; not for clinical decisions" in comments(report)
+
+
+def test_reports_on_the_two_forms_of_segmentation_are_two_reports(tmp_path: Path) -> None:
+    case = make_case()
+    reports = [hd.sr.srread(written(case, tmp_path, form)) for form in ("binary", "labelmap")]
+    assert reports[0].SOPInstanceUID != reports[1].SOPInstanceUID
+    assert reports[0].SeriesInstanceUID == reports[1].SeriesInstanceUID
 
 
 def test_a_negative_study_says_so(tmp_path: Path) -> None:

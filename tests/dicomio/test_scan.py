@@ -11,6 +11,7 @@ from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from dicomio.scan import Scan, quiet_pydicom, scan_folder
+from dicomio.select import SelectionRules, judge_series
 from tests.dicomio.ct_samples import (
     PATIENT_NAME,
     SERIES,
@@ -85,7 +86,7 @@ def test_other_files_are_listed_with_the_reason(tmp_path: Path) -> None:
         "empty": "empty file",
         "sub/zeros": "not a DICOM file",
         "group8.bin": "not a DICOM file",
-        "preamble_only": "the DICOM header has no Study, Series or SOP Instance UID",
+        "preamble_only": "the DICOM header has no Study and Series, or no SOP Instance UID",
     }
 
 
@@ -99,18 +100,39 @@ def test_a_file_without_preamble_and_extension_is_read(tmp_path: Path) -> None:
     np.testing.assert_array_equal(scan.series[0].instances[1].pixel_array.astype(int) - 1024, chest_hu(FEW)[1])
 
 
-@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
-@pytest.mark.parametrize("is_empty", [True, False])
-def test_an_image_without_a_uid_is_ignored(tmp_path: Path, keyword: str, is_empty: bool) -> None:
-    image = make_series(FEW)[0]
-    path = write(image, tmp_path / "image.dcm")
+def write_without(keywords: tuple[str, ...], is_empty: bool, path: Path) -> None:
+    write(make_series(FEW)[0], path)
     header = dcmread(path)
-    if is_empty:
-        setattr(header, keyword, "")
-    else:
-        delattr(header, keyword)
+    for keyword in keywords:
+        if is_empty:
+            setattr(header, keyword, "")
+        else:
+            delattr(header, keyword)
     header.save_as(path)
-    assert reasons(scan_folder(tmp_path)) == {"image.dcm": "the DICOM header has no Study, Series or SOP Instance UID"}
+
+
+@pytest.mark.parametrize("keywords", [("SOPInstanceUID",), ("StudyInstanceUID", "SeriesInstanceUID")])
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_an_image_without_its_own_uid_or_those_of_study_and_series_is_ignored(
+    tmp_path: Path, keywords: tuple[str, ...], is_empty: bool
+) -> None:
+    write_without(keywords, is_empty, tmp_path / "image.dcm")
+    reason = "the DICOM header has no Study and Series, or no SOP Instance UID"
+    assert reasons(scan_folder(tmp_path)) == {"image.dcm": reason}
+
+
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_images_without_the_uid_of_study_or_series_are_a_series_to_be_rejected(
+    tmp_path: Path, keyword: str, is_empty: bool
+) -> None:
+    write_without((keyword,), is_empty, tmp_path / "image.dcm")
+    (series,) = scan_folder(tmp_path).series
+    assert [series.study_instance_uid, series.series_instance_uid].count("") == 1
+    (reason,) = [
+        reason for reason in judge_series(series, SelectionRules(minimum_slices=1)) if "Instance UID" in reason
+    ]
+    assert reason.startswith(f"1 images have no {keyword.removesuffix('InstanceUID')} Instance UID")
 
 
 def test_a_file_set_directory_is_ignored_and_its_files_are_read(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pydicom
 import pytest
 
 from dicomio.files import write_dicom
-from dicomio.segmentation import make_segmentation
+from dicomio.segmentation import LABEL_MAP_STORAGE, make_salient_label_map, make_segmentation
 from method.types import CTVolume, SoftwareIdentity
 from tests.dicomio.outputs_fixture import ORIENTATIONS, SOFTWARE, SPACING_MM, Case, dciodvfy_errors, make_case
 
@@ -82,21 +82,22 @@ def test_a_negative_study_has_two_segments_and_all_frames(tmp_path: Path) -> Non
     assert segmentation.NumberOfFrames == 2 * 8
 
 
-def test_pixel_measures_come_from_the_volume(tmp_path: Path) -> None:
+@pytest.mark.parametrize("thickness_mm", [None, 7.5])
+def test_pixel_measures_come_from_the_volume(thickness_mm: float | None, tmp_path: Path) -> None:
     case = make_case()
     for source in case.sources:
-        source.SliceThickness = None
+        source.SliceThickness = thickness_mm
         source.SpacingBetweenSlices = "99"
     measures = pydicom.dcmread(written(case, tmp_path)).SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
     assert (measures.SpacingBetweenSlices, *measures.PixelSpacing) == SPACING_MM
+    assert measures.SliceThickness == SPACING_MM[0]
 
 
-def test_patient_and_study_are_the_sources_even_where_they_break_the_standard() -> None:
+def test_patient_and_study_are_exactly_the_sources() -> None:
     case = make_case()
     for source in case.sources:
         source.SpecificCharacterSet = "GB18030"
         source.PatientName = "王^小东"
-        source.add(pydicom.DataElement("PatientSex", "CS", "female", validation_mode=pydicom.config.IGNORE))
         source.PatientAge = "039Y"
     segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
     for keyword in ("PatientName", "PatientID", "PatientSex", "PatientAge", "StudyDate", "StudyDescription"):
@@ -137,3 +138,48 @@ def test_findings_of_another_series_are_refused() -> None:
 @pytest.mark.parametrize("positive", [True, False])
 def test_dciodvfy_finds_no_error(positive: bool, tmp_path: Path) -> None:
     assert dciodvfy_errors(written(make_case(positive=positive), tmp_path)) == []
+
+
+def written_label_maps(case: Case, folder: Path) -> tuple[Path, Path]:
+    """The label maps of the lungs and of the salient regions."""
+    common = (case.sources, case.volume, case.findings, SOFTWARE)
+    made = make_segmentation(*common, "labelmap"), make_salient_label_map(*common)
+    paths = folder / "lungs.dcm", folder / "salient.dcm"
+    for label_map, path in zip(made, paths, strict=True):
+        write_dicom(label_map, path)
+    return paths
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_label_maps_lose_no_voxel_and_leave_no_hole_where_a_lung_is_salient(orientation: str, tmp_path: Path) -> None:
+    case = make_case(orientation)
+    assert (case.findings.lungs[case.findings.salient] > 0).any()
+    uids = [source.SOPInstanceUID for source in case.sources]
+    lungs, salient = (hd.seg.segread(path) for path in written_label_maps(case, tmp_path))
+    for label_map, expected in ((lungs, case.findings.lungs), (salient, 3 * case.findings.salient.astype(np.uint8))):
+        assert label_map.SOPClassUID == LABEL_MAP_STORAGE
+        read = label_map.get_pixels_by_source_instance(uids, combine_segments=True)
+        np.testing.assert_array_equal(read, expected)
+        affine = label_map.get_volume(combine_segments=True).affine
+        points = np.argwhere(label_map.get_volume(combine_segments=True).array == expected.max())
+        seen = {tuple(np.round(point, 2) + 0.0) for point in points @ affine[:3, :3].T + affine[:3, 3]}
+        assert seen == positions_of(expected == expected.max(), case.volume)
+
+
+def test_label_maps_have_the_segments_of_the_binary_form_and_uids_of_their_own(tmp_path: Path) -> None:
+    case = make_case()
+    binary = pydicom.dcmread(written(case, tmp_path))
+    lungs, salient = (pydicom.dcmread(path) for path in written_label_maps(case, tmp_path))
+    described = {item.SegmentNumber: item for made in (lungs, salient) for item in made.SegmentSequence}
+    assert sorted(described) == [0, 1, 2, 3]  # 0 is the background
+    for segment in binary.SegmentSequence:
+        assert described[segment.SegmentNumber].SegmentLabel == segment.SegmentLabel
+        assert described[segment.SegmentNumber].TrackingUID == segment.TrackingUID
+    assert len({made.SOPInstanceUID for made in (binary, lungs, salient)}) == 3
+    assert len({made.SeriesInstanceUID for made in (binary, lungs, salient)}) == 1
+
+
+def test_a_negative_study_has_no_label_map_of_salient_regions() -> None:
+    case = make_case(positive=False)
+    with pytest.raises(ValueError, match="Nothing is salient"):
+        make_salient_label_map(case.sources, case.volume, case.findings, SOFTWARE)

@@ -10,8 +10,9 @@ from pydicom.uid import UID
 from dicomio.files import write_dicom
 from dicomio.key_images import make_key_images
 from dicomio.parametric_map import make_saliency_map
+from dicomio.presentation_state import make_presentation_state
 from dicomio.report import make_refusal_report, make_report
-from dicomio.segmentation import make_segmentation
+from dicomio.segmentation import make_salient_label_map, make_segmentation
 from method.types import SoftwareIdentity
 from validation.conformance.expected import Case, case_of, cases_of
 from validation.conformance.series import Series
@@ -30,6 +31,13 @@ OBJECTS: dict[str, Callable[[Series, Made], Dataset | None]] = {
     "key images": lambda of, made: make_key_images(of.sources, of.volume, of.findings, SOFTWARE, count=3),
     "saliency map": lambda of, made: (
         make_saliency_map(of.sources, of.volume, of.findings, SOFTWARE) if of.findings.saliency else None
+    ),
+    "boxes": lambda of, made: (
+        make_presentation_state(of.sources, of.volume, of.findings, SOFTWARE) if of.findings.boxes else None
+    ),
+    "label map": lambda of, made: make_segmentation(of.sources, of.volume, of.findings, SOFTWARE, "labelmap"),
+    "salient label map": lambda of, made: (
+        make_salient_label_map(of.sources, of.volume, of.findings, SOFTWARE) if of.findings.boxes else None
     ),
 }
 """Name in the table, and what makes the object: one line for each. None where a series has no such object."""
