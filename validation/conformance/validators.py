@@ -44,7 +44,7 @@ def dcmpschk(output: Output) -> list[str]:
     of values with such characters is set aside, and pydicom's reading checks them.
     """
     _, text = run("dcmpschk", output.path)
-    complaints = re.findall(r"^[EF]: (.*(?:\n[EF]:  .*)*)", text, re.MULTILINE)
+    complaints = re.findall(r"^[EF]: (\S.*(?:\n[EF]:  .*)*)", text, re.MULTILINE)
     errors = [" ".join(complaint.split()) for complaint in complaints if complaint.isascii()]
     if len(errors) < len(complaints) or "Test passed" in text:
         return errors
