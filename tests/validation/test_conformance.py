@@ -129,6 +129,8 @@ CASES = {
     "frames are moved, to highdicom": ("SEG", readers.highdicom_segmentation, move_frames),
     "frames are mirrored": ("SEG", readers.dcmqi_segmentation, mirror),
     "frames are mirrored, to highdicom": ("SEG", readers.highdicom_segmentation, mirror),
+    "a presentation shows no area": ("boxes", validators.dcmpschk, lambda d: d.pop("DisplayedAreaSelectionSequence")),
+    "a label map is moved": ("label map", readers.dcmqi_segmentation, move_frames),
     "a map is moved": ("saliency map", readers.dcmqi_parametric_map, move_frames),
     "a value of a map is another": ("saliency map", readers.dcmqi_parametric_map, change_value),
 }
