@@ -40,8 +40,9 @@ def dcmdump(output: Output) -> list[str]:
 _DCMPSCHK_FALSE = re.compile(
     r"[^\x00-\x7f]|^(Testing: .*|Test passed\.|Test failed - .*|patientName absent or empty .*)$"
 )
-"""What dcmpschk says that is no error: its progress; values beyond ASCII, which it takes for control characters whatever
-the Specific Character Set says (pydicom's reading checks them); an empty Patient's Name, which type 2 allows."""
+"""What dcmpschk says that is no error: its progress; values beyond ASCII, which it takes for control characters
+whatever the Specific Character Set says (pydicom's reading checks them); an empty Patient's Name, which
+type 2 allows."""
 
 
 def dcmpschk(output: Output) -> list[str]:
