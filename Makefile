@@ -16,10 +16,10 @@ DEVELOPMENT := $(VENV)/.development
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint train evaluate bench clean FORCE
+.PHONY: help demo test lint train evaluate bench conformance conformance-tools clean FORCE
 
 help: ## List the commands
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(RUNTIME) ## Analyse a synthetic study whose truth is known, and show what came out (DEMO_ARGS=...)
 	@$(RUN) -m validation.demo $(DEMO_ARGS)
@@ -41,6 +41,27 @@ evaluate: $(DEVELOPMENT) ## Write the tables of the model cards again (EVALUATE_
 bench: $(DEVELOPMENT) ## Time each stage of the analysis, and the SEG writer against the SDK's (BENCH_ARGS=...)
 	@$(RUN) -m benchmarks.stages $(BENCH_ARGS)
 	@$(RUN) -m benchmarks.segmentation_writer
+
+conformance: $(DEVELOPMENT) conformance-tools ## Check every output with tools of others (CONFORMANCE_ARGS=...)
+	@$(RUN) -m validation.conformance $(CONFORMANCE_ARGS)
+
+# The programs of others that `make conformance` starts. Debian may start a service with its orthanc package; the check
+# starts an Orthanc of its own on other ports, and doesn't need the service.
+CONFORMANCE_PACKAGES := dcmtk dicom3tools pixelmed-apps orthanc orthanc-dicomweb
+conformance-tools:
+	@command -v dpkg >/dev/null || exit 0; \
+	missing=; \
+	for package in $(CONFORMANCE_PACKAGES); do \
+		dpkg -s $$package 2>/dev/null | grep -q '^Status: install ok installed' || missing="$$missing $$package"; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	echo "Installing the Debian packages$$missing"; \
+	sudo=; [ "`id -u`" = 0 ] || sudo=sudo; \
+	$$sudo apt-get update -qq && \
+	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null || { \
+		echo "make conformance needs the Debian packages$$missing, which could not be installed (see above)." >&2; \
+		echo "Have the administrator run: apt-get install$$missing" >&2; \
+		exit 1; }
 
 clean: ## Remove the environment and the caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -189,6 +189,8 @@ def complete(dataset: SOPClass, source: Dataset) -> None:
     """Writes the source's patient and study into `dataset` and the time of creation in UTC.
 
     Valid values are exactly the source's. The others are left out, or left empty where they are required: `defects`.
+    Series Date and Time, which are optional, are left out: a repeated run adds to its series, and all instances of a
+    series must have the same.
     """
     sound = sound_copy(source)
     for keyword in ("SOPClassUID", "SOPInstanceUID"):  # they say which attributes a source has
@@ -204,7 +206,9 @@ def complete(dataset: SOPClass, source: Dataset) -> None:
     if "BodyPartExamined" not in dataset and dataset.Modality != "SR":
         dataset.BodyPartExamined = "CHEST"
     now = datetime.datetime.now(datetime.UTC)
-    for keyword in ("InstanceCreation", "Content", "Series"):
+    for keyword in ("SeriesDate", "SeriesTime"):
+        dataset.pop(keyword, None)
+    for keyword in ("InstanceCreation", "Content"):
         setattr(dataset, f"{keyword}Date", now.strftime("%Y%m%d"))
         setattr(dataset, f"{keyword}Time", now.strftime("%H%M%S.%f"))
 

@@ -23,10 +23,28 @@ def test_values_and_positions_survive_the_file(orientation: str, tmp_path: Path)
     for frame, group in zip(frames, saliency_map.PerFrameFunctionalGroupsSequence, strict=True):
         position = np.array(group.PlanePositionSequence[0].ImagePositionPatient, float)
         seen[tuple(np.round(position, 3))] = frame
-    assert len(seen) == len(case.findings.saliency)
-    for index, values in case.findings.saliency.items():
+    assert len(seen) == 4
+    for index in range(2, 6):
         position = np.array(case.sources[index].ImagePositionPatient, float)
-        np.testing.assert_array_equal(seen[tuple(np.round(position, 3))], values)
+        expected = case.findings.saliency.get(index, saliency_map.FloatPixelPaddingValue)
+        np.testing.assert_array_equal(seen[tuple(np.round(position, 3))], expected)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_frames_follow_each_other_along_the_normal_without_gaps(orientation: str, tmp_path: Path) -> None:
+    """Slices 2 and 5 were explained: readers that stack the frames would misplace them otherwise."""
+    case = make_case(orientation)
+    path = tmp_path / "map.dcm"
+    write_dicom(make_saliency_map(case.sources, case.volume, case.findings, SOFTWARE), path)
+    saliency_map = pydicom.dcmread(path)
+    groups = saliency_map.PerFrameFunctionalGroupsSequence
+    positions = np.array([group.PlanePositionSequence[0].ImagePositionPatient for group in groups], float)
+    shared = saliency_map.SharedFunctionalGroupsSequence[0]
+    cosines = np.array(shared.PlaneOrientationSequence[0].ImageOrientationPatient, float)
+    steps_mm = np.diff(positions, axis=0) @ np.cross(cosines[:3], cosines[3:])
+    np.testing.assert_allclose(steps_mm, shared.PixelMeasuresSequence[0].SpacingBetweenSlices, rtol=1e-5)
+    assert [group.FrameContentSequence[0].DimensionIndexValues for group in groups] == [1, 2, 3, 4]
+    assert shared.FrameAnatomySequence[0].FrameLaterality == "B"
 
 
 def test_values_are_mapped_to_saliency(tmp_path: Path) -> None:

@@ -1,0 +1,55 @@
+"""The table of checks: what looks at which kind of object."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydicom.uid import (
+    UID,
+    Comprehensive3DSRStorage,
+    GrayscaleSoftcopyPresentationStateStorage,
+    ParametricMapStorage,
+    SegmentationStorage,
+)
+
+from validation.conformance import readers, validators
+from validation.conformance.objects import Output
+
+_LABEL_MAP = UID("1.2.840.10008.5.1.4.1.1.66.7")  # Label Map Segmentation Storage
+_SEGMENTATIONS = frozenset({SegmentationStorage, _LABEL_MAP})
+_REPORTS = frozenset({Comprehensive3DSRStorage})
+
+
+@dataclass(frozen=True)
+class Check:
+    """One column of the table: a function that returns the errors of a file, for some SOP classes or for all."""
+
+    name: str
+    run: Callable[[Output], list[str]]
+    sop_classes: frozenset[UID] | None = None
+    unknown: frozenset[UID] = frozenset()
+    """Classes younger than the program, whose files it can't judge."""
+
+    def concerns(self, output: Output) -> bool:
+        """Whether the file is of a kind that this looks at."""
+        return output.sop_class not in self.unknown and (
+            self.sop_classes is None or output.sop_class in self.sop_classes
+        )
+
+
+CHECKS = (
+    Check("dciodvfy", validators.dciodvfy, unknown=frozenset({_LABEL_MAP})),  # Debian's is of 2022, label maps of 2024
+    Check("dcmdump", validators.dcmdump),
+    Check("pydicom", validators.strict_pydicom),
+    Check("SRValidator", validators.sr_validator, _REPORTS),
+    Check("dsrdump", readers.dcmtk_report, _REPORTS),
+    Check("highdicom", readers.highdicom_report, _REPORTS),
+    Check("highdicom", readers.highdicom_segmentation, _SEGMENTATIONS),
+    Check("dcmqi", readers.dcmqi_report, _REPORTS),
+    Check("dcmqi", readers.dcmqi_segmentation, _SEGMENTATIONS),
+    Check("dcmqi", readers.dcmqi_parametric_map, frozenset({ParametricMapStorage})),
+    Check("dcmpschk", validators.dcmpschk, frozenset({GrayscaleSoftcopyPresentationStateStorage})),
+)
+"""Those of one file alone. dcentvfy and Orthanc look at a whole study: `__main__` runs them."""
+
+STUDY_CHECKS = ("dcentvfy", "Orthanc")
+COLUMNS = (*dict.fromkeys(check.name for check in CHECKS), *STUDY_CHECKS)

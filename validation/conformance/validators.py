@@ -1,0 +1,163 @@
+"""Checks of the form: what the validators of others say of a file. Each returns its errors, one a line."""
+
+import re
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pydicom
+from pydicom import DataElement, Dataset
+from pydicom.pixels.utils import pixel_array
+from pydicom.valuerep import STR_VR, validate_value
+
+from validation.conformance.objects import Output
+from validation.conformance.tools import run
+
+_READING_STRICTLY = threading.Lock()
+"""pydicom's strictness is a setting of the whole process."""
+
+
+def dciodvfy(output: Output) -> list[str]:
+    """David Clunie's check of the modules and attributes of a file's SOP class (PS3.3)."""
+    _, text = run("dciodvfy", "-new", output.path)
+    if not re.search(r"^[A-Z]\w+$", text, re.MULTILINE):  # the name of the IOD
+        return ["It does not know the kind of the object: " + text.strip()[:200]]
+    return [line for line in text.splitlines() if line.startswith(("Error", "Abort"))]
+
+
+def dcentvfy(paths: Sequence[Path]) -> list[str]:
+    """David Clunie's check that the files of a study agree on patient, study, series and equipment."""
+    _, text = run("dcentvfy", *paths)
+    return [line for line in text.splitlines() if line.startswith(("Error", "Abort"))]
+
+
+def dcmdump(output: Output) -> list[str]:
+    """DCMTK reads the whole file and warns of nothing."""
+    return _complaints(*run("dcmdump", output.path))
+
+
+_DCMPSCHK_FALSE = re.compile(
+    r"[^\x00-\x7f]|^(Testing: .*|Test passed\.|Test failed - .*|patientName absent or empty .*)$"
+)
+"""What dcmpschk says that is no error: its progress; values beyond ASCII, which it takes for control characters
+whatever the Specific Character Set says (pydicom's reading checks them); an empty Patient's Name, which
+type 2 allows."""
+
+
+def dcmpschk(output: Output) -> list[str]:
+    """DCMTK's check of presentation states."""
+    _, text = run("dcmpschk", output.path)
+    if "Test passed" not in text and "Test failed" not in text:
+        return ["It did not get to the end: " + text.strip()[-300:]]
+    complaints = re.findall(r"^[WEF]: (\S.*(?:\n[WEF]:  .*)*)", text, re.MULTILINE)
+    return [" ".join(complaint.split()) for complaint in complaints if not _DCMPSCHK_FALSE.search(complaint)]
+
+
+def _complaints(code: int, text: str) -> list[str]:
+    lines = [line for line in text.splitlines() if line.startswith(("W:", "E:", "F:"))]
+    return lines or ([f"It ended with the exit code {code}."] if code else [])
+
+
+def strict_pydicom(output: Output) -> list[str]:
+    """pydicom reads every value by the letter of PS3.5, and decodes the pixels."""
+    settings = pydicom.config.settings
+    with _READING_STRICTLY:
+        mode, settings.reading_validation_mode = settings.reading_validation_mode, pydicom.config.RAISE
+        try:
+            dataset = pydicom.dcmread(output.path)
+            for element in (*dataset.file_meta, *dataset.iterall()):
+                _validate(element)
+            if "BitsAllocated" in dataset:
+                pixel_array(dataset)
+        except Exception as error:  # whatever it raises is its verdict
+            return [f"{type(error).__name__}: {error}"]
+        finally:
+            settings.reading_validation_mode = mode
+    return []
+
+
+def _validate(element: DataElement) -> None:
+    """Reading alone converts the values, and lets most that break their VR's rules pass."""
+    if element.VR in STR_VR and not element.is_empty:
+        for value in element.value if element.VM > 1 else [element.value]:
+            validate_value(element.VR, str(value), pydicom.config.RAISE)
+
+
+# DicomSRValidator
+
+_IMAGING_MEASUREMENTS = ("126010", "DCM")
+
+
+def _is_measured_without_region(group: Dataset) -> bool:
+    """Whether a measurement group has neither image region, referenced segment nor surface: one of TID 1501."""
+    regions = {("111030", "DCM"), ("121191", "DCM"), ("121231", "DCM")}
+    return not any(_concept(item) in regions for item in group.ContentSequence)
+
+
+FALSE_REPORTS = {
+    "TID 1501 taken for TID 1411": (
+        re.compile(
+            r"Error: Template 1411 VolumetricROIMeasurements/\[Row 1\].*/\[Row (5|7|10)\].*"
+            r"\(125007,DCM,\"Measurement Group\"\): Missing conditional content item$"
+        ),
+        _is_measured_without_region,
+        "The group that it names is one of TID 1501, which has no region. It tries every group of TID 1500 against TID "
+        "1411 too, which asks for one.",
+    ),
+}
+"""False reports of DicomSRValidator: pattern of the line, what must be true of the content item that it names, why."""
+
+seen_false_reports: set[str] = set()
+"""Those that came up in this process."""
+
+
+def unused_false_reports() -> list[str]:
+    """A line for each entry of FALSE_REPORTS that did not come up: it might hide an error one day."""
+    unused = sorted(FALSE_REPORTS.keys() - seen_false_reports)
+    return [f"The false report '{name}' no longer comes up: remove it from FALSE_REPORTS." for name in unused]
+
+
+_GROUPS_AT_ONCE = 10
+"""Measurement groups of a report that are validated together: time and memory grow with more than their square."""
+
+
+def sr_validator(output: Output) -> list[str]:
+    """PixelMed's check of a report against its template (PS3.16), a long report piece by piece."""
+    errors = []
+    with TemporaryDirectory() as folder:
+        report = pydicom.dcmread(output.path)
+        measurements = next(item for item in report.ContentSequence if _concept(item) == _IMAGING_MEASUREMENTS)
+        groups = list(measurements.ContentSequence)
+        for first in range(0, len(groups), _GROUPS_AT_ONCE):
+            measurements.ContentSequence = groups[first : first + _GROUPS_AT_ONCE]
+            piece = Path(folder, f"{first}.dcm")
+            report.save_as(piece)
+            _, text = run("DicomSRValidator", piece)
+            lines = text.splitlines()
+            if "IOD validation complete" not in lines or "Root Template Validation Complete" not in lines:
+                return ["It did not get to the end: " + " ".join(lines)[-300:]]
+            errors += [line for line in lines if line.startswith("Error") and not _is_false(line, report)]
+    return errors
+
+
+def _is_false(line: str, report: Dataset) -> bool:
+    position = re.search(r"within ([\d.]+):", line)
+    for name, (pattern, holds, _) in FALSE_REPORTS.items():
+        if position and pattern.match(line) and holds(_item(report, position.group(1))):
+            seen_false_reports.add(name)
+            return True
+    return False
+
+
+def _item(report: Dataset, position: str) -> Dataset:
+    """The content item at a position such as 1.9.1, the root being 1."""
+    item = report
+    for number in position.split(".")[1:]:
+        item = item.ContentSequence[int(number) - 1]
+    return item
+
+
+def _concept(item: Dataset) -> tuple[str, str]:
+    name = item.ConceptNameCodeSequence[0]
+    return name.CodeValue, name.CodingSchemeDesignator
