@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from app.settings import load_settings
 from method.classifier_network import SCALES, MultiScaleClassifier
-from method.saliency import IntegratedGradients, Rule, geometric_mean, joint_saliency
+from method.saliency import IntegratedGradients, Rule, completeness_errors, geometric_mean, joint_saliency
 from method.score_gradients import Reading, ScoreGradients
 from method.types import CLASSES
 from method.weights import load_classifier, load_lung_network, sha256_of
@@ -38,6 +38,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
 READING: Reading = "score_map"
 TRUTH_STEPS = 300
+PATH_STEPS = 100
+"""Images between black and x that show how far the score moves."""
 CAPTUM: tuple[tuple[str, int], ...] = (("riemann_right", 25), ("gausslegendre", 10))
 CAPTUM_BATCH = 5
 """Images at a time: the fastest of 1, 2, 5 and 25 on two cores."""
@@ -46,8 +48,8 @@ OURS: tuple[tuple[Rule, int], ...] = (
     ("gauss_legendre", 16), ("midpoint", 6), ("midpoint", 8), ("midpoint", 10), ("midpoint", 12), ("midpoint", 16),
 )  # fmt: skip
 
-Method = Callable[[Tensor], tuple[np.ndarray, np.ndarray]]
-"""From one image to attributions `(3, 224, 224)` and the three relative completeness errors."""
+Method = Callable[[Tensor], np.ndarray]
+"""From one image to attributions `(3, 224, 224)`."""
 
 
 def score_of_scale(network: MultiScaleClassifier, target: int, scale: int, images: Tensor) -> Tensor:
@@ -58,19 +60,15 @@ def score_of_scale(network: MultiScaleClassifier, target: int, scale: int, image
 def by_captum(network: MultiScaleClassifier, target: int, rule: str, steps: int) -> Method:
     """captum, called once a scale."""
 
-    def attribute(image: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        maps, errors = [], []
+    def attribute(image: Tensor) -> np.ndarray:
+        maps = []
         for scale in range(len(SCALES)):
             score = partial(score_of_scale, network, target, scale)
-            found, delta = CaptumIntegratedGradients(score).attribute(
-                image[None, None], n_steps=steps, method=rule, internal_batch_size=CAPTUM_BATCH,
-                return_convergence_delta=True,
-            )  # fmt: skip
-            with torch.no_grad():
-                ends = score(torch.stack([image, torch.zeros_like(image)])[:, None])
+            found = CaptumIntegratedGradients(score).attribute(
+                image[None, None], n_steps=steps, method=rule, internal_batch_size=CAPTUM_BATCH
+            )
             maps.append(found[0, 0].detach().numpy())
-            errors.append(abs(float(delta)) / max(abs(float(ends[0] - ends[1])), 1e-6))
-        return np.stack(maps), np.array(errors)
+        return np.stack(maps)
 
     return attribute
 
@@ -80,9 +78,8 @@ def by_us(network: MultiScaleClassifier, target: int, rule: Rule, steps: int, ba
     gradients = IntegratedGradients(READING, rule, steps)
     scores = ScoreGradients(network, target, READING, backward)
 
-    def attribute(image: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        maps, errors = gradients.attribute(scores, image)
-        return maps.numpy(), errors
+    def attribute(image: Tensor) -> np.ndarray:
+        return gradients.attribute(scores, image)[0].numpy()
 
     return attribute
 
@@ -99,9 +96,8 @@ def true_maps(image: Tensor, network: MultiScaleClassifier, target: int, stored:
     """Attributions `(3, 224, 224)` by `TRUTH_STEPS` midpoints in float64; minutes a slice, so they are kept."""
     if not stored.exists():
         attribute = by_us(copy.deepcopy(network).double(), target, "midpoint", TRUTH_STEPS, None)
-        maps, _ = attribute(image.double())
         aside = stored.with_suffix(".part.npy")
-        np.save(aside, maps)
+        np.save(aside, attribute(image.double()))
         aside.replace(stored)
     return np.asarray(np.load(stored))
 
@@ -110,14 +106,16 @@ def measure(
     slices: list[Tensor], truths: list[np.ndarray], network: MultiScaleClassifier, target: int
 ) -> dict[str, dict[str, Any]]:
     """Seconds, completeness errors, and correlations with the truth of each row on each slice."""
-    rows = methods(network, target)
+    rows, scores = methods(network, target), ScoreGradients(network, target, READING)
     found: dict[str, dict[str, list[Any]]] = {name: {"seconds": [], "errors": [], "correlations": []} for name in rows}
     for image, truth in zip(tqdm(slices, desc="slices", unit="slice"), truths, strict=True):
+        path = torch.cat([torch.tensor([1.0, 0.0]), (torch.arange(PATH_STEPS) + 0.5) / PATH_STEPS])[:, None, None]
+        on_path = torch.cat([scores.scores(part * image) for part in path.split(10)], dim=1).double().numpy()
         for name, attribute in rows.items():
             start = time.perf_counter()
-            maps, errors = attribute(image)
+            maps = attribute(image)
             found[name]["seconds"].append(time.perf_counter() - start)
-            found[name]["errors"].append(errors)
+            found[name]["errors"].append(completeness_errors(maps.sum(axis=(1, 2), dtype=np.float64), on_path))
             pairs = [*zip(maps, truth, strict=True), (_joint(maps), _joint(truth))]
             found[name]["correlations"].append([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in pairs])
     return {

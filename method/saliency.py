@@ -56,20 +56,38 @@ class IntegratedGradients:
             image: `(224, 224)` in [0, 1], on the network's device, in its precision.
 
         Returns:
-            Attributions `(3, 224, 224)` and the relative completeness errors `(3,)`:
-            |sum of attributions - (S(x) - S(0))| over |S(x) - S(0)|.
+            Attributions `(3, 224, 224)` and their `completeness_errors` `(3,)`.
         """
         positions, weights = (image.new_tensor(values)[:, None, None] for values in self.nodes())
         batch = self.batch or (16 if image.is_cuda else 2)
         total = image.new_zeros(3, *image.shape)
+        scores = [gradients.scores(torch.stack([image, torch.zeros_like(image)]))]
         for first in range(0, self.steps, batch):
             part = slice(first, first + batch)
-            total += (gradients(positions[part] * image) * weights[part]).sum(dim=1)
+            found, at_nodes = gradients(positions[part] * image)
+            total += (found * weights[part]).sum(dim=1)
+            scores.append(at_nodes)
         attribution = total * image
-        at_image, at_baseline = gradients.scores(torch.stack([image, torch.zeros_like(image)])).double().cpu().numpy().T
-        difference = at_image - at_baseline
-        found = attribution.double().sum(dim=(1, 2)).cpu().numpy()
-        return attribution, np.abs(found - difference) / np.maximum(np.abs(difference), 1e-6)
+        attributed = attribution.double().sum(dim=(1, 2)).cpu().numpy()
+        return attribution, completeness_errors(attributed, torch.cat(scores, dim=1).double().cpu().numpy())
+
+
+def completeness_errors(attributed: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """How far attributions miss their sum, S(x) - S(0), relative to how far S moves away from S(0) on the path.
+
+    Not relative to S(x) - S(0): a score that rises and falls again ends near where it began, and the ratio would say
+    nothing about the map.
+
+    Args:
+        attributed: sums of the attributions, `(scale,)`.
+        scores: S, `(scale, image)`, of x, of the black image, and of images between them.
+
+    Returns:
+        `(scale,)`; absolute errors in place of relative ones where S does not move.
+    """
+    moved = scores - scores[:, 1:2]
+    furthest = np.abs(moved).max(axis=1)
+    return np.abs(attributed - moved[:, 0]) / np.where(furthest > 0, furthest, 1.0)
 
 
 def mean_gradients(attributions: np.ndarray, image: np.ndarray) -> np.ndarray:

@@ -88,14 +88,14 @@ class ScoreGradients:
         return torch.stack([self._score(score_map) for score_map in self._forward(images, None, None)])
 
     @torch.inference_mode()
-    def __call__(self, images: Tensor) -> Tensor:
-        """Gradients of S with respect to the images.
+    def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients of S with respect to the images, and S itself.
 
         Args:
             images: `(batch, row, col)`, in the network's precision.
 
         Returns:
-            `(scale, batch, row, col)`, in the same precision.
+            Gradients `(scale, batch, row, col)` and S `(scale, batch)`, in the same precision.
         """
         active: list[list[Tensor]] = []
         pooled: list[Tensor] = []
@@ -121,7 +121,7 @@ class ScoreGradients:
         result = images.new_zeros(len(SCALES), *images.shape)
         if len(gradient):
             result[scale_of, image_of] = gradient[:, 0].to(images.dtype)
-        return result
+        return result, torch.stack([self._score(score_map) for score_map in maps])
 
     def _forward(self, images: Tensor, active: list[list[Tensor]] | None, pooled: list[Tensor] | None) -> list[Tensor]:
         """Score maps of the class, each `(batch, row, col)`.

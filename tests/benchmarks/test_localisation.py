@@ -1,12 +1,13 @@
 """The benchmarks' figures of merit on cases whose answer is known, and what is published agrees with itself."""
 
 import json
+from types import ModuleType
 
 import numpy as np
 import pytest
 
 from app.settings import load_settings
-from benchmarks import localisation
+from benchmarks import localisation, saliency
 from benchmarks.attribution_maps import random_boxes
 from benchmarks.lesion_slices import LesionSlice, evenly
 from benchmarks.readme import REPOSITORY, RESULTS, saliency_figures
@@ -64,9 +65,11 @@ def test_slices_are_spread_evenly() -> None:
     assert evenly(np.arange(3), 4).tolist() == [0, 1, 2]
 
 
-def test_the_published_table_is_the_reports_and_of_the_shipped_weights() -> None:
-    report = json.loads((RESULTS / "localisation.json").read_text(encoding="utf-8"))
-    assert localisation.as_markdown(report) == (RESULTS / "localisation.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("benchmark", [localisation, saliency])
+def test_the_published_table_is_the_reports_and_of_the_shipped_weights(benchmark: ModuleType) -> None:
+    name = benchmark.__name__.rpartition(".")[2]
+    report = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    assert benchmark.as_markdown(report) == (RESULTS / f"{name}.md").read_text(encoding="utf-8")
     assert report["weights"] == load_settings().classifier_weights.sha256
 
 

@@ -8,7 +8,14 @@ import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
-from method.saliency import IntegratedGradients, Rule, geometric_mean, joint_saliency, mean_gradients
+from method.saliency import (
+    IntegratedGradients,
+    Rule,
+    completeness_errors,
+    geometric_mean,
+    joint_saliency,
+    mean_gradients,
+)
 from method.score_gradients import Reading, ScoreGradients, backward_precision
 
 
@@ -105,6 +112,11 @@ def test_completeness_error_shows_a_wrong_map(network: MultiScaleClassifier, ima
     halved = Halved("score_map", "midpoint", 30)
     _, errors = halved.attribute(halved.prepare(network, 1), image)
     assert errors.max() > 0.2
+
+
+def test_completeness_is_judged_by_how_far_the_score_moves_on_the_path() -> None:
+    there_and_back = np.array([[1.0, 1.0, 3.0, 5.0], [2.0, 0.0, 1.0, 1.5], [0.0, 0.0, 0.0, 0.0]])
+    assert completeness_errors(np.array([0.4, 1.0, 0.0]), there_and_back).tolist() == [0.1, 0.5, 0.0]
 
 
 def test_the_batch_size_does_not_change_the_map(network: MultiScaleClassifier, image: torch.Tensor) -> None:
