@@ -38,10 +38,8 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 BENCHMARK_CLASSES = ("NonCOVID", "COVID")
 """Folders, in the order of the network's two scores."""
 PLANS = {
-    "plain": Plan(validate_every=100, patience=10**9, save_every=50),
-    "best": Plan(
-        learning_rate=2e-4, cosine=True, average_decay=0.99, validate_every=100, patience=10**9, save_every=50
-    ),
+    "plain": Plan(patience=10**9, save_every=50),
+    "best": Plan(learning_rate=2e-4, cosine=True, average_decay=0.99, patience=10**9, save_every=50),
 }
 """The plain row learns as II-G has it."""
 ITERATIONS = 1000

@@ -11,11 +11,11 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
+from dicomio.segmentation import LABEL_MAP_STORAGE
 from validation.conformance import readers, validators
 from validation.conformance.objects import Output
 
-_LABEL_MAP = UID("1.2.840.10008.5.1.4.1.1.66.7")  # Label Map Segmentation Storage
-_SEGMENTATIONS = frozenset({SegmentationStorage, _LABEL_MAP})
+_SEGMENTATIONS = frozenset({SegmentationStorage, LABEL_MAP_STORAGE})
 _REPORTS = frozenset({Comprehensive3DSRStorage})
 
 
@@ -37,7 +37,7 @@ class Check:
 
 
 CHECKS = (
-    Check("dciodvfy", validators.dciodvfy, unknown=frozenset({_LABEL_MAP})),  # Debian's is of 2022, label maps of 2024
+    Check("dciodvfy", validators.dciodvfy, unknown=frozenset({LABEL_MAP_STORAGE})),  # Debian's is of 2022, they of 2024
     Check("dcmdump", validators.dcmdump),
     Check("pydicom", validators.strict_pydicom),
     Check("SRValidator", validators.sr_validator, _REPORTS),
