@@ -12,6 +12,7 @@ from typing import Any
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment, SOPClass
 from highdicom.sr import AlgorithmIdentification
 from pydicom import Dataset
+from pydicom.tag import Tag
 from pydicom.valuerep import MAX_VALUE_LEN, DSfloat
 
 from dicomio import codes
@@ -54,6 +55,8 @@ _GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpac
 
 _IMAGE = ("Modality", "Rows", "Columns", "SamplesPerPixel")
 """The selection and the volume have checked them."""
+
+_REPEATED = tuple(Tag(keyword) for keyword in (*_UIDS, *_IMAGE))
 
 _SERIES = (
     "PositionReferenceIndicator",
@@ -169,10 +172,7 @@ def source_headers(sources: Sequence[Dataset]) -> list[Dataset]:
 
 
 def _source_header(source: Dataset) -> Dataset:
-    header = Dataset()
-    for keyword in (*_UIDS, *_IMAGE):
-        if keyword in source:
-            header.add(source[keyword])
+    header = Dataset({tag: source[tag] for tag in _REPEATED if tag in source})
     for keyword, count in _GEOMETRY.items():
         values = numbers(source, keyword, count)
         if values and all(len(str(value)) <= MAX_VALUE_LEN["DS"] for value in source[keyword].value):
