@@ -155,6 +155,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
             reading=saliency.choose("reading", ("score", "score_map")),  # type: ignore[arg-type]
             rule=saliency.choose("rule", ("riemann_right", "midpoint", "gauss_legendre")),  # type: ignore[arg-type]
             steps=saliency.take("steps", int, 1, 1_000),
+            gradient_power=float(saliency.take("gradient_power", _NUMBER, 0, 10)),
         ),
         explanation=ExplanationRules(
             maximum_slices=saliency.take("maximum_slices", int, 1, 10_000),
@@ -162,7 +163,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
             minimum_area_mm2=float(saliency.take("minimum_area_mm2", _NUMBER, 0, 10_000)),
             closing_mm=float(saliency.take("closing_mm", _NUMBER, 0, 50)),
             minimum_lesion_ml=float(saliency.take("minimum_lesion_ml", _NUMBER, 0, 1_000)),
-            joint_factor=saliency.choose("joint_factor", ("attribution", "mean_gradient")),  # type: ignore[arg-type]
+            joint_factor=saliency.choose("joint_factor", ("attribution", "gradient")),  # type: ignore[arg-type]
             joint_blur_mm=float(saliency.take("joint_blur_mm", _NUMBER, 0, 50)),
             joint_part=saliency.choose("joint_part", ("absolute", "positive")),  # type: ignore[arg-type]
         ),

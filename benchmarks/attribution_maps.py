@@ -1,6 +1,7 @@
 """Maps of one slice by every method that is compared: higher is more of a lesion."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 from benchmarks.lesion_slices import LesionSlice
 from method.classifier_network import INPUT_SIZE, SCALES, MultiScaleClassifier
 from method.explanation import ExplanationRules
-from method.saliency import IntegratedGradients, geometric_mean, joint_saliency, mean_gradients
+from method.saliency import IntegratedGradients, PathIntegrals, geometric_mean, joint_saliency
 from method.score_gradients import Reading
 
 READINGS: tuple[Reading, ...] = ("score_map", "score")
@@ -43,7 +44,7 @@ class AttributionMaps:
     Args:
         network: in evaluation mode.
         target: class index.
-        gradients: rule and steps of the integrated gradients; its reading is replaced by each in turn.
+        gradients: how to integrate; its reading is replaced by each in turn.
         rules: how the joint saliency is made.
     """
 
@@ -51,9 +52,7 @@ class AttributionMaps:
         self, network: MultiScaleClassifier, target: int, gradients: IntegratedGradients, rules: ExplanationRules
     ) -> None:
         self._network, self._target, self._rules = network, target, rules
-        self._gradients = {
-            reading: IntegratedGradients(reading, gradients.rule, gradients.steps) for reading in READINGS
-        }
+        self._gradients = {reading: replace(gradients, reading=reading) for reading in READINGS}
         self._scores = {reading: item.prepare(network, target) for reading, item in self._gradients.items()}
         summed = SummedScore(network, target)
         self._peers: dict[str, Callable[[Tensor], Tensor]] = {
@@ -65,20 +64,20 @@ class AttributionMaps:
             ),
         }  # fmt: skip
 
-    def attributions(self, item: LesionSlice) -> dict[str, np.ndarray]:
-        """Integrated gradients at the three scales, `(3, 224, 224)`, by reading."""
+    def integrals(self, item: LesionSlice) -> dict[str, PathIntegrals]:
+        """Integrated gradients at the three scales, by reading."""
         image = torch.from_numpy(item.image)
         return {
-            reading: gradients.attribute(self._scores[reading], image)[0].numpy()
-            for reading, gradients in self._gradients.items()
+            reading: gradients.attribute(self._scores[reading], image) for reading, gradients in self._gradients.items()
         }
 
-    def compared(self, item: LesionSlice, attributions: dict[str, np.ndarray], rng: np.random.Generator) -> Maps:
+    def compared(self, item: LesionSlice, integrals: dict[str, PathIntegrals], rng: np.random.Generator) -> Maps:
         """The rows of the main table, each `(224, 224)`."""
         image = torch.from_numpy(item.image)[None, None]
         rows: Maps = {}
-        for reading, maps in attributions.items():
-            rows[f"joint, {reading}"] = self._rules.joint_saliency(maps, item.image, item.pixel_mm)
+        for reading, found in integrals.items():
+            maps = found.attributions
+            rows[f"joint, {reading}"] = self._rules.joint_saliency(found, item.pixel_mm)
             rows[f"joint, {reading}, as in the paper"] = geometric_mean(joint_saliency(maps))
             rows |= {f"{scale}, {reading}": np.abs(values) for scale, values in zip(SCALES, maps, strict=True)}
         with torch.no_grad():
@@ -92,17 +91,21 @@ class AttributionMaps:
         return rows
 
     @staticmethod
-    def ablation(item: LesionSlice, attributions: dict[str, np.ndarray]) -> Maps:
+    def ablation(item: LesionSlice, integrals: dict[str, PathIntegrals]) -> Maps:
         """What the paper leaves open about the joint saliency."""
         rows: Maps = {}
-        for reading, maps in attributions.items():
-            rows[f"{reading}, product (the paper's)"] = joint_saliency(maps)
-            for of, factors in (("attributions", maps), ("mean gradients", mean_gradients(maps, item.image))):
+        for reading, found in integrals.items():
+            rows[f"{reading}, product (the paper's)"] = joint_saliency(found.attributions)
+            plain = np.divide(
+                found.attributions, item.image, out=np.zeros_like(found.attributions), where=item.image > 0
+            )
+            factors = {"attributions": found.attributions, "gradients": plain, "weighted gradients": found.gradients}
+            for name, maps in factors.items():
                 for width_mm in BLUR_MM:
                     blur_pixels = width_mm / item.pixel_mm
-                    row = f"{reading}, geometric mean of {of}, blurred by {width_mm:g} mm"
-                    rows[row] = geometric_mean(joint_saliency(factors, blur_pixels))
-                    rows[f"{row}, positive parts"] = geometric_mean(joint_saliency(factors, blur_pixels, "positive"))
+                    row = f"{reading}, geometric mean of {name}, blurred by {width_mm:g} mm"
+                    rows[row] = geometric_mean(joint_saliency(maps, blur_pixels))
+                    rows[f"{row}, positive parts"] = geometric_mean(joint_saliency(maps, blur_pixels, "positive"))
         return rows
 
 

@@ -269,9 +269,9 @@ def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[LesionS
     cases = []
     chosen = f"joint, {settings.gradients.reading}"
     for item in tqdm(items, desc="localisation", unit="slice"):
-        attributions = methods.attributions(item)
-        compared = methods.compared(item, attributions, rng)
-        for part, maps in (("rows", compared), ("ablation", methods.ablation(item, attributions))):
+        integrals = methods.integrals(item)
+        compared = methods.compared(item, integrals, rng)
+        for part, maps in (("rows", compared), ("ablation", methods.ablation(item, integrals))):
             for name, values in maps.items():
                 scores[part].setdefault(name, []).append(score_map(values, item, rules))
         precision = scores["rows"][chosen][-1].figures["precision"]

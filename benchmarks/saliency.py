@@ -29,7 +29,14 @@ from tqdm import tqdm
 from app.settings import load_settings
 from method.classifier_network import SCALES, MultiScaleClassifier
 from method.explanation import ExplanationRules
-from method.saliency import IntegratedGradients, Rule, completeness_errors, geometric_mean, joint_saliency
+from method.saliency import (
+    IntegratedGradients,
+    PathIntegrals,
+    Rule,
+    completeness_errors,
+    geometric_mean,
+    joint_saliency,
+)
 from method.score_gradients import Reading, ScoreGradients
 from method.types import CLASSES
 from method.weights import load_classifier, load_lung_network, sha256_of
@@ -50,18 +57,19 @@ OURS: tuple[tuple[Rule, int], ...] = (
     ("gauss_legendre", 16), ("midpoint", 6), ("midpoint", 8), ("midpoint", 10), ("midpoint", 12), ("midpoint", 16),
 )  # fmt: skip
 
-Method = Callable[[Tensor], np.ndarray]
-"""From one image to attributions `(3, 224, 224)`."""
+Maps = tuple[np.ndarray, np.ndarray | None]
+"""Attributions and mean gradients, each `(3, 224, 224)`; captum gives no gradients."""
+Method = Callable[[Tensor], Maps]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One slice: image and lung `(224, 224)`, its pixel size, and the true attributions where they are known."""
+    """One slice: image and lung `(224, 224)`, its pixel size, and the truth where it is known."""
 
     image: Tensor
     lung: np.ndarray
     pixel_mm: float
-    truth: np.ndarray | None
+    truth: PathIntegrals | None
 
 
 def score_of_scale(network: MultiScaleClassifier, target: int, scale: int, images: Tensor) -> Tensor:
@@ -72,7 +80,7 @@ def score_of_scale(network: MultiScaleClassifier, target: int, scale: int, image
 def by_captum(network: MultiScaleClassifier, target: int, rule: str, steps: int) -> Method:
     """captum, called once a scale."""
 
-    def attribute(image: Tensor) -> np.ndarray:
+    def attribute(image: Tensor) -> Maps:
         maps = []
         for scale in range(len(SCALES)):
             score = partial(score_of_scale, network, target, scale)
@@ -80,56 +88,69 @@ def by_captum(network: MultiScaleClassifier, target: int, rule: str, steps: int)
                 image[None, None], n_steps=steps, method=rule, internal_batch_size=CAPTUM_BATCH
             )
             maps.append(found[0, 0].detach().numpy())
-        return np.stack(maps)
+        return np.stack(maps), None
 
     return attribute
 
 
-def by_us(network: MultiScaleClassifier, target: int, rule: Rule, steps: int, backward: torch.dtype | None) -> Method:
+def by_us(
+    network: MultiScaleClassifier, target: int, gradients: IntegratedGradients, backward: torch.dtype | None
+) -> Method:
     """The application's own, with the gradients' precision as it chooses it or as named."""
-    gradients = IntegratedGradients(READING, rule, steps)
     scores = ScoreGradients(network, target, READING, backward)
 
-    def attribute(image: Tensor) -> np.ndarray:
-        return gradients.attribute(scores, image)[0].numpy()
+    def attribute(image: Tensor) -> Maps:
+        found = gradients.attribute(scores, image)
+        return found.attributions, found.gradients
 
     return attribute
 
 
-def methods(network: MultiScaleClassifier, target: int) -> dict[str, Method]:
+def methods(network: MultiScaleClassifier, target: int, power: float) -> dict[str, Method]:
     """Every row of the table."""
     rows = {f"captum, {rule}, {steps}": by_captum(network, target, rule, steps) for rule, steps in CAPTUM}
-    rows |= {f"{rule}, {steps}": by_us(network, target, rule, steps, None) for rule, steps in OURS}
-    rows["midpoint, 10, float32 throughout"] = by_us(network, target, "midpoint", 10, torch.float32)
+    for rule, steps in OURS:
+        rows[f"{rule}, {steps}"] = by_us(network, target, IntegratedGradients(READING, rule, steps, power), None)
+    plain = IntegratedGradients(READING, "midpoint", 10, power)
+    rows["midpoint, 10, float32 throughout"] = by_us(network, target, plain, torch.float32)
     return rows
 
 
-def true_maps(image: Tensor, network: MultiScaleClassifier, target: int, stored: Path) -> np.ndarray:
-    """Attributions `(3, 224, 224)` by `TRUTH_STEPS` midpoints in float64; minutes a slice, so they are kept."""
+def true_integrals(
+    image: Tensor, network: MultiScaleClassifier, target: int, power: float, stored: Path
+) -> PathIntegrals:
+    """By `TRUTH_STEPS` midpoints in float64; minutes a slice, so they are kept."""
     if not stored.exists():
-        attribute = by_us(copy.deepcopy(network).double(), target, "midpoint", TRUTH_STEPS, None)
-        aside = stored.with_suffix(".part.npy")
-        np.save(aside, attribute(image.double()))
+        double = copy.deepcopy(network).double()
+        gradients = IntegratedGradients(READING, "midpoint", TRUTH_STEPS, power)
+        found = gradients.attribute(gradients.prepare(double, target), image.double())
+        aside = stored.with_suffix(".part.npz")
+        np.savez(aside, **vars(found))
         aside.replace(stored)
-    return np.asarray(np.load(stored))
+    with np.load(stored) as arrays:
+        return PathIntegrals(**arrays)
 
 
 def measure(
-    samples: list[Sample], network: MultiScaleClassifier, target: int, rules: ExplanationRules
+    samples: list[Sample], network: MultiScaleClassifier, target: int, power: float, rules: ExplanationRules
 ) -> dict[str, dict[str, Any]]:
     """Seconds and completeness errors of each row on each slice, and its correlations with the truth."""
-    rows, scores = methods(network, target), ScoreGradients(network, target, READING)
+    rows, scores = methods(network, target, power), ScoreGradients(network, target, READING)
     found: dict[str, dict[str, list[Any]]] = {name: {"seconds": [], "errors": [], "correlations": []} for name in rows}
     for sample in tqdm(samples, desc="slices", unit="slice"):
         path = torch.cat([torch.tensor([1.0, 0.0]), (torch.arange(PATH_STEPS) + 0.5) / PATH_STEPS])[:, None, None]
         on_path = torch.cat([scores.scores(part * sample.image) for part in path.split(10)], dim=1).double().numpy()
         for name, attribute in rows.items():
             start = time.perf_counter()
-            maps = attribute(sample.image)
+            maps, gradients = attribute(sample.image)
             found[name]["seconds"].append(time.perf_counter() - start)
             found[name]["errors"].append(completeness_errors(maps.sum(axis=(1, 2), dtype=np.float64), on_path))
             if sample.truth is not None:
-                pairs = zip(_maps(maps, sample, rules), _maps(sample.truth, sample, rules), strict=True)
+                pairs = zip(
+                    _maps(maps, gradients, sample, rules),
+                    _maps(sample.truth.attributions, sample.truth.gradients, sample, rules),
+                    strict=False,
+                )
                 found[name]["correlations"].append([np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in pairs])
     return {
         name: {
@@ -142,10 +163,15 @@ def measure(
     }
 
 
-def _maps(attributions: np.ndarray, sample: Sample, rules: ExplanationRules) -> list[np.ndarray]:
-    """Each scale's, then the joint map as the paper has it, then as the application makes it."""
-    made = rules.joint_saliency(attributions, sample.image.numpy(), sample.pixel_mm) * sample.lung
-    return [*attributions, geometric_mean(joint_saliency(attributions)), made]
+def _maps(
+    attributions: np.ndarray, gradients: np.ndarray | None, sample: Sample, rules: ExplanationRules
+) -> list[np.ndarray]:
+    """Each scale's, the joint map as the paper has it, and as the application makes it where it can be made."""
+    maps = [*attributions, geometric_mean(joint_saliency(attributions))]
+    if gradients is not None:
+        found = PathIntegrals(attributions, gradients, np.zeros(len(SCALES)))
+        maps.append(rules.joint_saliency(found, sample.pixel_mm) * sample.lung)
+    return maps
 
 
 def as_markdown(report: dict[str, Any]) -> str:
@@ -168,7 +194,8 @@ def as_markdown(report: dict[str, Any]) -> str:
     for name, row in rows.items():
         errors = ", ".join(f"{value:.3f}" for value in row["completeness_error"])
         means = ", ".join(f"{value:.4f}" for value in row["correlation"][:3])
-        joints = " | ".join(f"{row['correlation'][k]:.4f} [{row['least_correlation'][k]:.4f}]" for k in (3, 4))
+        joint = [f"{a:.4f} [{b:.4f}]" for a, b in zip(row["correlation"], row["least_correlation"], strict=True)][3:]
+        joints = " | ".join(joint if len(joint) == 2 else [*joint, ""])
         seconds = row["seconds"]
         times = f"{seconds:.2f} | {base / seconds:.1f}x | {other / seconds:.1f}x"
         lines.append(f"| {name} | {times} | {errors} | {means} | {joints} |")
@@ -193,6 +220,7 @@ def main(arguments: list[str] | None = None) -> int:
     lungs = load_lung_network(models / settings.lungs_weights.file)
     sets = prepare_slices(options.data, options.cache, lungs, options.patients)
     network, target = load_classifier(weights), CLASSES.index("covid19")
+    power = settings.gradients.gradient_power
     samples = []
     for patient in tqdm(sets.values(), desc="truth, float64", unit="slice"):
         numbers = np.linspace(0, len(patient.hu) - 1, options.slices_each + 2)[1:-1].astype(int)
@@ -201,8 +229,8 @@ def main(arguments: list[str] | None = None) -> int:
             truth = None
             if place == len(numbers) // 2:
                 digest = hashlib.sha256(image.numpy().tobytes()).hexdigest()[:16]
-                name = f"truth-{settings.classifier_weights.sha256[:16]}-{digest}.npy"
-                truth = true_maps(image, network, target, options.cache / name)
+                name = f"truth-{settings.classifier_weights.sha256[:16]}-{digest}-{power:g}.npz"
+                truth = true_integrals(image, network, target, power, options.cache / name)
             samples.append(Sample(image, patient.lung[number], float(patient.pixel_mm[number]), truth))
     report = {
         "slices": len(samples),
@@ -217,7 +245,7 @@ def main(arguments: list[str] | None = None) -> int:
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         },
-        "rows": measure(samples, network, target, settings.explanation),
+        "rows": measure(samples, network, target, power, settings.explanation),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     options.out.mkdir(parents=True, exist_ok=True)

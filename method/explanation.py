@@ -9,7 +9,7 @@ import torch
 from method.boxes import boxes_of_regions, salient_regions
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
 from method.lesions import find_lesions
-from method.saliency import Factor, IntegratedGradients, Part, geometric_mean, joint_saliency, mean_gradients
+from method.saliency import Factor, IntegratedGradients, Part, PathIntegrals, geometric_mean, joint_saliency
 from method.slice_input import SliceInputs
 from method.types import CLASSES, Box, CTVolume, Lesion, SliceFinding
 
@@ -34,13 +34,13 @@ class ExplanationRules:
     minimum_area_mm2: float = 60.0
     closing_mm: float = 4.0
     minimum_lesion_ml: float = 0.5
-    joint_factor: Factor = "mean_gradient"
+    joint_factor: Factor = "gradient"
     joint_blur_mm: float = 5.0
     joint_part: Part = "absolute"
 
-    def joint_saliency(self, attributions: np.ndarray, image: np.ndarray, pixel_mm: float) -> np.ndarray:
-        """The joint saliency of an image's attributions `(3, row, col)` on the scale of one map, `(row, col)`."""
-        maps = mean_gradients(attributions, image) if self.joint_factor == "mean_gradient" else attributions
+    def joint_saliency(self, found: PathIntegrals, pixel_mm: float) -> np.ndarray:
+        """The joint saliency of one image on the scale of one map, `(row, col)`."""
+        maps = found.gradients if self.joint_factor == "gradient" else found.attributions
         return geometric_mean(joint_saliency(maps, self.joint_blur_mm / pixel_mm, self.joint_part))
 
     def salient_regions(self, saliency: np.ndarray, lung: np.ndarray, pixel_mm: float) -> np.ndarray:
@@ -104,8 +104,9 @@ def explain_slices(
     for done, item in enumerate(sorted(chosen, key=lambda item: item.index), start=1):
         lung = inputs.lung_square(item.index)
         image = inputs.image(item.index, lung)
-        attributions, errors = gradients.attribute(scores, torch.from_numpy(image).to(device))
-        joint = rules.joint_saliency(attributions.cpu().numpy(), image, pixel_mm) * lung
+        found_on_path = gradients.attribute(scores, torch.from_numpy(image).to(device))
+        errors = found_on_path.completeness_errors
+        joint = rules.joint_saliency(found_on_path, pixel_mm) * lung
         if np.ptp(image[lung]) == 0:
             joint = np.zeros_like(joint)  # nothing is to be seen in these lungs: only their outline is salient
         regions = rules.salient_regions(joint, lung, pixel_mm)

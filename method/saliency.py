@@ -11,7 +11,7 @@ from torch import Tensor
 from method.classifier_network import MultiScaleClassifier
 from method.score_gradients import Reading, ScoreGradients
 
-Factor = Literal["attribution", "mean_gradient"]
+Factor = Literal["attribution", "gradient"]
 Part = Literal["absolute", "positive"]
 Rule = Literal["riemann_right", "midpoint", "gauss_legendre"]
 
@@ -24,6 +24,8 @@ class IntegratedGradients:
         reading: what the class score of one scale is; see `ScoreGradients`.
         rule: how the integral is approximated; `riemann_right` is Eq. 3.
         steps: m of Eq. 3, or the number of nodes of the other rules.
+        gradient_power: in the mean of the gradients each counts with this power of its place on the path; 0 gives the
+            mean that Eq. 3 multiplies with the input.
         batch: interpolated images at a time, about 100 MB each; None takes two on a CPU, whose cache holds no more, and
             sixteen on a GPU.
     """
@@ -31,6 +33,7 @@ class IntegratedGradients:
     reading: Reading = "score_map"
     rule: Rule = "riemann_right"
     steps: int = 25
+    gradient_power: float = 0.0
     batch: int | None = None
 
     def nodes(self) -> tuple[np.ndarray, np.ndarray]:
@@ -48,28 +51,51 @@ class IntegratedGradients:
         """What `attribute` asks for the gradients of class `target`; one serves all slices of a study."""
         return ScoreGradients(network, target, self.reading)
 
-    def attribute(self, gradients: ScoreGradients, image: Tensor) -> tuple[Tensor, np.ndarray]:
-        """Integrated gradients of one image at the three scales.
+    def attribute(self, gradients: ScoreGradients, image: Tensor) -> "PathIntegrals":
+        """Integrated gradients of one image at the three scales, and their mean gradients.
 
         Args:
             gradients: of the class to explain.
             image: `(224, 224)` in [0, 1], on the network's device, in its precision.
-
-        Returns:
-            Attributions `(3, 224, 224)` and their `completeness_errors` `(3,)`.
         """
-        positions, weights = (image.new_tensor(values)[:, None, None] for values in self.nodes())
+        places, parts = self.nodes()
+        shares = parts * places**self.gradient_power
+        positions, weights, mean_weights = (
+            image.new_tensor(values)[:, None, None] for values in (places, parts, shares / shares.sum())
+        )
         batch = self.batch or (16 if image.is_cuda else 2)
-        total = image.new_zeros(3, *image.shape)
+        total, mean = image.new_zeros(2, 3, *image.shape)
         scores = [gradients.scores(torch.stack([image, torch.zeros_like(image)]))]
         for first in range(0, self.steps, batch):
             part = slice(first, first + batch)
             found, at_nodes = gradients(positions[part] * image)
             total += (found * weights[part]).sum(dim=1)
+            mean += (found * mean_weights[part]).sum(dim=1)
             scores.append(at_nodes)
         attribution = total * image
         attributed = attribution.double().sum(dim=(1, 2)).cpu().numpy()
-        return attribution, completeness_errors(attributed, torch.cat(scores, dim=1).double().cpu().numpy())
+        errors = completeness_errors(attributed, torch.cat(scores, dim=1).double().cpu().numpy())
+        return PathIntegrals(attribution.cpu().numpy(), (mean * (image > 0)).cpu().numpy(), errors)
+
+
+@dataclass(frozen=True)
+class PathIntegrals:
+    """What the path from black to one image tells of the three scales.
+
+    Attributes:
+        attributions: Eq. 3, `(3, row, col)`.
+        gradients: their mean along the path, `(3, row, col)`: Eq. 3 without its last factor, the input; 0 where the
+            image is black, where nothing is attributed either. That factor favours what is bright. With a black
+            baseline a vessel is as dark as ground glass somewhere on the path, is taken for it there, and being twice
+            as bright in the end it outshines the lesion: most peaks of the joint saliency outside lesions lay on
+            vessels. For the same reason places near the image may count for more (`gradient_power`,
+            benchmarks/results/localisation.md).
+        completeness_errors: of the attributions, `(3,)`.
+    """
+
+    attributions: np.ndarray
+    gradients: np.ndarray
+    completeness_errors: np.ndarray
 
 
 def completeness_errors(attributed: np.ndarray, scores: np.ndarray) -> np.ndarray:
@@ -90,30 +116,13 @@ def completeness_errors(attributed: np.ndarray, scores: np.ndarray) -> np.ndarra
     return np.abs(attributed - moved[:, 0]) / np.where(furthest > 0, furthest, 1.0)
 
 
-def mean_gradients(attributions: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Eq. 3 without its last factor, the input: the gradients' mean along the path from black.
-
-    That factor favours what is bright. With a black baseline a vessel is as dark as ground glass somewhere on the path,
-    is taken for it there, and being twice as bright in the end it outshines the lesion: most peaks of the joint
-    saliency outside lesions lay on vessels (benchmarks/results/localisation.md).
-
-    Args:
-        attributions: `(3, row, col)`.
-        image: what was explained, `(row, col)`.
-
-    Returns:
-        `(3, row, col)`; zero where the image is black, where nothing is attributed either.
-    """
-    return np.divide(attributions, image, out=np.zeros_like(attributions), where=image > 0)
-
-
 def joint_saliency(attributions: np.ndarray, blur_pixels: float = 0.0, part: Part = "absolute") -> np.ndarray:
     """The joint saliency: the pixel-wise product of the three scales' maps.
 
     Each map is first divided by its largest value: the product is unchanged up to a factor, and can't underflow.
 
     Args:
-        attributions: `(3, row, col)`, or their `mean_gradients`.
+        attributions: `(3, row, col)`, or mean gradients.
         blur_pixels: standard deviation of a Gaussian over each map before the product; 0 is the paper's. The three
             scales agree on a place sooner than on a pixel (benchmarks/results/localisation.md).
         part: of each map: its magnitude, which is the paper's, or what raises the class score alone.

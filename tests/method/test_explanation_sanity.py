@@ -42,10 +42,10 @@ def one_lesion() -> tuple[CTVolume, Truth, np.ndarray]:
 
 
 def saliency(network: MultiScaleClassifier, image: np.ndarray) -> np.ndarray:
-    attributions, errors = GRADIENTS.attribute(GRADIENTS.prepare(network, COVID19), torch.from_numpy(image))
-    assert np.isfinite(errors).all()
-    assert torch.isfinite(attributions).all()
-    return ExplanationRules().joint_saliency(attributions.numpy(), image, 1.5)
+    found = GRADIENTS.attribute(GRADIENTS.prepare(network, COVID19), torch.from_numpy(image))
+    assert np.isfinite(found.completeness_errors).all()
+    assert np.isfinite(found.attributions).all()
+    return ExplanationRules().joint_saliency(found, 1.5)
 
 
 def inputs_of(volume: CTVolume, truth: Truth) -> SliceInputs:

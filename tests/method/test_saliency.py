@@ -10,11 +10,11 @@ from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
 from method.saliency import (
     IntegratedGradients,
+    PathIntegrals,
     Rule,
     completeness_errors,
     geometric_mean,
     joint_saliency,
-    mean_gradients,
 )
 from method.score_gradients import Reading, ScoreGradients, backward_precision
 
@@ -44,7 +44,7 @@ def score_of_scale(network: MultiScaleClassifier, images: torch.Tensor, scale: i
 
 def attribute(
     network: MultiScaleClassifier, image: torch.Tensor, rule: Rule, steps: int, target: int = 1
-) -> tuple[torch.Tensor, np.ndarray]:
+) -> PathIntegrals:
     gradients = IntegratedGradients("score_map", rule, steps)
     return gradients.attribute(gradients.prepare(network, target), image)
 
@@ -60,11 +60,11 @@ def test_each_scale_equals_captum(
     # In float64: in float32 the rounding of a folded BatchNorm switches a few ReLUs.
     network, image = copy.deepcopy(network).double(), image.double()
     gradients = IntegratedGradients(reading, rule, steps, batch=3)
-    found, _ = gradients.attribute(gradients.prepare(network, 2), image)
+    found = gradients.attribute(gradients.prepare(network, 2), image).attributions
     for scale in range(3):
         captum = CaptumIntegratedGradients(lambda images, scale=scale: score_of_scale(network, images, scale, reading))
         expected = captum.attribute(image[None, None], n_steps=steps, method=CAPTUM_METHOD[rule])[0, 0]
-        difference = (found[scale] - expected).abs().max() / expected.abs().max()
+        difference = np.abs(found[scale] - expected.numpy()).max() / expected.abs().max()
         assert difference <= 1e-6
 
 
@@ -75,17 +75,18 @@ def test_a_scale_whose_map_is_never_positive_attributes_nothing_and_disturbs_no_
     with torch.no_grad():
         dark.heads[1].bias.fill_(-1e3)
     gradients = IntegratedGradients("score_map", "midpoint", 3)
-    with_all, _ = gradients.attribute(gradients.prepare(network, 2), image)
-    without, errors = gradients.attribute(gradients.prepare(dark, 2), image)
+    with_all = gradients.attribute(gradients.prepare(network, 2), image).attributions
+    found = gradients.attribute(gradients.prepare(dark, 2), image)
+    without, errors = found.attributions, found.completeness_errors
     assert not without[1].any()
     assert errors[1] == 0
-    torch.testing.assert_close(without[[0, 2]], with_all[[0, 2]])
+    np.testing.assert_allclose(without[[0, 2]], with_all[[0, 2]], rtol=1e-5, atol=1e-8)
 
 
 def test_gradients_in_bfloat16_keep_the_map(network: MultiScaleClassifier, image: torch.Tensor) -> None:
     gradients = IntegratedGradients("score_map", "midpoint", 4)
-    exact, _ = gradients.attribute(ScoreGradients(network, 2, "score_map", torch.float32), image)
-    rounded, _ = gradients.attribute(ScoreGradients(network, 2, "score_map", torch.bfloat16), image)
+    exact = gradients.attribute(ScoreGradients(network, 2, "score_map", torch.float32), image).attributions
+    rounded = gradients.attribute(ScoreGradients(network, 2, "score_map", torch.bfloat16), image).attributions
     for scale in range(3):
         assert np.corrcoef(exact[scale].ravel(), rounded[scale].ravel())[0, 1] >= 0.999
 
@@ -97,8 +98,8 @@ def test_a_float64_network_keeps_its_precision_on_the_way_back(network: MultiSca
 def test_completeness_error_vanishes_with_more_nodes(network: MultiScaleClassifier, image: torch.Tensor) -> None:
     double, image = MultiScaleClassifier().double().eval(), image.double()
     double.load_state_dict(network.state_dict())
-    _, coarse = attribute(double, image, "riemann_right", 2)
-    _, fine = attribute(double, image, "midpoint", 30)
+    coarse = attribute(double, image, "riemann_right", 2).completeness_errors
+    fine = attribute(double, image, "midpoint", 30).completeness_errors
     assert fine.max() < 0.02
     assert fine.max() < coarse.max()
 
@@ -110,7 +111,7 @@ def test_completeness_error_shows_a_wrong_map(network: MultiScaleClassifier, ima
             return positions, weights / 2
 
     halved = Halved("score_map", "midpoint", 30)
-    _, errors = halved.attribute(halved.prepare(network, 1), image)
+    errors = halved.attribute(halved.prepare(network, 1), image).completeness_errors
     assert errors.max() > 0.2
 
 
@@ -121,17 +122,30 @@ def test_completeness_is_judged_by_how_far_the_score_moves_on_the_path() -> None
 
 def test_the_batch_size_does_not_change_the_map(network: MultiScaleClassifier, image: torch.Tensor) -> None:
     gradients = ScoreGradients(network, 0, "score_map", torch.float32)
-    one, _ = IntegratedGradients(steps=4, batch=1).attribute(gradients, image)
-    all_, _ = IntegratedGradients(steps=4, batch=4).attribute(gradients, image)
-    torch.testing.assert_close(one, all_, rtol=1e-4, atol=1e-6)
+    one = IntegratedGradients(steps=4, batch=1).attribute(gradients, image).attributions
+    all_ = IntegratedGradients(steps=4, batch=4).attribute(gradients, image).attributions
+    np.testing.assert_allclose(one, all_, rtol=1e-4, atol=1e-6)
 
 
-def test_the_mean_gradient_is_the_attribution_without_the_input() -> None:
-    image = np.array([[0.0, 0.25], [0.5, 1.0]], dtype=np.float32)
-    gradients = np.random.default_rng(0).normal(size=(3, 2, 2)).astype(np.float32)
-    found = mean_gradients(gradients * image, image)
-    assert np.allclose(found[:, image > 0], gradients[:, image > 0])
-    assert not found[:, 0, 0].any()
+def test_the_plain_mean_of_the_gradients_is_the_attribution_without_the_input(
+    network: MultiScaleClassifier, image: torch.Tensor
+) -> None:
+    holed = image * (image > image.median())
+    gradients = IntegratedGradients("score_map", "midpoint", 3)
+    found = gradients.attribute(gradients.prepare(network, 2), holed)
+    assert np.allclose(found.gradients * holed.numpy(), found.attributions, rtol=1e-3, atol=1e-6)
+    assert not found.gradients[:, holed == 0].any()
+    assert found.gradients.any()
+
+
+def test_a_gradient_counts_with_the_power_of_its_place_on_the_path(
+    network: MultiScaleClassifier, image: torch.Tensor
+) -> None:
+    scores = ScoreGradients(network, 2, "score_map", torch.float32)
+    nodes, _ = scores(torch.tensor([0.25, 0.75])[:, None, None] * image)
+    found = IntegratedGradients("score_map", "midpoint", 2, gradient_power=2).attribute(scores, image)
+    expected = (nodes[:, 0] * 1 + nodes[:, 1] * 9) / 10 * (image > 0)
+    assert np.allclose(found.gradients, expected.numpy(), rtol=1e-4, atol=1e-6)
 
 
 def test_the_joint_map_is_the_magnitude_of_the_product_up_to_a_factor() -> None:
@@ -162,9 +176,10 @@ def test_the_geometric_mean_keeps_the_order_of_the_product() -> None:
 
 
 def test_a_black_image_gives_an_empty_map_and_no_nan(network: MultiScaleClassifier) -> None:
-    attributions, errors = attribute(network, torch.zeros(INPUT_SIZE, INPUT_SIZE), "riemann_right", 2)
-    assert np.isfinite(errors).all()
-    assert not joint_saliency(attributions.numpy()).any()
+    found = attribute(network, torch.zeros(INPUT_SIZE, INPUT_SIZE), "riemann_right", 2)
+    assert np.isfinite(found.completeness_errors).all()
+    assert not joint_saliency(found.attributions).any()
+    assert not joint_saliency(found.gradients).any()
 
 
 def test_an_unknown_rule_is_refused(network: MultiScaleClassifier, image: torch.Tensor) -> None:
