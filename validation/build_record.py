@@ -1,0 +1,128 @@
+"""The build's record: which files and packages a copy of the application is made of.
+
+The image build writes it beside what it installs, `make validate` writes one of the checkout, and the self-test
+(`validation.selftest`) holds the copy that it runs in against it.
+"""
+
+import argparse
+import datetime
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+FILE_NAME = "build-record.json"
+CODE = ("__main__.py", "app.yaml", "app", "operators", "method", "dicomio", "validation", "models")
+"""What of a checkout runs, or is read while it runs."""
+
+_LEFT_BEHIND = frozenset({"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"})
+"""Folders that tools make beside the code. What Python has compiled there is checked against its source."""
+
+_EXAMPLES = f"""examples:
+  python -m validation.build_record
+      writes {FILE_NAME} of this checkout into its own folder
+  python -m validation.build_record --root /opt/holoscan app models --commit 1f0c2d3
+      in the image: of the folders app and models of /opt/holoscan, into /opt/holoscan/{FILE_NAME}
+"""
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as lower-case hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def files_below(root: Path, parts: Sequence[str]) -> Iterator[str]:
+    """Every file of these parts of `root`, by its path relative to `root`; links too, whose target is what is hashed."""
+    for part in parts:
+        top = root / part
+        found = [top] if not top.is_dir() else sorted(top.rglob("*"))
+        for path in found:
+            relative = path.relative_to(root)
+            if path.is_file() and _LEFT_BEHIND.isdisjoint(relative.parts):
+                yield relative.as_posix()
+
+
+def installed_packages() -> dict[str, str]:
+    """Version by normalised name (PEP 503) of every Python package that this interpreter finds."""
+    found = {}
+    for distribution in metadata.distributions():
+        name = re.sub(r"[-_.]+", "-", distribution.name or "").lower()
+        found.setdefault(name, distribution.version)  # the first on the path is the one that is imported
+    return dict(sorted(found.items()))
+
+
+def make_record(root: Path, parts: Sequence[str], version: str, commit: str) -> dict[str, Any]:
+    """The record of what is below `root`.
+
+    Args:
+        root: the folder that the record's paths are relative to, and that the record is to lie in.
+        parts: files and folders of `root` that are recorded, each folder with all that is in it.
+        version: of the application.
+        commit: of the source that was built; empty where it isn't known.
+
+    Raises:
+        FileNotFoundError: one of the parts is not there.
+    """
+    missing = [part for part in parts if not (root / part).exists()]
+    if missing:
+        raise FileNotFoundError(f"{root} has no {', '.join(missing)}, which the record has to hold.")
+    return {
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "version": version,
+        "commit": commit,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "files": {name: sha256_of(root / name) for name in files_below(root, parts)},
+        "packages": installed_packages(),
+    }
+
+
+def application_version() -> str:
+    """What the application beside this module says of itself."""
+    command = [sys.executable, "-m", "app", "--version"]
+    said = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    return said.split()[-1]
+
+
+def commit_of(folder: Path) -> str:
+    """The commit that is checked out in `folder`, with `-modified` where files differ from it; empty outside Git."""
+    try:
+        git = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=-modified"]
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write the record; returns 0, or 2 where it can't be made."""
+    parser = argparse.ArgumentParser(
+        prog="python -m validation.build_record",
+        description=__doc__,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("parts", nargs="*", default=list(CODE), help="files and folders to record (default: what a checkout runs)")
+    add("--root", type=Path, default=REPOSITORY, metavar="DIR", help="what the parts are in, and where the record goes")
+    add("--commit", help="commit of the source (default: asked of Git)")
+    options = parser.parse_args(arguments)
+    out = options.root / FILE_NAME
+    commit = commit_of(options.root) if options.commit is None else options.commit
+    try:
+        record = make_record(options.root, options.parts, application_version(), commit)
+        out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        print(f"The build's record can't be made: {error}", file=sys.stderr)
+        return 2
+    print(f"{len(record['files'])} files and {len(record['packages'])} packages recorded in {out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
