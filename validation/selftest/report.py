@@ -111,6 +111,7 @@ def to_html(results: Mapping[str, Any], pictures: Iterable[Mapping[str, str]]) -
 
 def _verdict(results: Mapping[str, Any]) -> str:
     counts, verdict = results["counts"], results["verdict"].capitalize()
+    title = verdict if results["operational"] else f"Installation: {verdict.lower()}"
     said = ", ".join(f"{counts[each]} {each}" for each in _CLASSES)
     failed = [check for check in results["checks"] if check["verdict"] == "failed"]
     items = "".join(f"<li>{check['id']} {escape(check['title'])}: {escape(check['measured'])}</li>" for check in failed)
@@ -118,7 +119,7 @@ def _verdict(results: Mapping[str, Any]) -> str:
     more = extent + (f"<ul>{items}</ul>" if items else "")
     seconds = sum(check["seconds"] for check in results["checks"])
     return (
-        f'<div class="verdict {_CLASSES[results["verdict"]]}"><strong>{verdict if results["operational"] else f"Installation {results['verdict']}"}</strong>'
+        f'<div class="verdict {_CLASSES[results["verdict"]]}"><strong>{title}</strong>'
         f"<p>{len(results['checks'])} checks in {seconds:.0f} s: {said}.</p>{more}</div>"
     )
 
