@@ -70,7 +70,7 @@ def other_files_listed(runs: Runs) -> Measured:
 
 def contract_files(runs: Runs) -> Measured:
     """The output folder holds what result.json lists, and nothing else of the application."""
-    problems = []
+    problems, figures = [], []
     promised = {"result.json", OTHER_FILE}
     for phantom in runs.phantoms:
         case = runs.first.case_of(phantom)
@@ -79,12 +79,13 @@ def contract_files(runs: Runs) -> Measured:
         kinds += ["salient-seg.dcm"] if runs.copy.settings["output"]["segmentation"] == "labelmap" else []
         names = {f"{case['case']}.{kind}" for kind in kinds}
         promised |= names
+        figures.append(f"{case['case']}: {', '.join(kinds)}")
         if set(case["outputs"]) != names:
             problems.append(f"{case['case']} lists {', '.join(case['outputs'])}")
     there = set(runs.first.files)
     problems += [f"{name} is missing" for name in sorted(promised - there)]
     problems += [f"{name} is not promised" for name in sorted(there - promised - {EARLIER_RESULT})]
-    return listed(problems, f"{len(there)} files: {', '.join(sorted(there))}")
+    return listed(problems, f"{len(there)} files; {'; '.join(figures)}")
 
 
 def earlier_results_replaced(runs: Runs) -> Measured:
