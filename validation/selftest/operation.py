@@ -458,7 +458,7 @@ def bad_beside_good(runs: Runs) -> Measured:
 
 def sample(runs: Runs, name: str) -> Measured:
     """Whether the application ends as it must on a sample of bad input, with a word of why."""
-    expected, run = SAMPLES[name], runs.of_sample(name)
+    expected, run = SAMPLES[name], runs.samples[name]
     told = run.told + json.dumps(run.result)
     problems = [f"exit code {run.code}"] if run.code != expected.exit_code else []
     problems += [] if expected.said in told else [f"'{expected.said}' is said nowhere"]
@@ -483,11 +483,11 @@ def no_patient_data_told(runs: Runs) -> Measured:
 def run_time(runs: Runs) -> Measured:
     """Seconds from start to end of each run, and of each stage of the first."""
     limits = {"first": (runs.first, FIRST_RUN_S), "second": (runs.second, SECOND_RUN_S)}
-    limits |= {name: (runs.of_sample(name), SAMPLE_S) for name in SAMPLES}
+    limits |= {name: (run, SAMPLE_S) for name, run in runs.samples.items()}
     problems = [
         f"{name}: {run.seconds:.0f} s of {limit:.0f} s" for name, (run, limit) in limits.items() if run.seconds > limit
     ]
-    longest = max(runs.of_sample(name).seconds for name in SAMPLES)
+    longest = max(run.seconds for run in runs.samples.values())
     stages: dict[str, float] = {}
     for case in runs.first.result.get("cases", []):
         for stage, seconds in case["timings_s"].items():
