@@ -520,16 +520,18 @@ def unchanged(runs: Runs) -> Measured:
 
 
 def previews(runs: Runs) -> list[tuple[str, Path]]:
-    """The preview of each phantom that was analysed, with a line on what it shows."""
+    """The preview of each phantom that was analysed and has one, with a line on what it shows."""
     shown = []
     for phantom in runs.phantoms:
         try:
             case = runs.first.case_of(phantom)
         except LookupError:
-            continue
+            continue  # the checks have told so
         preset = phantom.preset
         found = case["prediction"]["label"]
         truth = f"true class {phantom.truth.label}, found {found}"
         line = f"Phantom {preset.name}, stored {preset.patient_position}: {truth}"
-        shown.append((line, runs.first.out / f"{case['case']}.preview.png"))
+        path = runs.first.out / f"{case['case']}.preview.png"
+        if path.is_file():
+            shown.append((line, path))
     return shown
