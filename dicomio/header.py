@@ -52,12 +52,14 @@ _BLOCK = 1 << 14
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG = frozenset(
-    vr.encode() for vr in ("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV")
-)
+    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+)  # fmt: skip
 """Value representations with a length of four bytes (PS3.5 7.1.2)."""
 _SHORT = frozenset(
-    vr.encode()
-    for vr in "AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split()
+    (
+        b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FL", b"FD", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
+        b"ST", b"TM", b"UI", b"UL", b"US",
+    )
 )  # fmt: skip
 _EXPLICIT, _IMPLICIT = struct.Struct("<HH2sH"), struct.Struct("<HHL")
 _UINT32 = struct.Struct("<L")
@@ -81,6 +83,8 @@ class Header(FileDataset):
     Raises:
         SeriesRefused: UNREADABLE_HEADER, when something is asked of a header that only its beginning allows to read.
     """
+
+    filename: str
 
     def __init__(self, path: str, syntax: str, kept: tuple[str, ...], pixels: tuple[int, int] | None) -> None:
         # Not the base class's: what it sets is read from the file when needed.
@@ -149,6 +153,8 @@ class _Odd(Exception):
 
 class _Walk:
     """One pass over the elements of a file in little endian, from its beginning to its pixel data."""
+
+    filename: str
 
     def __init__(self, path: str, size: int, start: bytes) -> None:
         self._path, self._size = path, size
@@ -382,11 +388,8 @@ def text(header: Dataset, keyword: str) -> str:
 
 def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
     """The `count` values of a numeric attribute; None unless there are just so many, all of them finite numbers."""
-    content = header.kept(keyword) if isinstance(header, Header) else None
-    if content is None:
-        content = value(header, keyword)
-    else:
-        content = content.split("\\")
+    kept = header.kept(keyword) if isinstance(header, Header) else None
+    content = value(header, keyword) if kept is None else kept.split("\\")
     values = content if isinstance(content, Sequence) and not isinstance(content, (str, bytes)) else [content]
     try:
         result = tuple(float(item) for item in values)

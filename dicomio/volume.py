@@ -9,16 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID
 
 from dicomio.errors import SeriesRefused
-from dicomio.scan import Series, number, numbers, quiet_pydicom, text
+from dicomio.header import number, numbers, quiet_pydicom, text
+from dicomio.pixels import read_slice_hu, transfer_syntax
+from dicomio.scan import Series
 from method.types import CTVolume
-
-PADDING_HU = -1024
-"""What pixels outside the reconstructed field become."""
 
 _COSINE_TOLERANCE = 5e-3
 """Of direction cosines, between images and from unit length and a right angle: what rounding in the header explains."""
@@ -37,10 +35,6 @@ _MAXIMUM_VOXELS = 2**30
 _AIR_HU, _AIR_FRACTION = -800, 0.01
 _SOFT_TISSUE_HU, _SOFT_TISSUE_FRACTION = (-100, 150), 0.05
 """What every chest CT in Hounsfield units contains, as a fraction of its voxels."""
-_PIXEL_TAGS = [
-    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
-    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -106,22 +100,25 @@ def read_volume(
     grid = _grid(instances)
     volume_hu = np.empty(grid.shape, np.int16)
 
-    def read_into_volume(index: int) -> bool:
+    def read(index: int) -> np.ndarray | None:
         try:
-            _read_slice_hu(grid.headers[index], volume_hu[index])
+            read_slice_hu(grid.headers[index], volume_hu[index])
         except Exception:  # Decoders raise whatever they like; the count of failures is reported.
-            return False
-        return True
+            return None
+        return _tissue_counts(volume_hu[index])
 
-    failed = 0
+    failed, counts = 0, np.zeros(3, np.int64)
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for decoded in pool.map(read_into_volume, range(len(grid.headers))):
-            failed += not decoded
+        for found in pool.map(read, range(len(grid.headers))):
+            if found is None:
+                failed += 1
+            else:
+                counts += found
             if on_slice is not None:
                 on_slice()
     if failed:
         raise SeriesRefused("PIXELS", _undecoded(grid.headers, failed))
-    _check_plausible(volume_hu)
+    _check_plausible(*counts)
     return CTVolume(volume_hu, grid.spacing_mm, grid.origin_mm, grid.directions), grid.headers
 
 
@@ -311,48 +308,8 @@ def _has_rescale(header: Dataset) -> bool:
     return text(header, "RescaleType") in ("", "HU", "US") and slope not in (None, 0.0) and intercept is not None
 
 
-def _read_slice_hu(header: Dataset, slice_hu: np.ndarray) -> None:
-    """Decode one image into `slice_hu`, int16 `(row, col)`; any error of a decoder comes through."""
-    image = header
-    if getattr(header, "filename", None):
-        # A fresh, small data set, so that the caller's headers do not take up the pixels.
-        image = dcmread(str(header.filename), force=True, specific_tags=_PIXEL_TAGS)
-        image.file_meta = header.file_meta
-    stored_bits = number(image, "BitsStored")
-    high_bit = number(image, "HighBit")
-    if stored_bits is not None and high_bit is not None and high_bit != stored_bits - 1:
-        raise ValueError("The stored bits are not the lowest ones.")
-    stored = pixel_array(image, raw=True)
-    if stored.shape != slice_hu.shape:
-        raise ValueError("The pixel data are not one frame of the size in the header.")
-
-    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
-    if slope is None or intercept is None:
-        raise ValueError("There is no rescale.")
-    limits = np.iinfo(np.int16)
-    slice_hu[...] = np.clip(np.rint(stored * slope + intercept), limits.min, limits.max)
-    padding = _padding(header, stored.dtype)
-    if padding is not None:
-        slice_hu[(stored >= padding[0]) & (stored <= padding[1])] = PADDING_HU
-
-
-def _padding(header: Dataset, dtype: np.dtype) -> tuple[int, int] | None:
-    """First and last stored value that mean no measurement (PS3.3 C.7.5.1.1.2)."""
-    first = number(header, "PixelPaddingValue")
-    if first is None:
-        return None
-    last = number(header, "PixelPaddingRangeLimit")
-    values = [int(first), int(first if last is None else last)]
-    if dtype.kind == "i":  # some writers give a signed value as an unsigned one
-        values = [value - 2**16 if value >= 2**15 else value for value in values]
-    else:
-        values = [value + 2**16 if value < 0 else value for value in values]
-    return min(values), max(values)
-
-
 def _undecoded(headers: Sequence[Dataset], failed: int) -> str:
-    metas = [getattr(header, "file_meta", None) for header in headers]
-    syntaxes = {meta.TransferSyntaxUID for meta in metas if meta is not None and text(meta, "TransferSyntaxUID")}
+    syntaxes = {UID(transfer_syntax(header)) for header in headers} - {UID("")}
     names = ", ".join(sorted(uid.name if uid.is_transfer_syntax else "an unknown one" for uid in syntaxes)) or "none"
     return (
         f"The pixels of {failed} of {len(headers)} images cannot be decoded (transfer syntax: {names}). "
@@ -360,15 +317,21 @@ def _undecoded(headers: Sequence[Dataset], failed: int) -> str:
     )
 
 
-def _check_plausible(volume_hu: np.ndarray) -> None:
-    sample_hu = volume_hu[:, ::4, ::4]
-    air = float((sample_hu < _AIR_HU).mean())
+def _tissue_counts(slice_hu: np.ndarray) -> np.ndarray:
+    """How many of a sample of the pixels are air, how many soft tissue, and how many there are."""
+    sample_hu = np.ascontiguousarray(slice_hu[::4, ::4])
     lowest, highest = _SOFT_TISSUE_HU
-    soft_tissue = float(((sample_hu >= lowest) & (sample_hu <= highest)).mean())
+    soft_tissue = np.count_nonzero((sample_hu >= lowest) & (sample_hu <= highest))
+    return np.array([np.count_nonzero(sample_hu < _AIR_HU), soft_tissue, sample_hu.size])
+
+
+def _check_plausible(air_count: int, soft_tissue_count: int, total: int) -> None:
+    air, soft_tissue = air_count / total, soft_tissue_count / total
     if air < _AIR_FRACTION or soft_tissue < _SOFT_TISSUE_FRACTION:
         raise SeriesRefused(
             "NOT_HU",
-            f"{air:.1%} of the voxels are air (below {_AIR_HU} HU) and {soft_tissue:.1%} soft tissue ({lowest} to "
-            f"{highest} HU); a chest CT has at least {_AIR_FRACTION:.0%} and {_SOFT_TISSUE_FRACTION:.0%}. The pixel "
-            "values are not Hounsfield units, or the images do not show a chest. Send the original images.",
+            f"{air:.1%} of the voxels are air (below {_AIR_HU} HU) and {soft_tissue:.1%} soft tissue "
+            f"({_SOFT_TISSUE_HU[0]} to {_SOFT_TISSUE_HU[1]} HU); a chest CT has at least {_AIR_FRACTION:.0%} and "
+            f"{_SOFT_TISSUE_FRACTION:.0%}. The pixel values are not Hounsfield units, or the images do not show a "
+            "chest. Send the original images.",
         )

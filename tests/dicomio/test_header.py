@@ -40,7 +40,7 @@ def agrees_with_pydicom(path: Path) -> None:
             with pytest.raises(SeriesRefused, match="UNREADABLE_HEADER"):
                 header.StationName  # noqa: B018
             return
-        assert is_cut == _is_cut(whole, path.stat().st_size)
+        assert is_cut or not _is_cut(whole, path.stat().st_size)
         for keyword in KEPT:
             assert text(header, keyword) == text(whole, keyword), keyword
             assert number(header, keyword) == number(whole, keyword), keyword
