@@ -92,7 +92,7 @@ def judge_series(series: Series, rules: SelectionRules) -> list[str]:
     if body_parts and all(_is_other_part(part) for part in body_parts):
         reasons.append(f"The body part examined is {_code_strings(body_parts)}, not the chest.")
 
-    slices = len(images) + series.damaged
+    slices = len(images) + series.damaged + series.absent
     if slices < rules.minimum_slices:
         reasons.append(f"The series has {slices} slices; at least {rules.minimum_slices} are needed.")
     depths_mm, angle_degrees = _stacking(images)

@@ -65,13 +65,20 @@ def check_series(series: Series) -> None:
     Reads no pixels.
 
     Raises:
-        SeriesRefused: DAMAGED_FILES, or any code of `read_volume` that concerns headers.
+        SeriesRefused: DAMAGED_FILES, MISSING_FILES, or any code of `read_volume` that concerns headers.
     """
     if series.damaged:
         raise SeriesRefused(
             "DAMAGED_FILES",
             f"{series.damaged} of the {len(series.instances) + series.damaged} files of the series are cut, so slices "
             "are missing. Send the series again, and check the disk space and the network of the sender.",
+        )
+    if series.absent:
+        raise SeriesRefused(
+            "MISSING_FILES",
+            f"The DICOMDIR lists {len(series.instances) + series.absent} images of the series, and {series.absent} of "
+            "them are not in the folder. Copy the whole file set, or leave the DICOMDIR out if they are left out on "
+            "purpose.",
         )
     _grid(series.instances)
 
