@@ -4,6 +4,7 @@ Plain pixels are read from the file straight into the volume, compressed ones de
 pydicom decodes. All of them give the stored bits, which one rescale turns into Hounsfield units.
 """
 
+import hashlib
 import os
 from collections.abc import Callable
 from functools import lru_cache
@@ -75,6 +76,17 @@ def transfer_syntax(header: Dataset) -> str:
         return header.syntax
     meta = getattr(header, "file_meta", None)
     return "" if meta is None else text(meta, "TransferSyntaxUID")
+
+
+def pixel_digest(header: Dataset) -> bytes | None:
+    """The SHA-256 of the pixel data as they are stored; None where they can't be read."""
+    image = header
+    try:
+        if getattr(header, "filename", None):
+            image = dcmread(str(header.filename), force=True, specific_tags=["PixelData"])
+        return hashlib.sha256(image.PixelData if "PixelData" in image else b"").digest()
+    except Exception:  # Unreadable pixels are nobody's copy; decoding them will say what is wrong.
+        return None
 
 
 def _stored(header: Dataset, slice_hu: np.ndarray, bits: int, is_signed: bool) -> np.ndarray:

@@ -5,7 +5,6 @@ known to belong to a series but is cut, or that a DICOMDIR lists but the folder 
 too, so that a missing slice never goes unnoticed.
 """
 
-import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -13,11 +12,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from dicomio.header import Header, number, numbers, quiet_pydicom, read_header, text, value
+from dicomio.pixels import pixel_digest
 
 _FIRST_GROUPS = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
 """First bytes of a data set without preamble: group 0008 or 0002 in little endian, or 0008 in big endian."""
@@ -119,7 +118,7 @@ class _Found:
     images: dict[_Key, list[Dataset]] = field(default_factory=dict)
     cut: dict[_Key, set[str]] = field(default_factory=dict)
     listed: dict[_Key, set[str]] = field(default_factory=dict)
-    alike: dict[tuple[str, ...], tuple[Header, set[bytes]]] = field(default_factory=dict)
+    alike: dict[tuple[str, ...], tuple[Header, set[bytes | None]]] = field(default_factory=dict)
     ignored: list[IgnoredFile] = field(default_factory=list)
 
     def add(self, header: Header, is_cut: bool) -> None:
@@ -141,10 +140,10 @@ class _Found:
         if first is header:
             return False
         if not digests:
-            digests |= _pixel_digests(first)
-        own = _pixel_digests(header)
-        is_copy = bool(own & digests)
-        digests |= own
+            digests.add(pixel_digest(first))
+        own = pixel_digest(header)
+        is_copy = own is not None and own in digests
+        digests.add(own)
         return is_copy
 
     def scan(self) -> Scan:
@@ -236,15 +235,6 @@ def _identify(header: Dataset) -> tuple[_Key, str]:
     if not uids[2] or not any(uids[:2]):
         raise _Ignored("the DICOM header has no Study and Series, or no SOP Instance UID")
     return (uids[0], uids[1]), uids[2]
-
-
-def _pixel_digests(header: Header) -> set[bytes]:
-    """The SHA-256 of the pixel data as they are stored; none where they can't be read."""
-    try:
-        fresh = dcmread(header.filename, force=True, specific_tags=["PixelData"])
-        return {hashlib.sha256(fresh.PixelData if "PixelData" in fresh else b"").digest()}
-    except Exception:  # Unreadable pixels are nobody's copy; decoding them will say what is wrong.
-        return set()
 
 
 __all__ = ["IgnoredFile", "Scan", "Series", "number", "numbers", "quiet_pydicom", "scan_folder", "text", "value"]

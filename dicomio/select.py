@@ -118,7 +118,7 @@ def choose_series(study_series: Sequence[Series], rules: SelectionRules) -> Sele
     """The best eligible series of one study.
 
     The first of these that differs decides:
-    1. sound headers and complete files, before a series that would be refused;
+    1. sound headers and complete files, before slices to be placed on a regular grid, before what would be refused;
     2. slices 0.5 to 1.5 mm apart, then up to 3 mm, then under 0.5 mm (noise, and twice the time), then up to 5 mm, then
        the rest;
     3. a lung or standard kernel, before a bone or edge kernel;
@@ -210,15 +210,15 @@ def _spacing_and_extent_mm(depths_mm: np.ndarray) -> tuple[float, float]:
 def _preference(series: Series) -> list[tuple[int, str]]:
     """How a series ranks by each criterion of `choose_series`, lowest first, and what to call it."""
     try:
-        check_series(series)
-        defect = ""
+        placement = check_series(series, place=True).placement
+        soundness, told = (1, "has slices to be placed on a regular grid") if placement else (0, "is one volume")
     except SeriesRefused as refusal:
-        defect = refusal.code
+        soundness, told = 2, f"would be refused ({refusal.code})"
     spacing_mm, extent_mm = _spacing_and_extent_mm(_stacking(series.instances)[0])
     is_sharp = _has_bone_kernel(series.instances[0])
     slices = len(series.instances)
     return [
-        (1 if defect else 0, f"would be refused ({defect})" if defect else "can be read as one volume"),
+        (soundness, told),
         (_spacing_rank(spacing_mm), f"has {spacing_mm:.2f} mm between slices"),
         (1 if is_sharp else 0, "has a bone or edge kernel" if is_sharp else "has a lung or standard kernel"),
         (-slices, f"has {slices} slices"),
