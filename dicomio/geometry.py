@@ -34,7 +34,7 @@ _MAXIMUM_VOXELS = 2**30
 """2 GiB of int16: 4096 slices of 512 x 512."""
 _LEAST_STEP, _LARGEST_STEP = 0.55, 1.45
 """Distances of neighbouring slices, in parts of the usual one, that are evened out. A missing slice makes it two."""
-_LARGEST_TILT_DEGREES = 30.0
+LARGEST_TILT_DEGREES = 30.0
 """What gantries are built for."""
 _BEYOND = 0.1
 """How far an acquisition may reach beyond another one that covers it, in parts of the other's extent."""
@@ -342,7 +342,7 @@ def _is_upright(depths_mm: np.ndarray, sideways_mm: np.ndarray, place: bool) -> 
     slopes = depths_mm @ sideways_mm / (depths_mm @ depths_mm)
     rest_mm = float(np.abs(sideways_mm - depths_mm[:, None] * slopes).max())
     tilt_degrees = float(np.degrees(np.arctan(np.linalg.norm(slopes))))
-    if not place or rest_mm > _SIDEWAYS_MM or tilt_degrees > _LARGEST_TILT_DEGREES:
+    if not place or rest_mm > _SIDEWAYS_MM or tilt_degrees > LARGEST_TILT_DEGREES:
         raise SeriesRefused(
             "TILT",
             f"The slices move up to {drift_mm:.1f} mm sideways along the series, as with a gantry tilted by "
