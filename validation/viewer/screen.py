@@ -76,7 +76,9 @@ class Case:
         shown = sorted({boxed[(2 * part + 1) * len(boxed) // (2 * SLICES)] for part in range(SLICES)})
         saliency = results / f"{name}.saliency.dcm"
         frame = _frame_of(saliency, sources[shown[0]]) if saliency.is_file() else None
-        rows, columns = int(sources[0].Rows), int(sources[0].Columns)
+        spacing = np.array(sources[0].PixelSpacing, float)
+        # Of a view: the smaller side of a pixel of the source is one pixel of the screen.
+        height, width = np.rint((sources[0].Rows, sources[0].Columns) * spacing / spacing.min()).astype(int).tolist()
         job = {
             "source": [f"source/{index}" for index in range(len(sources))],
             "segmentations": [path.name for path in segmentations],
@@ -86,10 +88,10 @@ class Case:
             "saliency": saliency.name if frame else None,
             "saliency_frame": frame,
             "slices": shown,
-            "coronal_row": rows * 5 // 8,
+            "coronal_row": int(sources[0].Rows) * 5 // 8,
             "window": [WINDOW_CENTER_HU - WINDOW_WIDTH_HU / 2, WINDOW_CENTER_HU + WINDOW_WIDTH_HU / 2],
-            "width": SLICES * (columns + 2 * _GAP_PX),
-            "height": rows + max(rows, columns * key.Rows // key.Columns) + 2 * (_CAPTION_PX + 2 * _GAP_PX),
+            "width": SLICES * (width + 2 * _GAP_PX),
+            "height": height + max(height, width * key.Rows // key.Columns) + 2 * (_CAPTION_PX + 2 * _GAP_PX),
         }
         return cls(tuple(sources), segmentations, key_images, saliency if frame else None, found["boxes"], files, job)
 

@@ -46,6 +46,13 @@ async function render(viewport) {
   for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
 }
 
+/** Rows and columns of the source images, and the size of a view in which their smaller side of a pixel is one pixel. */
+function gridOf(imageId) {
+  const { rows, columns, pixelSpacing: [height, width] } = metaData.get('imagePlaneModule', imageId);
+  const smaller = Math.min(height, width);
+  return { rows, columns, size: [Math.round((columns * width) / smaller), Math.round((rows * height) / smaller)] };
+}
+
 /** Where a pixel of a source image is in the patient (PS3.3 C.7.6.2.1.1). */
 function positionOf(imageId, column, row) {
   const { imagePositionPatient, imageOrientationPatient, pixelSpacing } = metaData.get('imagePlaneModule', imageId);
@@ -169,9 +176,9 @@ function addBoxes(viewport, boxes) {
 }
 
 async function showSlice(engine, index, imageIds, layers, boxes, { window }) {
-  const { rows, columns } = metaData.get('imagePlaneModule', imageIds[0]);
+  const { rows, columns, size } = gridOf(imageIds[0]);
   const caption = `Source slice ${index + 1}, the segmentation and the boxes of the report`;
-  const viewport = addView(engine, `slice-${index}`, Enums.ViewportType.STACK, caption, columns, rows);
+  const viewport = addView(engine, `slice-${index}`, Enums.ViewportType.STACK, caption, ...size);
   await viewport.setStack(imageIds, index);
   viewport.setProperties({ voiRange: { lower: window[0], upper: window[1] } });
   await overlay(viewport, layers);
@@ -185,9 +192,9 @@ async function showSlice(engine, index, imageIds, layers, boxes, { window }) {
 
 /** A section through all slices along the rows of the images: what lies in the wrong slice shows here. */
 async function showCoronal(engine, imageIds, layers, { window, coronal_row: row }) {
-  const { rows, columns } = metaData.get('imagePlaneModule', imageIds[0]);
+  const { columns, size } = gridOf(imageIds[0]);
   const caption = 'Coronal section of source and segmentation';
-  const viewport = addView(engine, 'coronal', Enums.ViewportType.ORTHOGRAPHIC, caption, columns, rows);
+  const viewport = addView(engine, 'coronal', Enums.ViewportType.ORTHOGRAPHIC, caption, ...size);
   const volume = await volumeLoader.createAndCacheVolume(VOLUME, { imageIds: [...imageIds] });  // it sorts the list
   await new Promise((resolve) => volume.load(resolve));
   await setVolumesForViewports(engine, [{ volumeId: VOLUME }], [viewport.id]);
@@ -219,12 +226,13 @@ async function showKeyImage(engine, frame, width, { key_images: place }) {
 }
 
 /** A frame of the Parametric Map as an image of its own. */
-async function showSaliency(engine, { saliency, saliency_frame: frame }) {
+async function showSaliency(engine, { saliency, saliency_frame: frame }, { rows, columns, size }) {
   const imageId = `${wadouri(saliency)}?frame=${frame}`;
-  const { rows, columns } = await imageLoader.loadAndCacheImage(imageId);
+  // Without a type it takes values from 0 to 1 for whole numbers, if the extremes are.
+  await imageLoader.loadAndCacheImage(imageId, { targetBuffer: { type: 'Float32Array' } });
   const { windowCenter: [center], windowWidth: [width], voiLUTFunction } = metaData.get('voiLutModule', imageId);
   const caption = 'Parametric Map of the saliency';
-  const viewport = addView(engine, 'saliency', Enums.ViewportType.STACK, caption, columns, rows);
+  const viewport = addView(engine, 'saliency', Enums.ViewportType.STACK, caption, ...size);
   await viewport.setStack([imageId]);
   // It takes the window that the file recommends for whole numbers only.
   const voiRange = { lower: center - width / 2, upper: center + width / 2 };
@@ -252,7 +260,7 @@ async function main() {
 
   const imageIds = job.source.map(wadouri);
   for (const imageId of imageIds) await imageLoader.loadAndCacheImage(imageId);
-  const { columns } = metaData.get('imagePlaneModule', imageIds[0]);
+  const grid = gridOf(imageIds[0]);
   const layers = [];
   for (const file of job.segmentations) layers.push(...(await loadSegmentation(file, imageIds)));
   const { dict } = dcmjs.DicomMessage.readFile(await read(job.report));
@@ -261,8 +269,8 @@ async function main() {
   const engine = new RenderingEngine('viewer');
   for (const index of job.slices) await showSlice(engine, index, imageIds, layers, boxes, job);
   await showCoronal(engine, imageIds, layers, job);
-  if (job.saliency) await showSaliency(engine, job);
-  for (const frame of job.key_frames) await showKeyImage(engine, frame, columns, job);
+  if (job.saliency) await showSaliency(engine, job, grid);
+  for (const frame of job.key_frames) await showKeyImage(engine, frame, grid.size[0], job);
 }
 
 main()
