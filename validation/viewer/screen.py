@@ -105,9 +105,11 @@ def compare(case: Case, measured: Measured) -> Iterator[Line]:
         for number in segmentation.segment_numbers:
             mask = _mask(segmentation, uids, number)
             label = segmentation.get_segment_description(number).segment_label.split(" (")[0]
-            for index in slices:
-                yield _compared(f"{label}, slice {index + 1}", mask[index], measured[f"{path.name}/{index}/{number}"])
-            yield _compared(f"{label}, coronal", mask[:, row], measured[f"{path.name}/coronal/{number}"])
+            views = {f"slice {index + 1}": (str(index), mask[index]) for index in slices}
+            for view, (place, true) in (views | {"coronal": ("coronal", mask[:, row])}).items():
+                # Of a segment that the viewer doesn't know, nothing is on the screen.
+                screen = measured.get(f"{path.name}/{place}/{number}", bytes(true.size))
+                yield _compared(f"{label}, {view}", true, screen)
     for index in slices:
         held = [
             [box["column_min"], box["row_min"], box["column_max"] + 1, box["row_max"] + 1]

@@ -40,13 +40,13 @@ function addView(engine, id, type, caption, width, height) {
   return engine.getViewport(id);
 }
 
-/** Waits until segments and boxes that changed are prepared, which takes it a frame, and drawn, which takes another. */
+/** Waits until what changed is prepared, which it does in one frame, and drawn, in the next; three more for safety. */
 async function render(viewport) {
   viewport.render();
-  for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+  for (let frame = 0; frame < 5; frame++) await new Promise(requestAnimationFrame);
 }
 
-/** Rows and columns of the source images, and the size of a view in which their smaller side of a pixel is one pixel. */
+/** Rows and columns of the source images, and the size of a view with a pixel for the smaller side of one of theirs. */
 function gridOf(imageId) {
   const { rows, columns, pixelSpacing: [height, width] } = metaData.get('imagePlaneModule', imageId);
   const smaller = Math.min(height, width);
@@ -55,14 +55,16 @@ function gridOf(imageId) {
 
 /** Where a pixel of a source image is in the patient (PS3.3 C.7.6.2.1.1). */
 function positionOf(imageId, column, row) {
-  const { imagePositionPatient, imageOrientationPatient, pixelSpacing } = metaData.get('imagePlaneModule', imageId);
-  return imagePositionPatient.map((start, axis) =>
-    start + column * pixelSpacing[1] * imageOrientationPatient[axis] + row * pixelSpacing[0] * imageOrientationPatient[axis + 3]);
+  const plane = metaData.get('imagePlaneModule', imageId);
+  const { imagePositionPatient, imageOrientationPatient: along, pixelSpacing } = plane;
+  const [down, right] = [row * pixelSpacing[0], column * pixelSpacing[1]];
+  return imagePositionPatient.map((start, axis) => start + right * along[axis] + down * along[axis + 3]);
 }
 
-/** Where the pixels of a grid are on the canvas, as an origin and two steps; `place` says where they are in the patient. */
+/** Where the pixels of a grid are on the canvas, as an origin and two steps; `place` has them in the patient. */
 function placesOf(viewport, place) {
-  const [origin, right, down] = [place(0, 0), place(1, 0), place(0, 1)].map((position) => viewport.worldToCanvas(position));
+  const corners = [place(0, 0), place(1, 0), place(0, 1)];
+  const [origin, right, down] = corners.map((position) => viewport.worldToCanvas(position));
   return { origin, right: right.map((x, axis) => x - origin[axis]), down: down.map((y, axis) => y - origin[axis]) };
 }
 
@@ -74,7 +76,8 @@ function sample(viewport, { origin, right, down }, width, height) {
   for (let row = 0, to = 0; row < height; row++)
     for (let column = 0; column < width; column++, to += 4) {
       const [x, y] = origin.map((start, axis) => Math.floor(start + column * right[axis] + row * down[axis]));
-      pixels.set(data.subarray((y * canvas.width + x) * 4).subarray(0, 4), to);
+      const from = (y * canvas.width + x) * 4;
+      pixels.set(data.subarray(from, from + 4), to);
     }
   return pixels;
 }
@@ -234,9 +237,12 @@ async function showSaliency(engine, { saliency, saliency_frame: frame }, { rows,
   const caption = 'Parametric Map of the saliency';
   const viewport = addView(engine, 'saliency', Enums.ViewportType.STACK, caption, ...size);
   await viewport.setStack([imageId]);
-  // It takes the window that the file recommends for whole numbers only.
-  const voiRange = { lower: center - width / 2, upper: center + width / 2 };
-  viewport.setProperties({ voiRange, VOILUTFunction: voiLUTFunction, interpolationType: Enums.InterpolationType.NEAREST });
+  viewport.setProperties({
+    // It takes the window that the file recommends for whole numbers only.
+    voiRange: { lower: center - width / 2, upper: center + width / 2 },
+    VOILUTFunction: voiLUTFunction,
+    interpolationType: Enums.InterpolationType.NEAREST,
+  });
   await render(viewport);
   const { imageData } = viewport.getImageData();
   const places = placesOf(viewport, (column, row) => imageData.indexToWorld([column, row, 0]));
