@@ -16,7 +16,7 @@ DEVELOPMENT := $(VENV)/.development
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo validate test lint train evaluate bench conformance conformance-tools clean FORCE
+.PHONY: help demo validate test lint train evaluate bench conformance conformance-tools viewer viewer-tools clean FORCE
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -50,21 +50,27 @@ bench: $(DEVELOPMENT) ## Time each stage of the analysis, the SEG writer and the
 conformance: $(DEVELOPMENT) conformance-tools ## Check every output with tools of others (CONFORMANCE_ARGS=...)
 	@$(RUN) -m validation.conformance $(CONFORMANCE_ARGS)
 
-# The programs of others that `make conformance` starts. Debian may start a service with its orthanc package; the check
-# starts an Orthanc of its own on other ports, and doesn't need the service.
-CONFORMANCE_PACKAGES := dcmtk dicom3tools pixelmed-apps orthanc orthanc-dicomweb
-conformance-tools:
-	@command -v dpkg >/dev/null || exit 0; \
+viewer: $(RUNTIME) viewer-tools ## Show the outputs in cornerstone3D, and compare its screen with the files (VIEWER_ARGS=...)
+	@$(RUN) -m validation.viewer $(VIEWER_ARGS)
+
+# The programs of others that the last two start, as program:package. Debian may start a service with its orthanc package;
+# the check starts an Orthanc of its own on other ports, and doesn't need the service.
+conformance-tools: NEEDED := dcmdump:dcmtk dciodvfy:dicom3tools DicomSRValidator:pixelmed-apps Orthanc:orthanc \
+	/usr/share/orthanc/plugins/libOrthancDicomWeb.so:orthanc-dicomweb
+viewer-tools: NEEDED := chromium:chromium npm:npm
+conformance-tools viewer-tools:
+	@command -v apt-get >/dev/null || exit 0; \
 	missing=; \
-	for package in $(CONFORMANCE_PACKAGES); do \
-		dpkg -s $$package 2>/dev/null | grep -q '^Status: install ok installed' || missing="$$missing $$package"; \
+	for needed in $(NEEDED); do \
+		PATH="$$PATH:/usr/sbin" command -v "$${needed%:*}" >/dev/null || [ -e "$${needed%:*}" ] || \
+			missing="$$missing $${needed#*:}"; \
 	done; \
 	[ -n "$$missing" ] || exit 0; \
 	echo "Installing the Debian packages$$missing"; \
 	sudo=; [ "`id -u`" = 0 ] || sudo=sudo; \
 	$$sudo apt-get update -qq && \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null || { \
-		echo "make conformance needs the Debian packages$$missing, which could not be installed (see above)." >&2; \
+		echo "make $(@:-tools=) needs the Debian packages$$missing, which could not be installed (see above)." >&2; \
 		echo "Have the administrator run: apt-get install$$missing" >&2; \
 		exit 1; }
 

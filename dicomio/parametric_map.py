@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
-from highdicom import VOILUTTransformation
+from highdicom import VOILUTFunctionValues, VOILUTTransformation
 from highdicom.pm import DerivedPixelContrastValues, ImageFlavorValues, ParametricMap, RealWorldValueMapping
 from highdicom.sr import CodedConcept
 from pydicom import Dataset
@@ -52,7 +52,10 @@ def make_saliency_map(
         pixel_array=np.stack([findings.saliency.get(index, unknown) for index in indices], dtype=np.float32),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
-        voi_lut_transformations=[VOILUTTransformation(window_center=0.5, window_width=1.0)],
+        # With the default function, LINEAR, a window of width 1 would be a threshold (PS3.3 C.11.2.1.2.1).
+        voi_lut_transformations=[
+            VOILUTTransformation(0.5, 1.0, voi_lut_function=VOILUTFunctionValues.LINEAR_EXACT),
+        ],
         content_label="SALIENCY",
         content_description="What led the classifier to its result",
         image_flavor=ImageFlavorValues.VOLUME,

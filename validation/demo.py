@@ -6,9 +6,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
 import numpy as np
+import yaml
 from scipy import ndimage
 from tqdm import tqdm
 
@@ -45,10 +47,16 @@ def count_lesions(lesions: np.ndarray) -> int:
     return int(ndimage.label(lesions > 0, structure=np.ones((3, 3, 3)))[1])
 
 
-def run_application(study: Path, results: Path) -> int:
-    """The application as a user starts it; returns its exit code."""
-    command = [sys.executable, "-m", "app", "-i", str(study), "-o", str(results), "-m", str(REPOSITORY / "models")]
-    return subprocess.run([*command, "-l", "WARN"], cwd=REPOSITORY, check=False).returncode
+def run_application(study: Path, results: Path, **output: object) -> int:
+    """The application as a user starts it, with other settings of app.yaml's `output`; returns its exit code."""
+    settings = yaml.safe_load((REPOSITORY / "app.yaml").read_text(encoding="utf-8"))
+    settings["output"] |= output
+    with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
+        yaml.safe_dump(settings, file)
+        file.flush()
+        folders = ["-i", str(study), "-o", str(results), "-m", str(REPOSITORY / "models")]
+        command = [sys.executable, "-m", "app", *folders, "--settings", file.name, "-l", "WARN"]
+        return subprocess.run(command, cwd=REPOSITORY, check=False).returncode
 
 
 def print_table(result: dict[str, Any], truth: Truth, results: Path) -> None:

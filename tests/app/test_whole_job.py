@@ -43,8 +43,8 @@ class Job:
         return case
 
 
-def run(study: Path, out: Path) -> Job:
-    assert run_application(study, out) == 0
+def run(study: Path, out: Path, **output: object) -> Job:
+    assert run_application(study, out, **output) == 0
     return Job(study, out)
 
 
@@ -133,6 +133,33 @@ def test_the_same_study_gives_the_same_sop_instance_uids(phantom: PhantomJob, tm
         first, second = (dcmread(job.out / name, stop_before_pixels=True) for job in (phantom, again))
         assert first.SOPInstanceUID == second.SOPInstanceUID
     assert again.case["boxes"] == phantom.case["boxes"]
+
+
+def segments_of(path: Path, uids: list[str]) -> dict[int, np.ndarray]:
+    """Each segment on the source images, `(slice, row, col)`, by its number."""
+    segmentation = highdicom.seg.segread(path)
+    numbers = list(segmentation.segment_numbers)
+    masks = segmentation.get_pixels_by_source_instance(uids, segment_numbers=numbers, rescale_fractional=False)
+    return {number: masks[..., place] > 0 for place, number in enumerate(numbers)}
+
+
+def test_label_maps_hold_the_same_voxels_as_the_binary_segmentation(phantom: PhantomJob, tmp_path: Path) -> None:
+    if phantom.truth.label != "cap":
+        return  # one preset is enough: the whole job runs again
+    label_maps = run(phantom.study, tmp_path / "out", segmentation="labelmap")
+    names = [name.replace("case-001.seg.dcm", "case-001.salient-seg.dcm") for name in phantom.case["outputs"]]
+    assert sorted(label_maps.case["outputs"]) == sorted([*names, "case-001.seg.dcm"])
+    _, sources = read_volume(scan_folder(phantom.study).series[0].instances)
+    uids = [source.SOPInstanceUID for source in sources]
+    lungs, salient = (label_maps.out / f"case-001.{kind}.dcm" for kind in ("seg", "salient-seg"))
+    assert all(dcmread(path, stop_before_pixels=True).SegmentationType == "LABELMAP" for path in (lungs, salient))
+    binary = segments_of(phantom.out / "case-001.seg.dcm", uids)
+    assert list(segments_of(lungs, uids)) == [1, 2]
+    mapped = segments_of(lungs, uids) | segments_of(salient, uids)
+    assert mapped.keys() == binary.keys()
+    for number, mask in binary.items():
+        assert mask.any()
+        np.testing.assert_array_equal(mapped[number], mask)
 
 
 def lung_positions_mm(path: Path) -> tuple[np.ndarray, np.ndarray]:

@@ -9,9 +9,11 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import Dataset
+from pydicom.uid import SegmentationStorage
 
 from validation.conformance import orthanc, readers, validators
 from validation.conformance.__main__ import guarded, main, table
+from validation.conformance.checks import CHECKS
 from validation.conformance.expected import case_of
 from validation.conformance.objects import Output, write_outputs
 from validation.conformance.series import on_grid, write_phantom
@@ -171,6 +173,14 @@ def test_a_false_report_that_no_longer_comes_up_is_noticed(monkeypatch: pytest.M
     assert validators.unused_false_reports() == []
     monkeypatch.setattr(validators, "seen_false_reports", set())
     assert len(validators.unused_false_reports()) == len(validators.FALSE_REPORTS)
+
+
+def test_a_program_that_learns_a_kind_of_object_no_longer_counts_as_too_old_for_it(outputs: dict[str, Output]) -> None:
+    need("dciodvfy")
+    check = next(check for check in CHECKS if check.name == "dciodvfy")
+    assert check.judge(outputs["label map"]) is None
+    assert check.judge(outputs["SEG"]) == []
+    assert replace(check, unknown=frozenset({SegmentationStorage})).judge(outputs["SEG"]) != []
 
 
 def test_the_archive_returns_what_was_sent_notices_what_was_not_and_leaves_nothing(

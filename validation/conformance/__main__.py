@@ -109,10 +109,10 @@ def check_all(made: list[tuple[list[Path], list[Output]]], options: argparse.Nam
         pool = stack.enter_context(ThreadPoolExecutor(max(1, options.jobs)))
         stack.callback(pool.shutdown, cancel_futures=True)
         archive = stack.enter_context(orthanc.running()) if wanted("Orthanc") else None
-        futures: dict[Future[list[str]], Cell] = {}
+        futures: dict[Future[list[str] | None], Cell] = {}
 
-        def submit(row: str, name: str, check: str, function: Callable[..., list[str]], *arguments: object) -> None:
-            futures[pool.submit(guarded, function, *arguments)] = row, name, check
+        def submit(row: str, name: str, check: str, function: Callable[..., list[str] | None], *args: object) -> None:
+            futures[pool.submit(guarded, function, *args)] = row, name, check
 
         for sources, outputs in made:
             if not outputs:
@@ -127,15 +127,16 @@ def check_all(made: list[tuple[list[Path], list[Output]]], options: argparse.Nam
             for output in outputs:
                 for check in CHECKS:
                     if wanted(check.name) and check.concerns(output) and wanted_object(output.name):
-                        submit(output.row, output.name, check.name, check.run, output)
+                        submit(output.row, output.name, check.name, check.judge, output)
             if wanted("dcentvfy"):
                 submit(row, STUDY, "dcentvfy", _study_agrees, sources, paths)
         for future in tqdm(as_completed(futures), total=len(futures), desc="checking", unit="check", disable=None):
             future.result()
-    return {cell: future.result() for future, cell in futures.items()}
+    results = {cell: future.result() for future, cell in futures.items()}
+    return {cell: errors for cell, errors in results.items() if errors is not None}
 
 
-def guarded(function: Callable[..., list[str]], *arguments: object) -> list[str]:
+def guarded(function: Callable[..., list[str] | None], *arguments: object) -> list[str] | None:
     """A check that falls over has found an error: its reader could not cope with the file."""
     try:
         return function(*arguments)
@@ -203,7 +204,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not (options.series or options.objects or options.checks or options.results):
         lines += validators.unused_false_reports()
     for name in sorted(validators.seen_false_reports):
-        print(f"\nSet aside as a false report of DicomSRValidator, {name}: {validators.FALSE_REPORTS[name][2]}")
+        false = validators.FALSE_REPORTS[name]
+        print(f"\nSet aside as a false report of {false.program}, {name}: {false.why}")
     print(f"\n{len(errors)} checks of {sum(len(outputs) for _, outputs in made)} objects: ", end="")
     print(f"{sum(map(len, errors.values()))} errors." if lines else "no error.")
     if lines:

@@ -31,9 +31,14 @@ class Check:
 
     def concerns(self, output: Output) -> bool:
         """Whether the file is of a kind that this looks at."""
-        return output.sop_class not in self.unknown and (
-            self.sop_classes is None or output.sop_class in self.sop_classes
-        )
+        return self.sop_classes is None or output.sop_class in self.sop_classes
+
+    def judge(self, output: Output) -> list[str] | None:
+        """The errors of a file; None where the program still doesn't know the kind of it."""
+        errors = self.run(output)
+        if output.sop_class not in self.unknown:
+            return errors
+        return None if errors == [validators.UNKNOWN_KIND] else [f"{self.name} knows this kind now: no more `unknown`."]
 
 
 CHECKS = (

@@ -74,7 +74,7 @@ ORIENTATIONS = {
     "non-square pixels": Orientation("HPL", every=(1, 1, 2)),
     "coronal": Orientation("PFL"),
     "sagittal": Orientation("LFP"),
-    "other disease": Orientation("FPL", preset="cap"),
+    "other disease, no name": Orientation("FPL", preset="cap", edits=(("PatientName", ""),)),
     "negative study": Orientation("HPL", preset="normal"),
     "awkward headers": Orientation("FPL", edits=tuple(_AWKWARD.items())),
 }

@@ -17,6 +17,8 @@ PACKAGES = {
     "Orthanc": "orthanc",
 }
 """Debian package by program. The programs of dcmqi come with its Python package."""
+VIEWER_PACKAGES = {"chromium": "chromium", "npm": "npm"}
+"""The same, of what `make viewer` starts."""
 
 _ENVIRONMENT = {
     # Its style sheets are larger than Java's limits since 2022 allow; the two last save it start-up time.
@@ -40,9 +42,10 @@ def find(name: str) -> str:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath), "/usr/sbin"])
     found = shutil.which(name, path=path)
     if found is None:
-        package = PACKAGES.get(name)
+        package = (PACKAGES | VIEWER_PACKAGES).get(name)
+        target = "viewer" if name in VIEWER_PACKAGES else "conformance"
         install = f"apt-get install {package}" if package else "pip install -r requirements-dev.txt"
-        raise ToolMissing(f"The program {name} is not installed. Run `make conformance`, or else `{install}`.")
+        raise ToolMissing(f"The program {name} is not installed. Run `make {target}`, or else `{install}`.")
     return found
 
 

@@ -2,9 +2,10 @@
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import pydicom
 from pydicom import DataElement, Dataset
@@ -14,6 +15,8 @@ from pydicom.valuerep import STR_VR, validate_value
 from validation.conformance.objects import Output
 from validation.conformance.tools import run
 
+UNKNOWN_KIND = "It does not know the kind of the object."
+
 _READING_STRICTLY = threading.Lock()
 """pydicom's strictness is a setting of the whole process."""
 
@@ -21,8 +24,10 @@ _READING_STRICTLY = threading.Lock()
 def dciodvfy(output: Output) -> list[str]:
     """David Clunie's check of the modules and attributes of a file's SOP class (PS3.3)."""
     _, text = run("dciodvfy", "-new", output.path)
+    if "Error - Information Object Not found" in text:
+        return [UNKNOWN_KIND]
     if not re.search(r"^[A-Z]\w+$", text, re.MULTILINE):  # the name of the IOD
-        return ["It does not know the kind of the object: " + text.strip()[:200]]
+        return ["It did not get to the end: " + text.strip()[:200]]
     return [line for line in text.splitlines() if line.startswith(("Error", "Abort"))]
 
 
@@ -37,12 +42,7 @@ def dcmdump(output: Output) -> list[str]:
     return _complaints(*run("dcmdump", output.path))
 
 
-_DCMPSCHK_FALSE = re.compile(
-    r"[^\x00-\x7f]|^(Testing: .*|Test passed\.|Test failed - .*|patientName absent or empty .*)$"
-)
-"""What dcmpschk says that is no error: its progress; values beyond ASCII, which it takes for control characters
-whatever the Specific Character Set says (pydicom's reading checks them); an empty Patient's Name, which
-type 2 allows."""
+_DCMPSCHK_PROGRESS = re.compile(r"Testing: .*|Test passed\.|Test failed - .*")
 
 
 def dcmpschk(output: Output) -> list[str]:
@@ -51,7 +51,9 @@ def dcmpschk(output: Output) -> list[str]:
     if "Test passed" not in text and "Test failed" not in text:
         return ["It did not get to the end: " + text.strip()[-300:]]
     complaints = re.findall(r"^[WEF]: (\S.*(?:\n[WEF]:  .*)*)", text, re.MULTILINE)
-    return [" ".join(complaint.split()) for complaint in complaints if not _DCMPSCHK_FALSE.search(complaint)]
+    lines = [" ".join(complaint.split()) for complaint in complaints]
+    state = pydicom.dcmread(output.path)
+    return [line for line in lines if not _DCMPSCHK_PROGRESS.fullmatch(line) and not _is_false("dcmpschk", line, state)]
 
 
 def _complaints(code: int, text: str) -> list[str]:
@@ -84,7 +86,7 @@ def _validate(element: DataElement) -> None:
             validate_value(element.VR, str(value), pydicom.config.RAISE)
 
 
-# DicomSRValidator
+# False reports
 
 _IMAGING_MEASUREMENTS = ("126010", "DCM")
 
@@ -95,8 +97,18 @@ def _is_measured_without_region(group: Dataset) -> bool:
     return not any(_concept(item) in regions for item in group.ContentSequence)
 
 
+class FalseReport(NamedTuple):
+    """What a validator says of sound files: `holds` of the content item that it names, or else of the whole file."""
+
+    program: str
+    pattern: re.Pattern[str]
+    holds: Callable[[Dataset], bool]
+    why: str
+
+
 FALSE_REPORTS = {
-    "TID 1501 taken for TID 1411": (
+    "TID 1501 taken for TID 1411": FalseReport(
+        "DicomSRValidator",
         re.compile(
             r"Error: Template 1411 VolumetricROIMeasurements/\[Row 1\].*/\[Row (5|7|10)\].*"
             r"\(125007,DCM,\"Measurement Group\"\): Missing conditional content item$"
@@ -105,8 +117,20 @@ FALSE_REPORTS = {
         "The group that it names is one of TID 1501, which has no region. It tries every group of TID 1500 against TID "
         "1411 too, which asks for one.",
     ),
+    "no patient's name": FalseReport(
+        "dcmpschk",
+        re.compile(r"patientName absent or empty in presentation state$"),
+        lambda state: "PatientName" in state and not state.PatientName,
+        "Patient's Name is of type 2, which may be empty.",
+    ),
+    "letters beyond ASCII": FalseReport(
+        "dcmpschk",
+        re.compile(r"[^\x00-\x7f]"),
+        lambda state: "SpecificCharacterSet" in state,
+        "It takes them for control characters, whatever the Specific Character Set says. pydicom checks them.",
+    ),
 }
-"""False reports of DicomSRValidator: pattern of the line, what must be true of the content item that it names, why."""
+"""False reports of validators, by a short name."""
 
 seen_false_reports: set[str] = set()
 """Those that came up in this process."""
@@ -137,14 +161,16 @@ def sr_validator(output: Output) -> list[str]:
             lines = text.splitlines()
             if "IOD validation complete" not in lines or "Root Template Validation Complete" not in lines:
                 return ["It did not get to the end: " + " ".join(lines)[-300:]]
-            errors += [line for line in lines if line.startswith("Error") and not _is_false(line, report)]
+            found = [line for line in lines if line.startswith("Error")]
+            errors += [line for line in found if not _is_false("DicomSRValidator", line, report)]
     return errors
 
 
-def _is_false(line: str, report: Dataset) -> bool:
+def _is_false(program: str, line: str, dataset: Dataset) -> bool:
     position = re.search(r"within ([\d.]+):", line)
-    for name, (pattern, holds, _) in FALSE_REPORTS.items():
-        if position and pattern.match(line) and holds(_item(report, position.group(1))):
+    item = _item(dataset, position.group(1)) if position else dataset
+    for name, false in FALSE_REPORTS.items():
+        if false.program == program and false.pattern.search(line) and false.holds(item):
             seen_false_reports.add(name)
             return True
     return False
