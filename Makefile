@@ -38,9 +38,10 @@ train: $(DEVELOPMENT) ## Train both networks, cross-validate and write the table
 evaluate: $(DEVELOPMENT) ## Write the tables of the model cards again (EVALUATE_ARGS=...)
 	@$(RUN) -m training.evaluate $(EVALUATE_ARGS)
 
-bench: $(DEVELOPMENT) ## Time each stage of the analysis, and the SEG writer against the SDK's (BENCH_ARGS=...)
+bench: $(DEVELOPMENT) ## Time each stage of the analysis, the SEG writer and the input against the SDK's (BENCH_ARGS=...)
 	@$(RUN) -m benchmarks.stages $(BENCH_ARGS)
 	@$(RUN) -m benchmarks.segmentation_writer
+	@$(RUN) -m benchmarks.input
 
 conformance: $(DEVELOPMENT) conformance-tools ## Check every output with tools of others (CONFORMANCE_ARGS=...)
 	@$(RUN) -m validation.conformance $(CONFORMANCE_ARGS)

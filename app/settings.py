@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from app import SETTINGS_FILE
+from dicomio.rule_language import NamedSelection, parse_rules
 from dicomio.segmentation import Form
 from dicomio.select import SelectionRules
 from method.explanation import ExplanationRules
@@ -137,6 +138,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
             minimum_slices=selection.take("minimum_slices", int, 3, 10_000),
             minimum_extent_mm=float(selection.take("minimum_extent_mm", _NUMBER, 10, 2_000)),
             maximum_spacing_mm=float(selection.take("maximum_spacing_mm", _NUMBER, 0.5, 20)),
+            selections=_rules(selection.take("rules", dict)),
         ),
         decoding_threads=volume.take("threads", int, 1, 64),
         lungs_weights=_weights(models.section("lungs")),
@@ -173,6 +175,13 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
     for section in (root, selection, volume, models, lungs, classification, saliency, output):
         section.end()
     return settings
+
+
+def _rules(rules: Any) -> tuple[NamedSelection, ...]:
+    try:
+        return parse_rules(rules)
+    except ValueError as error:
+        raise SettingsError(f"app.yaml: 'selection.rules': {error}.") from error
 
 
 def _weights(section: _Section) -> Weights:

@@ -1,36 +1,22 @@
 """Which DICOM series lie in a folder: headers only, whatever else lies there too.
 
 Every file ends up in exactly one place: in a series, or in the list of ignored files with the reason. A file that is
-known to belong to a series but is cut is counted by that series too, so that a missing slice never goes unnoticed.
+known to belong to a series but is cut, or that a DICOMDIR lists but the folder doesn't hold, is counted by that series
+too, so that a missing slice never goes unnoticed.
 """
 
-import hashlib
-import logging
-import math
 import os
-import threading
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import stat
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from pydicom import dcmread
-from pydicom.dataset import Dataset, FileDataset
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    MediaStorageDirectoryStorage,
-)
+from pydicom.dataset import Dataset
+from pydicom.uid import MediaStorageDirectoryStorage
 
-PIXEL_DATA = 0x7FE00010
-
-_DEFERRED = "2 KB"
-"""Longer values stay in the file until they are asked for: pixel data and the large private elements."""
+from dicomio.header import Header, number, numbers, quiet_pydicom, read_header, text, value
+from dicomio.pixels import pixel_digest
 
 _FIRST_GROUPS = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
 """First bytes of a data set without preamble: group 0008 or 0002 in little endian, or 0008 in big endian."""
@@ -38,13 +24,17 @@ _FIRST_GROUPS = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
 _STORAGE_CLASSES = "1.2.840.10008.5.1.4."
 """Root of the SOP classes that store composite objects (PS3.4 Annex B)."""
 
-_UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
-
 _SAME_IMAGE = (
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns",
     "RescaleSlope", "RescaleIntercept",
 )  # fmt: skip
 """What two files must have in common, besides their pixels, to be copies of one image."""
+
+_THREADS, _BATCH = 4, 32
+"""Readers, each of many files at a time: on a network share they wait for one another's answers no longer."""
+
+_START = 1 << 14
+"""Bytes of a file that are read at once."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +43,18 @@ class Series:
 
     Attributes:
         study_instance_uid, series_instance_uid: one of them is empty where the images have none.
-        instances: headers, in the order of the files' relative paths. Long values, PixelData among them, are read from
-            the file when they are first accessed and then stay in memory.
+        instances: headers, in the order of the files' relative paths, each read from its file when something is asked
+            of it that the scan didn't need.
         damaged: number of images of this series that are missing here because their files are cut. Such a series is
             incomplete.
+        absent: number of images of this series that a file-set directory (DICOMDIR) lists and the folder doesn't hold.
     """
 
     study_instance_uid: str
     series_instance_uid: str
     instances: tuple[Dataset, ...]
     damaged: int = 0
+    absent: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,225 +88,153 @@ def scan_folder(folder: Path, on_file: Callable[[], None] | None = None) -> Scan
     """
     if not folder.is_dir():
         raise NotADirectoryError("The input folder does not exist, or is not a folder. Check the path and the mounts.")
-    root = folder.resolve()
-    images: dict[tuple[str, str], list[Dataset]] = {}
-    cut: dict[tuple[str, str], set[str]] = {}
-    ignored: list[IgnoredFile] = []
-    copies: dict[tuple[str, ...], list[Dataset]] = {}
-
+    found = _Found()
     with quiet_pydicom():
-        for path in _walk(folder):
+        for name, read in _read_all(str(folder)):
             try:
-                header, is_cut = _read_header(path, root)
-                key, instance_uid = _identify(header)
-                if is_cut:
-                    images.setdefault(key, [])
-                    cut.setdefault(key, set()).add(instance_uid)
-                    raise _Ignored("the file is cut: it ends before its pixel data does, send the image again")
-                alike = copies.setdefault((*key, instance_uid, *(text(header, name) for name in _SAME_IMAGE)), [])
-                if any(_same_pixels(header, other) for other in alike):
-                    raise _Ignored("copy of another file of the same image")
-                alike.append(header)
-                images.setdefault(key, []).append(header)
+                if isinstance(read, _Ignored):
+                    raise read
+                found.add(*read)
             except _Ignored as ignoring:
-                name = os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "backslashreplace")
-                ignored.append(IgnoredFile(name, str(ignoring)))
+                shown = os.fsencode(name).decode("utf-8", "backslashreplace")
+                found.ignored.append(IgnoredFile(shown, str(ignoring)))
             if on_file is not None:
                 on_file()
-
-    series = []
-    for key, headers in images.items():
-        # An image that was cut and then sent again is there.
-        missing = cut.get(key, set()) - {text(header, "SOPInstanceUID") for header in headers}
-        series.append(Series(*key, tuple(headers), len(missing)))
-    return Scan(tuple(series), tuple(ignored))
+        return found.scan()
 
 
 class _Ignored(Exception):
     """Why a file belongs to no series."""
 
 
-def _walk(folder: Path) -> list[Path]:
-    """Everything under `folder` that is not a folder, links to folders included, in the order of the relative paths."""
+_Key = tuple[str, str]
+"""The study and series UIDs together, one of which may be missing."""
+
+
+@dataclass
+class _Found:
+    """What has been found so far."""
+
+    images: dict[_Key, list[Dataset]] = field(default_factory=dict)
+    cut: dict[_Key, set[str]] = field(default_factory=dict)
+    listed: dict[_Key, set[str]] = field(default_factory=dict)
+    alike: dict[tuple[str, ...], tuple[Header, set[bytes | None]]] = field(default_factory=dict)
+    ignored: list[IgnoredFile] = field(default_factory=list)
+
+    def add(self, header: Header, is_cut: bool) -> None:
+        if not text(header, "SOPClassUID") and _is_directory(header):
+            for key, uids in _listed_images(header):
+                self.listed.setdefault(key, set()).update(uids)
+            raise _Ignored("file-set directory, its files are read directly")
+        key, instance_uid = _identify(header)
+        if is_cut:
+            self.images.setdefault(key, [])
+            self.cut.setdefault(key, set()).add(instance_uid)
+            raise _Ignored("the file is cut: it ends before its pixel data does, send the image again")
+        if self._is_copy(header, (*key, instance_uid, *(text(header, name) for name in _SAME_IMAGE))):
+            raise _Ignored("copy of another file of the same image")
+        self.images.setdefault(key, []).append(header)
+
+    def _is_copy(self, header: Header, likeness: tuple[str, ...]) -> bool:
+        first, digests = self.alike.setdefault(likeness, (header, set()))
+        if first is header:
+            return False
+        if not digests:
+            digests.add(pixel_digest(first))
+        own = pixel_digest(header)
+        is_copy = own is not None and own in digests
+        digests.add(own)
+        return is_copy
+
+    def scan(self) -> Scan:
+        series = []
+        for key, headers in self.images.items():
+            there = {text(header, "SOPInstanceUID") for header in headers}
+            # An image that was cut and then sent again is there.
+            damaged = self.cut.get(key, set()) - there
+            absent = self.listed.get(key, set()) - there - damaged
+            series.append(Series(*key, tuple(headers), len(damaged), len(absent)))
+        return Scan(tuple(series), tuple(self.ignored))
+
+
+def _read_all(folder: str) -> Iterator[tuple[str, tuple[Header, bool] | _Ignored]]:
+    """Every file by its relative path, and its header or why it has none, in the order of the paths."""
+    root = os.path.realpath(folder)
+
+    def read(names: list[str]) -> list[tuple[Header, bool] | _Ignored]:
+        return [_read(os.path.join(folder, name), root) for name in names]
+
+    names = _walk(folder)
+    batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for batch, headers in zip(batches, pool.map(read, batches), strict=True):
+            yield from zip(batch, headers, strict=True)
+
+
+def _walk(folder: str) -> list[str]:
+    """Relative paths of all that is not a folder, links to folders included, sorted part by part."""
     found = []
     for parent, folders, files in os.walk(folder, followlinks=False):
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
-        found += [Path(parent, name) for name in files + links]
-    return sorted(found, key=lambda path: path.relative_to(folder).parts)
+        inner = os.path.relpath(parent, folder)
+        found += [name if inner == "." else os.path.join(inner, name) for name in files + links]
+    return sorted(found, key=lambda path: path.split(os.sep))
 
 
-def _read_header(path: Path, root: Path) -> tuple[FileDataset, bool]:
-    """The header of one file, and whether the file ends before its pixel data does.
-
-    Raises:
-        _Ignored: it is not a DICOM file that could belong to a series.
-    """
+def _read(path: str, root: str) -> tuple[Header, bool] | _Ignored:
+    """The header of one file, and whether the file ends before its pixel data does; or why it is no DICOM file."""
     try:
-        if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(root)):
-            raise _Ignored("symbolic link to a folder or out of the input folder, not followed")
-        if not path.is_file():
-            raise _Ignored("not a regular file")
-        size = path.stat().st_size
-        if size == 0:
-            raise _Ignored("empty file")
-        with path.open("rb") as file:
-            start = file.read(132)
-    except (OSError, RuntimeError) as error:  # RuntimeError: a link that leads to itself
-        raise _Ignored(f"the file cannot be opened ({type(error).__name__}), check its permissions") from None
-
-    has_preamble = start[128:] == b"DICM"
-    if not has_preamble and start[:2] not in _FIRST_GROUPS:
-        raise _Ignored("not a DICOM file")
-    header = _parse(path, has_preamble, stop_before_pixels=False)
-    if header is None or PIXEL_DATA not in header:
-        # pydicom drops the whole header when compressed pixel data have no end: without them it can be read.
-        header = _parse(path, has_preamble, stop_before_pixels=True) or header
+        status = os.lstat(path)
+        if stat.S_ISLNK(status.st_mode):
+            if os.path.isdir(path) or not Path(os.path.realpath(path)).is_relative_to(root):
+                return _Ignored("symbolic link to a folder or out of the input folder, not followed")
+            status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            return _Ignored("not a regular file")
+        if status.st_size == 0:
+            return _Ignored("empty file")
+        with open(path, "rb", buffering=0) as file:
+            start = file.read(_START)
+        has_preamble = start[128:132] == b"DICM"
+        if not has_preamble and start[:2] not in _FIRST_GROUPS:
+            return _Ignored("not a DICOM file")
+        header, is_cut = read_header(path, status.st_size, start)
+    except OSError as error:
+        return _Ignored(f"the file cannot be opened ({type(error).__name__}), check its permissions")
     if not has_preamble and (header is None or not text(header, "SOPClassUID").startswith(_STORAGE_CLASSES)):
-        raise _Ignored("not a DICOM file")
+        return _Ignored("not a DICOM file")
     if header is None:
-        raise _Ignored("the DICOM header cannot be read, the file is cut or not valid")
-    if text(header.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-        raise _Ignored("file-set directory, its files are read directly")
-    if not text(header.file_meta, "TransferSyntaxUID"):
-        header.file_meta.TransferSyntaxUID = _implied_syntax(header)
-    return header, _is_cut(header, size)
+        return _Ignored("the DICOM header cannot be read, the file is cut or not valid")
+    return header, is_cut
 
 
-def _parse(path: Path, has_preamble: bool, stop_before_pixels: bool) -> FileDataset | None:
-    """The file read by pydicom; None where it raises an error."""
-    options: dict[str, Any] = {"force": not has_preamble, "stop_before_pixels": stop_before_pixels}
-    try:
-        header = dcmread(path, defer_size=_DEFERRED, **options)
-        if text(header.file_meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            # A deferred value is looked up at its place in the file, which the inflated data set does not have.
-            header = dcmread(path, **options)
-        return header
-    except Exception:  # Garbage makes parsers fail in any way; the caller names the file and the reason.
-        return None
+def _is_directory(header: Header) -> bool:
+    return text(header.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
 
 
-def _implied_syntax(header: Dataset) -> UID:
-    is_implicit, is_little_endian = header.original_encoding[:2]
-    if is_implicit:
-        return ImplicitVRLittleEndian
-    return ExplicitVRLittleEndian if is_little_endian else ExplicitVRBigEndian
+def _listed_images(directory: Header) -> Iterator[tuple[_Key, list[str]]]:
+    """The series of a file-set directory and the SOP Instance UIDs of their images (PS3.3 F.5).
+
+    The records stand in the order of the tree, as every known writer puts them; the offsets are not followed.
+    """
+    study = series = ""
+    for record in value(directory, "DirectoryRecordSequence") or []:
+        kind = text(record, "DirectoryRecordType")
+        if kind == "STUDY":
+            study, series = text(record, "StudyInstanceUID"), ""
+        elif kind == "SERIES":
+            series = text(record, "SeriesInstanceUID")
+        elif kind == "IMAGE" and series:
+            uid = text(record, "ReferencedSOPInstanceUIDInFile")
+            yield (study, series), [uid] if uid else []
 
 
-def _is_cut(header: FileDataset, size: int) -> bool:
-    """Whether pixel data that the header promises are missing or end too early in a file of `size` bytes."""
-    if PIXEL_DATA not in header:
-        has_other_pixels = "FloatPixelData" in header or "DoubleFloatPixelData" in header
-        return (text(header, "Modality") == "CT" or "Rows" in header) and _is_image(header) and not has_other_pixels
-    element: Any = header.get_item(PIXEL_DATA, keep_deferred=True)
-    if element.value is not None:
-        present = len(element.value)
-    elif element.length == 0xFFFFFFFF:
-        return False  # pydicom has walked the fragments to the sequence delimiter to get here
-    else:
-        present = element.length
-        if size - element.value_tell < present:
-            return True
-    if text(header.file_meta, "TransferSyntaxUID") not in _UNCOMPRESSED:
-        return present == 0
-    return present < _expected_bytes(header)
-
-
-def _is_image(header: Dataset) -> bool:
-    sop_class = text(header, "SOPClassUID")
-    return not sop_class or "Image" in UID(sop_class).name
-
-
-def _expected_bytes(header: Dataset) -> int:
-    """Length of uncompressed pixel data (PS3.3 C.7.6.3); 0 where the header does not say."""
-    bits = [number(header, name) for name in ("Rows", "Columns", "BitsAllocated")]
-    counts = [number(header, name) or 1.0 for name in ("SamplesPerPixel", "NumberOfFrames")]
-    return math.ceil(math.prod(value or 0.0 for value in [*bits, *counts]) / 8)
-
-
-def _identify(header: Dataset) -> tuple[tuple[str, str], str]:
+def _identify(header: Dataset) -> tuple[_Key, str]:
     """The study and series UIDs together, one of which may be missing, and the SOP Instance UID."""
     uids = [text(header, name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
     if not uids[2] or not any(uids[:2]):
         raise _Ignored("the DICOM header has no Study and Series, or no SOP Instance UID")
     return (uids[0], uids[1]), uids[2]
-
-
-def _same_pixels(one: Dataset, other: Dataset) -> bool:
-    digests = [_pixel_digest(header) for header in (one, other)]
-    return digests[0] is not None and digests[0] == digests[1]
-
-
-def _pixel_digest(header: Dataset) -> bytes | None:
-    try:
-        fresh = dcmread(str(header.filename), force=True, specific_tags=["PixelData"])
-        return hashlib.sha256(fresh.PixelData if "PixelData" in fresh else b"").digest()
-    except Exception:  # Unreadable pixels are nobody's copy; decoding them will say what is wrong.
-        return None
-
-
-def value(header: Dataset, keyword: str) -> Any:
-    """The value of an attribute; None where it is absent, empty or not readable."""
-    try:
-        return header.get(keyword)
-    except Exception:  # pydicom converts on access and raises what the garbage in the value provokes.
-        return None
-
-
-def text(header: Dataset, keyword: str) -> str:
-    """The value of an attribute as text, its values joined by backslashes; empty where it is absent."""
-    content = value(header, keyword)
-    if content is None:
-        return ""
-    values = content if isinstance(content, Sequence) and not isinstance(content, (str, bytes)) else [content]
-    return "\\".join(str(item) for item in values).strip(" \0")
-
-
-def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
-    """The `count` values of a numeric attribute; None unless there are just so many, all of them finite numbers."""
-    content = value(header, keyword)
-    values = content if isinstance(content, Sequence) and not isinstance(content, (str, bytes)) else [content]
-    try:
-        result = tuple(float(item) for item in values)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return result if len(result) == count and all(math.isfinite(item) for item in result) else None
-
-
-def number(header: Dataset, keyword: str) -> float | None:
-    """The one value of a numeric attribute; None where there is no finite number, or more than one."""
-    found = numbers(header, keyword, 1)
-    return found[0] if found else None
-
-
-class _Quiet:
-    """Counts who needs pydicom quiet, since the filters of warnings and logging are shared by all threads."""
-
-    lock = threading.Lock()
-    users = 0
-    warning_filters: "warnings.catch_warnings[None] | None" = None
-    log_level = logging.NOTSET
-
-
-@contextmanager
-def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom from warning and logging: its messages quote header values, which may be patient data."""
-    logger = logging.getLogger("pydicom")
-    with _Quiet.lock:
-        _Quiet.users += 1
-        if _Quiet.users == 1:
-            _Quiet.warning_filters = warnings.catch_warnings()
-            _Quiet.warning_filters.__enter__()
-            warnings.simplefilter("ignore")
-            _Quiet.log_level = logger.level
-            logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        with _Quiet.lock:
-            _Quiet.users -= 1
-            if _Quiet.users == 0 and _Quiet.warning_filters is not None:
-                _Quiet.warning_filters.__exit__(None, None, None)
-                logger.setLevel(_Quiet.log_level)
 
 
 __all__ = ["IgnoredFile", "Scan", "Series", "number", "numbers", "quiet_pydicom", "scan_folder", "text", "value"]

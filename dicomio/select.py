@@ -9,7 +9,10 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
 from dicomio.errors import SeriesRefused
-from dicomio.scan import Series, number, numbers, quiet_pydicom, text
+from dicomio.geometry import LARGEST_TILT_DEGREES
+from dicomio.header import number, numbers, quiet_pydicom, text
+from dicomio.rule_language import NamedSelection, unmet_conditions
+from dicomio.scan import Series
 from dicomio.volume import check_series
 
 
@@ -21,13 +24,16 @@ class SelectionRules:
         minimum_slices: fewer are a localizer, a biopsy control or a fragment.
         minimum_extent_mm: from the first to the last slice; less cannot hold the lungs of an adult.
         maximum_spacing_mm: of neighbouring slices, and of their thickness; lungs are not measured through more.
-        maximum_angle_degrees: between the normal of the slices and the patient's long axis.
+        maximum_angle_degrees: between the normal of the slices and the patient's long axis; of the direction in which
+            they follow one another where the gantry was tilted.
+        selections: what the site asks for besides; nothing where there are none.
     """
 
     minimum_slices: int = 20
     minimum_extent_mm: float = 120.0
     maximum_spacing_mm: float = 10.0
     maximum_angle_degrees: float = 15.0
+    selections: tuple[NamedSelection, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class Selection:
 
     chosen: Series | None
     rejected: tuple[Rejection, ...]
+    name: str = "chest CT"
+    """Of the site's selection that was met."""
 
 
 _CHEST_WORDS = (
@@ -92,7 +100,7 @@ def judge_series(series: Series, rules: SelectionRules) -> list[str]:
     if body_parts and all(_is_other_part(part) for part in body_parts):
         reasons.append(f"The body part examined is {_code_strings(body_parts)}, not the chest.")
 
-    slices = len(images) + series.damaged
+    slices = len(images) + series.damaged + series.absent
     if slices < rules.minimum_slices:
         reasons.append(f"The series has {slices} slices; at least {rules.minimum_slices} are needed.")
     depths_mm, angle_degrees = _stacking(images)
@@ -118,33 +126,60 @@ def choose_series(study_series: Sequence[Series], rules: SelectionRules) -> Sele
     """The best eligible series of one study.
 
     The first of these that differs decides:
-    1. sound headers and complete files, before a series that would be refused;
-    2. slices 0.5 to 1.5 mm apart, then up to 3 mm, then under 0.5 mm (noise, and twice the time), then up to 5 mm, then
-       the rest;
-    3. a lung or standard kernel, before a bone or edge kernel;
-    4. more slices;
-    5. more extent, by whole millimetres;
-    6. the Series Instance UID that sorts first, so that the choice never depends on the order of the files.
+    1. sound headers and complete files, before slices to be placed on a regular grid, before what would be refused;
+    2. original images, before derived ones such as reformatted slices;
+    3. slices 0.5 to 1.5 mm apart and thick, then up to 3 mm, then under 0.5 mm apart (noise, and twice the time), then
+       up to 5 mm, then the rest;
+    4. a lung or standard kernel, before a bone or edge kernel;
+    5. no contrast agent, before the phases with one;
+    6. more slices;
+    7. more extent, by whole millimetres;
+    8. the Series Instance UID that sorts first, so that the choice never depends on the order of the files.
 
     Where every eligible series would be refused the best of them is still chosen: its refusal is the study's result.
+    Where the site asks for selections, the first of them that an eligible series meets decides which series compete.
     """
-    rejections: dict[str, tuple[str, ...]] = {}
-    eligible = []
-    for series in study_series:
-        reasons = judge_series(series, rules)
-        if reasons:
-            rejections[series.series_instance_uid] = tuple(reasons)
-        else:
-            eligible.append((_preference(series), series.series_instance_uid, series))
-    eligible.sort(key=lambda item: ([rank for rank, _ in item[0]], item[1]))
-    for preference, uid, _ in eligible[1:]:
-        rejections[uid] = (_why_not(eligible[0][0], preference),)
+    reasons = {id(series): judge_series(series, rules) for series in study_series}
+    eligible = [series for series in study_series if not reasons[id(series)]]
+    name = Selection.name
+    if rules.selections:
+        name, eligible = _asked_for(eligible, rules.selections, reasons)
+    ranked = sorted(((_preference(series), series.series_instance_uid, series) for series in eligible), key=_rank)
+    for preference, _, series in ranked[1:]:
+        reasons[id(series)] = _why_not(ranked[0][0], preference)
     rejected = tuple(
-        Rejection(series.series_instance_uid, rejections[series.series_instance_uid])
+        Rejection(series.series_instance_uid, tuple(reasons[id(series)]))
         for series in study_series
-        if series.series_instance_uid in rejections
+        if reasons[id(series)]
     )
-    return Selection(eligible[0][2] if eligible else None, rejected)
+    return Selection(ranked[0][2] if ranked else None, rejected, name)
+
+
+def _rank(item: tuple[list[tuple[int, str]], str, Series]) -> tuple[list[int], str]:
+    return [rank for rank, _ in item[0]], item[1]
+
+
+@quiet_pydicom()
+def _asked_for(
+    eligible: Sequence[Series], selections: Sequence[NamedSelection], reasons: dict[int, list[str]]
+) -> tuple[str, list[Series]]:
+    """The series that meet the first selection which any of them meets; the others get their reasons."""
+    unmet = {
+        id(series): [unmet_conditions(selection, series.instances[0]) for selection in selections]
+        for series in eligible
+    }
+    met = [number for number in range(len(selections)) if any(not unmet[id(series)][number] for series in eligible)]
+    first = met[0] if met else None
+    for series in eligible:
+        own = unmet[id(series)]
+        if first is None or own[first]:
+            reasons[id(series)] = [
+                f"The selection '{selection.name}' asks for another {' and '.join(keywords)}."
+                for selection, keywords in zip(selections, own, strict=True)
+                if keywords
+            ]
+    kept = [] if first is None else [series for series in eligible if not unmet[id(series)][first]]
+    return Selection.name if first is None else selections[first].name, kept
 
 
 def _code_strings(values: set[str]) -> str:
@@ -194,7 +229,13 @@ def _stacking(images: Sequence[Dataset]) -> tuple[np.ndarray, float]:
     normals = normals[is_valid] / lengths[is_valid, None]
     angles = np.degrees(np.arccos(np.clip(np.abs(normals[:, 2]), 0, 1)))
     positions_mm = np.array([item[1] for item in readable])[is_valid]
-    return np.sort(positions_mm @ normals[0]), float(angles.max())
+    depths_mm = positions_mm @ normals[0]
+    way_mm = positions_mm[depths_mm.argmax()] - positions_mm[depths_mm.argmin()]
+    length_mm = np.linalg.norm(way_mm)
+    if length_mm > 0 and abs(way_mm @ normals[0]) / length_mm > np.cos(np.radians(LARGEST_TILT_DEGREES)):
+        # Slices of a tilted gantry follow one another along the table, whichever way they look.
+        angles = np.minimum(angles, np.degrees(np.arccos(min(abs(way_mm[2]) / length_mm, 1.0))))
+    return np.sort(depths_mm), float(angles.max())
 
 
 def _spacing_and_extent_mm(depths_mm: np.ndarray) -> tuple[float, float]:
@@ -210,26 +251,34 @@ def _spacing_and_extent_mm(depths_mm: np.ndarray) -> tuple[float, float]:
 def _preference(series: Series) -> list[tuple[int, str]]:
     """How a series ranks by each criterion of `choose_series`, lowest first, and what to call it."""
     try:
-        check_series(series)
-        defect = ""
+        placement = check_series(series, place=True).placement
+        soundness, told = (1, "has slices to be placed on a regular grid") if placement else (0, "is one volume")
     except SeriesRefused as refusal:
-        defect = refusal.code
+        soundness, told = 2, f"would be refused ({refusal.code})"
     spacing_mm, extent_mm = _spacing_and_extent_mm(_stacking(series.instances)[0])
-    is_sharp = _has_bone_kernel(series.instances[0])
-    slices = len(series.instances)
+    first, slices = series.instances[0], len(series.instances)
+    is_derived = text(first, "ImageType").upper().startswith("DERIVED")
+    thickness_mm = number(first, "SliceThickness") or 0.0
+    is_sharp, has_contrast = _has_bone_kernel(first), bool(text(first, "ContrastBolusAgent"))
     return [
-        (1 if defect else 0, f"would be refused ({defect})" if defect else "can be read as one volume"),
-        (_spacing_rank(spacing_mm), f"has {spacing_mm:.2f} mm between slices"),
+        (soundness, told),
+        (int(is_derived), "has derived images" if is_derived else "has original images"),
+        (
+            _spacing_rank(spacing_mm, thickness_mm),
+            f"has {spacing_mm:.2f} mm between slices {thickness_mm:.2f} mm thick",
+        ),
         (1 if is_sharp else 0, "has a bone or edge kernel" if is_sharp else "has a lung or standard kernel"),
+        (int(has_contrast), "has a contrast agent" if has_contrast else "has no contrast agent"),
         (-slices, f"has {slices} slices"),
         (-round(extent_mm), f"covers {extent_mm:.0f} mm"),
     ]
 
 
-def _spacing_rank(spacing_mm: float) -> int:
-    if spacing_mm < 0.5:
+def _spacing_rank(spacing_mm: float, thickness_mm: float) -> int:
+    if spacing_mm < 0.5 and thickness_mm <= 1.5:
         return 2
-    return 0 if spacing_mm <= 1.5 else 1 if spacing_mm <= 3.0 else 3 if spacing_mm <= 5.0 else 4
+    largest_mm = max(spacing_mm, thickness_mm)
+    return 0 if largest_mm <= 1.5 else 1 if largest_mm <= 3.0 else 3 if largest_mm <= 5.0 else 4
 
 
 def _has_bone_kernel(image: Dataset) -> bool:
@@ -244,8 +293,12 @@ def _has_bone_kernel(image: Dataset) -> bool:
     return siemens is not None and int(siemens[1]) >= 75
 
 
-def _why_not(best: list[tuple[int, str]], other: list[tuple[int, str]]) -> str:
-    for (best_rank, best_text), (other_rank, other_text) in zip(best, other, strict=True):
-        if best_rank != other_rank:
-            return f"another series of the study was preferred: it {best_text}, this one {other_text}."
-    return "another series of the study was preferred: the two are equal, and its Series Instance UID sorts first."
+def _why_not(best: list[tuple[int, str]], other: list[tuple[int, str]]) -> list[str]:
+    """All in which the chosen series is better, what decided first."""
+    reasons = [
+        f"Another series of the study was preferred: it {best_text}, this one {other_text}."
+        for (best_rank, best_text), (other_rank, other_text) in zip(best, other, strict=True)
+        if best_rank < other_rank
+    ]
+    equal = "Another series of the study was preferred: the two are equal, and its Series Instance UID sorts first."
+    return reasons or [equal]

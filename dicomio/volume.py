@@ -1,57 +1,42 @@
-"""A CT series as a volume in Hounsfield units, or the reason why it must not become one.
-
-The geometry is checked on the headers before any pixel is decoded. It is never repaired: a volume with a missing slice,
-two acquisitions or a tilted gantry looks right and measures wrong. Geometry: PS3.3 C.7.6.2.1.1; pixels: C.11.1.
-"""
+"""A CT series as a volume in Hounsfield units, or the reason why it must not become one (PS3.3 C.11.1)."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
-from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.pixels.utils import pixel_array
+from pydicom.uid import UID
 
+from dicomio.defects import Defect
 from dicomio.errors import SeriesRefused
-from dicomio.scan import Series, number, numbers, quiet_pydicom, text
+from dicomio.geometry import Grid, check_geometry, order_by_position
+from dicomio.header import quiet_pydicom
+from dicomio.pixels import PADDING_HU, read_slice_hu, transfer_syntax
+from dicomio.placement import Placement
+from dicomio.scan import Series
 from method.types import CTVolume
 
-PADDING_HU = -1024
-"""What pixels outside the reconstructed field become."""
-
-_COSINE_TOLERANCE = 5e-3
-"""Of direction cosines, between images and from unit length and a right angle: what rounding in the header explains."""
-_SPACING_TOLERANCE = 1e-3
-"""Of PixelSpacing between images, relative."""
-_SAME_POSITION_MM = 0.05
-"""Images closer than this lie at the same place; no CT reconstructs slices so close."""
-_UNEVEN_FRACTION, _UNEVEN_MM = 0.10, 0.2
-"""Deviation from the usual distance of slices, the larger of the two, that rounding in the header explains."""
-_SIDEWAYS_MM = 1.0
-"""Drift of the slices across their normal over the whole series."""
-_FARTHEST = 1e6
-"""A kilometre: larger numbers in the geometry are garbage."""
-_MAXIMUM_VOXELS = 2**30
-"""2 GiB of int16: 4096 slices of 512 x 512."""
 _AIR_HU, _AIR_FRACTION = -800, 0.01
 _SOFT_TISSUE_HU, _SOFT_TISSUE_FRACTION = (-100, 150), 0.05
 """What every chest CT in Hounsfield units contains, as a fraction of its voxels."""
-_PIXEL_TAGS = [
-    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
-    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
-class _Grid:
-    """The checked geometry of a series: its headers from head to feet, and what CTVolume says of the rest."""
+class ReadSeries:
+    """A series that was read.
 
-    headers: tuple[Dataset, ...]
-    shape: tuple[int, int, int]
-    spacing_mm: tuple[float, float, float]
-    origin_mm: np.ndarray
-    directions: np.ndarray
+    Attributes:
+        volume: in which the method finds things.
+        sources: the headers of the images in it, from the patient's head to the feet.
+        placement: where the images lie in the volume; None where the volume's slices are the images.
+        notes: what was put right.
+    """
+
+    volume: CTVolume
+    sources: tuple[Dataset, ...]
+    placement: Placement | None
+    notes: tuple[Defect, ...]
 
 
 @quiet_pydicom()
@@ -61,17 +46,21 @@ def order_slices(instances: Sequence[Dataset]) -> tuple[Dataset, ...]:
     Raises:
         SeriesRefused: MISSING_GEOMETRY or ORIENTATION.
     """
-    return _order(instances, _directions(instances))[0]
+    return order_by_position(instances)
 
 
 @quiet_pydicom()
-def check_series(series: Series) -> None:
+def check_series(series: Series, place: bool = False) -> Grid:
     """Refuse a series that is known to be incomplete, or whose headers do not describe one regular volume.
 
-    Reads no pixels.
+    Reads pixels only of images that lie at one position.
+
+    Args:
+        series: as the scan found it.
+        place: whether `read_placed` will read it, or `read_volume`.
 
     Raises:
-        SeriesRefused: DAMAGED_FILES, or any code of `read_volume` that concerns headers.
+        SeriesRefused: DAMAGED_FILES, MISSING_FILES, or any code of `read_volume` that concerns headers.
     """
     if series.damaged:
         raise SeriesRefused(
@@ -79,14 +68,21 @@ def check_series(series: Series) -> None:
             f"{series.damaged} of the {len(series.instances) + series.damaged} files of the series are cut, so slices "
             "are missing. Send the series again, and check the disk space and the network of the sender.",
         )
-    _grid(series.instances)
+    if series.absent:
+        raise SeriesRefused(
+            "MISSING_FILES",
+            f"The DICOMDIR lists {len(series.instances) + series.absent} images of the series, and {series.absent} of "
+            "them are not in the folder. Copy the whole file set, or leave the DICOMDIR out if they are left out on "
+            "purpose.",
+        )
+    return check_geometry(series.instances, place)
 
 
 @quiet_pydicom()
 def read_volume(
     instances: Sequence[Dataset], threads: int = 2, on_slice: Callable[[], None] | None = None
 ) -> tuple[CTVolume, tuple[Dataset, ...]]:
-    """Decode a CT series into one int16 array in Hounsfield units.
+    """Decode a CT series into one int16 array in Hounsfield units, one slice an image.
 
     The headers stay as small as they were: pixels are decoded from the files, one image in memory a thread.
 
@@ -103,256 +99,69 @@ def read_volume(
             MISSING_GEOMETRY, PIXEL_SPACING, ORIENTATION, DUPLICATE_POSITION, GAP, TILT, PHOTOMETRIC, NO_RESCALE,
             TOO_LARGE, PIXELS or NOT_HU.
     """
-    grid = _grid(instances)
-    volume_hu = np.empty(grid.shape, np.int16)
+    read = _read(check_geometry(instances, place=False), threads, on_slice)
+    return read.volume, read.sources
 
-    def read_into_volume(index: int) -> bool:
+
+@quiet_pydicom()
+def read_placed(
+    instances: Sequence[Dataset], threads: int = 2, on_slice: Callable[[], None] | None = None
+) -> ReadSeries:
+    """As `read_volume`, and series with a tilted gantry or uneven distances too, on a regular grid.
+
+    GAP and TILT are raised only where the grid can't help.
+    """
+    return _read(check_geometry(instances, place=True), threads, on_slice)
+
+
+def _read(grid: Grid, threads: int, on_slice: Callable[[], None] | None) -> ReadSeries:
+    volume, store = _volume_of(grid)
+
+    def read(index: int) -> np.ndarray | None:
         try:
-            _read_slice_hu(grid.headers[index], volume_hu[index])
+            return _tissue_counts(store(index))
         except Exception:  # Decoders raise whatever they like; the count of failures is reported.
-            return False
-        return True
+            return None
 
-    failed = 0
+    failed, counts = 0, np.zeros(3, np.int64)
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        for decoded in pool.map(read_into_volume, range(len(grid.headers))):
-            failed += not decoded
+        for found in pool.map(read, range(len(grid.headers))):
+            if found is None:
+                failed += 1
+            else:
+                counts += found
             if on_slice is not None:
                 on_slice()
     if failed:
         raise SeriesRefused("PIXELS", _undecoded(grid.headers, failed))
-    _check_plausible(volume_hu)
-    return CTVolume(volume_hu, grid.spacing_mm, grid.origin_mm, grid.directions), grid.headers
+    _check_plausible(*counts)
+    return ReadSeries(volume, grid.headers, grid.placement, grid.notes)
 
 
-def _grid(instances: Sequence[Dataset]) -> _Grid:
-    """Every check that needs no pixels, the ones that explain most first."""
-    if len(instances) < 2:
-        raise SeriesRefused(
-            "TOO_FEW_SLICES",
-            f"The series has {len(instances)} readable images and a volume needs at least 2. Send the whole series.",
-        )
-    _check_identity(instances)
-    rows, columns = _shared_numbers(instances, ("Rows", "Columns"), "MATRIX")
-    row_spacing_mm, column_spacing_mm = _pixel_spacing_mm(instances)
-    directions = _directions(instances)
-    headers, positions_mm = _order(instances, directions)
-    slice_spacing_mm = _slice_spacing_mm(positions_mm @ directions[0])
-    _check_sideways(positions_mm, directions)
-    _check_pixel_description(headers)
-    shape = (len(headers), int(rows), int(columns))
-    if not 0 < shape[0] * shape[1] * shape[2] <= _MAXIMUM_VOXELS:
-        raise SeriesRefused(
-            "TOO_LARGE",
-            f"The series has {shape[0]} slices of {shape[1]} x {shape[2]} pixels; 1 to {_MAXIMUM_VOXELS} voxels "
-            "are read. Send a reconstruction with a smaller matrix.",
-        )
-    return _Grid(headers, shape, (slice_spacing_mm, row_spacing_mm, column_spacing_mm), positions_mm[0], directions)
+def _volume_of(grid: Grid) -> tuple[CTVolume, Callable[[int], np.ndarray]]:
+    """A volume without content, and what puts one image into it and returns the image's own pixels."""
+    placement = grid.placement
+    if placement is None:
+        volume_hu = np.empty(grid.shape, np.int16)
 
+        def store(index: int) -> np.ndarray:
+            read_slice_hu(grid.headers[index], volume_hu[index])
+            return volume_hu[index]
 
-def _check_identity(instances: Sequence[Dataset]) -> None:
-    shared = len(instances) - len({text(header, "SOPInstanceUID") for header in instances})
-    if shared:
-        raise SeriesRefused(
-            "SHARED_SOP_INSTANCE_UID",
-            f"{shared} of {len(instances)} images bear the SOP Instance UID of another image of the series, so results "
-            "cannot refer to them. Export the series again from its source, with a UID of its own for each image.",
-        )
-    if len({text(header, "PatientID") for header in instances}) > 1:
-        raise SeriesRefused(
-            "MIXED_PATIENTS",
-            "The images of the series do not all have the same Patient ID. Correct the series at its source.",
-        )
-    frames = {text(header, "FrameOfReferenceUID") for header in instances} - {""}
-    if len(frames) > 1:
-        raise SeriesRefused(
-            "FRAME_OF_REFERENCE",
-            f"The images of the series lie in {len(frames)} frames of reference, so their positions cannot be "
-            "compared. Send each acquisition as a series of its own.",
-        )
+        return CTVolume(volume_hu, grid.spacing_mm, grid.origin_mm, grid.directions), store
+    placed_hu = np.full(placement.shape, PADDING_HU, np.int16)
 
+    def place(index: int) -> np.ndarray:
+        slice_hu = np.empty(grid.shape[1:], np.int16)
+        read_slice_hu(grid.headers[index], slice_hu)
+        placed_hu[np.flatnonzero(placement.slices == index), *placement.window(index)] = slice_hu
+        return slice_hu
 
-def _shared_numbers(instances: Sequence[Dataset], keywords: tuple[str, ...], code: str) -> tuple[float, ...]:
-    """The values that all images have in common."""
-    found = [tuple(number(header, keyword) for keyword in keywords) for header in instances]
-    missing = sum(None in values for values in found)
-    if missing:
-        raise _missing(" or ".join(keywords), missing, len(instances))
-    if len(set(found)) > 1:
-        raise SeriesRefused(
-            code,
-            f"The images of the series have {len(set(found))} different values of {' and '.join(keywords)}. "
-            "Send each reconstruction as a series of its own.",
-        )
-    return tuple(item for item in found[0] if item is not None)
-
-
-def _missing(attribute: str, missing: int, total: int) -> SeriesRefused:
-    return SeriesRefused(
-        "MISSING_GEOMETRY",
-        f"{missing} of {total} images have no readable {attribute}, so the volume cannot be measured. "
-        "Export the series again from its source with the complete headers.",
-    )
-
-
-def _stack(instances: Sequence[Dataset], keyword: str, count: int) -> np.ndarray:
-    """A numeric attribute of all images, float64 `(image, count)`."""
-    found = [numbers(header, keyword, count) for header in instances]
-    missing = sum(values is None or max(map(abs, values)) > _FARTHEST for values in found)
-    if missing:
-        raise _missing(keyword, missing, len(instances))
-    return np.array(found, dtype=np.float64)
-
-
-def _pixel_spacing_mm(instances: Sequence[Dataset]) -> tuple[float, float]:
-    """Distances between the rows and between the columns (PS3.3 10.7.1.3)."""
-    spacings = _stack(instances, "PixelSpacing", 2)
-    if (spacings <= 0).any():
-        raise _missing("PixelSpacing above zero", int((spacings <= 0).any(axis=1).sum()), len(instances))
-    differing = int((np.abs(spacings / spacings[0] - 1) > _SPACING_TOLERANCE).any(axis=1).sum())
-    if differing:
-        raise SeriesRefused(
-            "PIXEL_SPACING",
-            f"{differing} of {len(instances)} images have another PixelSpacing than the first. "
-            "Send each reconstruction as a series of its own.",
-        )
-    return float(spacings[0, 0]), float(spacings[0, 1])
-
-
-def _directions(instances: Sequence[Dataset]) -> np.ndarray:
-    """Unit vectors along which the slice, row and column index grow, `(3, 3)`; slices run from head to feet."""
-    cosines = _stack(instances, "ImageOrientationPatient", 6)
-    differing = int((np.abs(cosines - cosines[0]) > _COSINE_TOLERANCE).any(axis=1).sum())
-    if differing:
-        raise SeriesRefused(
-            "ORIENTATION",
-            f"{differing} of {len(instances)} images have another orientation than the first. "
-            "Send each plane as a series of its own.",
-        )
-    # The row cosine is the direction of a row, so along it the column index grows.
-    along_columns, along_rows = cosines[0, :3], cosines[0, 3:]
-    lengths = np.linalg.norm([along_columns, along_rows], axis=1)
-    if (np.abs(lengths - 1) > _COSINE_TOLERANCE).any() or abs(along_columns @ along_rows) > _COSINE_TOLERANCE:
-        raise SeriesRefused(
-            "ORIENTATION",
-            f"The direction cosines of the images have the lengths {lengths[0]:.3f} and {lengths[1]:.3f} and the "
-            f"product {along_columns @ along_rows:.3f}, where 1, 1 and 0 are valid. Correct the series at its source.",
-        )
-    along_columns = along_columns / lengths[0]
-    along_rows = along_rows - (along_rows @ along_columns) * along_columns
-    along_rows = along_rows / np.linalg.norm(along_rows)
-    normal = np.cross(along_columns, along_rows)
-    head_to_feet = -normal if normal[2] > 0 else normal
-    return np.array([head_to_feet, along_rows, along_columns]) + 0.0  # turns -0 into 0
-
-
-def _order(instances: Sequence[Dataset], directions: np.ndarray) -> tuple[tuple[Dataset, ...], np.ndarray]:
-    """The images in the order of the slices, and their positions in mm, `(slice, 3)`."""
-    positions_mm = _stack(instances, "ImagePositionPatient", 3)
-    order = np.argsort(positions_mm @ directions[0], kind="stable")
-    return tuple(instances[index] for index in order), positions_mm[order]
-
-
-def _slice_spacing_mm(depths_mm: np.ndarray) -> float:
-    """Distance between neighbouring slices, from their sorted depths along the normal; SliceThickness is not it."""
-    steps_mm = np.diff(depths_mm)
-    doubled = int((steps_mm < _SAME_POSITION_MM).sum())
-    if doubled:
-        raise SeriesRefused(
-            "DUPLICATE_POSITION",
-            f"{doubled} of {len(depths_mm)} images lie at the position of another image, as when two acquisitions or "
-            "reconstructions share a series. Send each of them as a series of its own.",
-        )
-    usual_mm = float(np.median(steps_mm))
-    # Half the usual distance is the limit for very thin slices, so that a missing one is always seen.
-    tolerance_mm = min(max(_UNEVEN_FRACTION * usual_mm, _UNEVEN_MM), 0.5 * usual_mm)
-    uneven_mm = steps_mm[np.abs(steps_mm - usual_mm) > tolerance_mm]
-    if uneven_mm.size:
-        raise SeriesRefused(
-            "GAP",
-            f"Neighbouring slices are {usual_mm:.2f} mm apart, but {uneven_mm.min():.2f} to {uneven_mm.max():.2f} mm "
-            f"at {uneven_mm.size} of {steps_mm.size} places: slices are missing, or the series mixes reconstructions. "
-            "Send the whole series again.",
-        )
-    # The mean over all steps, each now known to be near the median, is free of the rounding of single positions.
-    return float(steps_mm.mean())
-
-
-def _check_sideways(positions_mm: np.ndarray, directions: np.ndarray) -> None:
-    drift_mm = np.abs((positions_mm - positions_mm[0]) @ directions[1:].T).max()
-    if drift_mm > _SIDEWAYS_MM:
-        raise SeriesRefused(
-            "TILT",
-            f"The slices move up to {drift_mm:.1f} mm sideways along the series, as with a tilted gantry. "
-            "Send a series reconstructed without tilt.",
-        )
-
-
-def _check_pixel_description(headers: Sequence[Dataset]) -> None:
-    total = len(headers)
-    coloured = sum(text(header, "PhotometricInterpretation") != "MONOCHROME2" for header in headers)
-    if coloured:
-        raise SeriesRefused(
-            "PHOTOMETRIC",
-            f"{coloured} of {total} images are not MONOCHROME2, as CT images in Hounsfield units are. "
-            "Send the original images of the scanner.",
-        )
-    unscaled = sum(not _has_rescale(header) for header in headers)
-    if unscaled:
-        raise SeriesRefused(
-            "NO_RESCALE",
-            f"{unscaled} of {total} images have no readable RescaleSlope and RescaleIntercept to Hounsfield units. "
-            "Send the original images of the scanner.",
-        )
-
-
-def _has_rescale(header: Dataset) -> bool:
-    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
-    return text(header, "RescaleType") in ("", "HU", "US") and slope not in (None, 0.0) and intercept is not None
-
-
-def _read_slice_hu(header: Dataset, slice_hu: np.ndarray) -> None:
-    """Decode one image into `slice_hu`, int16 `(row, col)`; any error of a decoder comes through."""
-    image = header
-    if getattr(header, "filename", None):
-        # A fresh, small data set, so that the caller's headers do not take up the pixels.
-        image = dcmread(str(header.filename), force=True, specific_tags=_PIXEL_TAGS)
-        image.file_meta = header.file_meta
-    stored_bits = number(image, "BitsStored")
-    high_bit = number(image, "HighBit")
-    if stored_bits is not None and high_bit is not None and high_bit != stored_bits - 1:
-        raise ValueError("The stored bits are not the lowest ones.")
-    stored = pixel_array(image, raw=True)
-    if stored.shape != slice_hu.shape:
-        raise ValueError("The pixel data are not one frame of the size in the header.")
-
-    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
-    if slope is None or intercept is None:
-        raise ValueError("There is no rescale.")
-    limits = np.iinfo(np.int16)
-    slice_hu[...] = np.clip(np.rint(stored * slope + intercept), limits.min, limits.max)
-    padding = _padding(header, stored.dtype)
-    if padding is not None:
-        slice_hu[(stored >= padding[0]) & (stored <= padding[1])] = PADDING_HU
-
-
-def _padding(header: Dataset, dtype: np.dtype) -> tuple[int, int] | None:
-    """First and last stored value that mean no measurement (PS3.3 C.7.5.1.1.2)."""
-    first = number(header, "PixelPaddingValue")
-    if first is None:
-        return None
-    last = number(header, "PixelPaddingRangeLimit")
-    values = [int(first), int(first if last is None else last)]
-    if dtype.kind == "i":  # some writers give a signed value as an unsigned one
-        values = [value - 2**16 if value >= 2**15 else value for value in values]
-    else:
-        values = [value + 2**16 if value < 0 else value for value in values]
-    return min(values), max(values)
+    return CTVolume(placed_hu, placement.spacing_mm, placement.origin_mm, grid.directions), place
 
 
 def _undecoded(headers: Sequence[Dataset], failed: int) -> str:
-    metas = [getattr(header, "file_meta", None) for header in headers]
-    syntaxes = {meta.TransferSyntaxUID for meta in metas if meta is not None and text(meta, "TransferSyntaxUID")}
+    syntaxes = {UID(transfer_syntax(header)) for header in headers} - {UID("")}
     names = ", ".join(sorted(uid.name if uid.is_transfer_syntax else "an unknown one" for uid in syntaxes)) or "none"
     return (
         f"The pixels of {failed} of {len(headers)} images cannot be decoded (transfer syntax: {names}). "
@@ -360,15 +169,21 @@ def _undecoded(headers: Sequence[Dataset], failed: int) -> str:
     )
 
 
-def _check_plausible(volume_hu: np.ndarray) -> None:
-    sample_hu = volume_hu[:, ::4, ::4]
-    air = float((sample_hu < _AIR_HU).mean())
+def _tissue_counts(slice_hu: np.ndarray) -> np.ndarray:
+    """How many of a sample of the pixels are air, how many soft tissue, and how many there are."""
+    sample_hu = np.ascontiguousarray(slice_hu[::4, ::4])
     lowest, highest = _SOFT_TISSUE_HU
-    soft_tissue = float(((sample_hu >= lowest) & (sample_hu <= highest)).mean())
+    soft_tissue = np.count_nonzero((sample_hu >= lowest) & (sample_hu <= highest))
+    return np.array([np.count_nonzero(sample_hu < _AIR_HU), soft_tissue, sample_hu.size])
+
+
+def _check_plausible(air_count: int, soft_tissue_count: int, total: int) -> None:
+    air, soft_tissue = air_count / total, soft_tissue_count / total
     if air < _AIR_FRACTION or soft_tissue < _SOFT_TISSUE_FRACTION:
         raise SeriesRefused(
             "NOT_HU",
-            f"{air:.1%} of the voxels are air (below {_AIR_HU} HU) and {soft_tissue:.1%} soft tissue ({lowest} to "
-            f"{highest} HU); a chest CT has at least {_AIR_FRACTION:.0%} and {_SOFT_TISSUE_FRACTION:.0%}. The pixel "
-            "values are not Hounsfield units, or the images do not show a chest. Send the original images.",
+            f"{air:.1%} of the voxels are air (below {_AIR_HU} HU) and {soft_tissue:.1%} soft tissue "
+            f"({_SOFT_TISSUE_HU[0]} to {_SOFT_TISSUE_HU[1]} HU); a chest CT has at least {_AIR_FRACTION:.0%} and "
+            f"{_SOFT_TISSUE_FRACTION:.0%}. The pixel values are not Hounsfield units, or the images do not show a "
+            "chest. Send the original images.",
         )

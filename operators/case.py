@@ -12,6 +12,7 @@ from pydicom import Dataset
 
 from dicomio.defects import Defect
 from dicomio.errors import SeriesRefused
+from dicomio.placement import Placement
 from method.slice_input import SliceInputs
 from method.types import CTVolume, Findings, SliceFinding, Unsuitable
 
@@ -30,7 +31,8 @@ class Case:
         status: `analysed`, `refused` (the input can't be analysed) or `failed` (a defect).
         reason: why it was refused or failed.
         source_defects: what is wrong with the headers of the source.
-        volume: by the CT volume operator.
+        volume, placement: by the CT volume operator; the placement tells where the sources lie in the volume, unless
+            they are its slices.
         lungs, inputs: by the lung segmentation: labels on the source grid, and the slices as the classifier sees them.
         slices, label, probabilities: by the slice classifier: per slice, and the study's.
         findings: by the saliency operator, everything together.
@@ -46,6 +48,7 @@ class Case:
     reason: str | None = None
     source_defects: tuple[Defect, ...] = ()
     volume: CTVolume = field(default=None)  # type: ignore[assignment]  # set before any stage that reads it
+    placement: Placement | None = None
     lungs: np.ndarray = field(default=None)  # type: ignore[arg-type]
     inputs: SliceInputs = field(default=None)  # type: ignore[assignment]
     slices: tuple[SliceFinding, ...] = ()
@@ -57,6 +60,13 @@ class Case:
     @property
     def name(self) -> str:
         return f"case-{self.number:03d}"
+
+    def on_sources(self) -> "Case":
+        """The case with volume and findings on the grid of the sources, as outputs need them."""
+        if self.placement is None or self.findings is None:
+            return self
+        volume, findings = self.placement.to_sources(self.volume, self.findings)
+        return replace(self, volume=volume, findings=findings, placement=None)
 
     def without_arrays(self) -> "Case":
         """The case with volume, masks and maps let go: what result.json tells of it is small."""

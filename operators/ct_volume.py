@@ -8,7 +8,7 @@ from monai.deploy.core import Operator, OperatorSpec
 
 from dicomio.defects import find_defects
 from dicomio.scan import Series
-from dicomio.volume import check_series, read_volume
+from dicomio.volume import check_series, read_placed
 from operators.case import Case, Progress, attempt
 from operators.dicom_loader import as_scanned
 
@@ -53,8 +53,7 @@ class CTVolumeOperator(Operator):
 
     def _read(self, case: Case, scanned: Series) -> Case:
         # The scan knows of files that were damaged; from the instances alone a lost end of a series can't be seen.
-        check_series(scanned)
-        total = len(case.sources)
+        total = len(check_series(scanned, place=True).headers)
         done = 0
 
         def count() -> None:
@@ -62,5 +61,11 @@ class CTVolumeOperator(Operator):
             done += 1
             self._progress(self.stage, done, total)
 
-        volume, sources = read_volume(case.sources, self._threads, on_slice=count)
-        return replace(case, volume=volume, sources=sources)
+        read = read_placed(case.sources, self._threads, on_slice=count)
+        return replace(
+            case,
+            volume=read.volume,
+            sources=read.sources,
+            placement=read.placement,
+            source_defects=(*case.source_defects, *read.notes),
+        )

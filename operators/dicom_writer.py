@@ -65,6 +65,7 @@ class DICOMWriterOperator(CaseOperator):
         self._on_done()
 
     def _write(self, case: Case, written: list[str]) -> Case:
+        case = case.on_sources()
         findings = case.findings
         if not isinstance(findings, Findings):
             raise TypeError("A case that was analysed has findings.")

@@ -48,7 +48,7 @@ class SeriesSelectorOperator(Operator):
             ]
             if selection.chosen is not None:
                 selected = StudySelectedSeries(study)
-                selected.add_selected_series(SelectedSeries("chest CT", ScannedSeries(selection.chosen)))
+                selected.add_selected_series(SelectedSeries(selection.name, ScannedSeries(selection.chosen)))
                 chosen.append(selected)
         if chosen:
             op_output.emit(chosen, "study_selected_series_list")

@@ -32,6 +32,8 @@ def test_the_shipped_settings_are_valid() -> None:
         ("lungs", "views", ["axial", "oblique"], "lungs.views"),
         ("lungs", "windows_hu", [[1400, 2000]], "lungs.windows_hu"),
         ("classification", "window_hu", "wide", "classification.window_hu"),
+        ("selection", "rules", {"selections": [{"name": "x", "conditions": {"Modalty": "CT"}}]}, "no DICOM keyword"),
+        ("selection", "rules", [], "selection.rules"),
         ("output", "saliency_map", 1, "output.saliency_map"),
         ("output", "segmentation", "fractional", "binary, labelmap"),
     ],

@@ -10,8 +10,10 @@ from pydicom import dcmread
 from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
+from dicomio.errors import SeriesRefused
 from dicomio.scan import Scan, quiet_pydicom, scan_folder
 from dicomio.select import SelectionRules, judge_series
+from dicomio.volume import check_series
 from tests.dicomio.ct_samples import (
     PATIENT_NAME,
     SERIES,
@@ -145,7 +147,22 @@ def test_a_file_set_directory_is_ignored_and_its_files_are_read(tmp_path: Path) 
     file_set.write(tmp_path / "disc")
     scan = scan_folder(tmp_path / "disc")
     assert reasons(scan) == {"DICOMDIR": "file-set directory, its files are read directly"}
-    assert len(scan.series[0].instances) == 4
+    assert [(len(series.instances), series.absent) for series in scan.series] == [(4, 0)]
+
+
+def test_an_image_that_the_file_set_directory_lists_and_the_folder_lacks_is_counted(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "source", make_series(FEW))
+    file_set = FileSet()
+    for path in source:
+        image = dcmread(path)
+        image.StudyDate, image.StudyTime, image.StudyID, image.SeriesNumber = "20200101", "120000", "1", 1
+        file_set.add(image)
+    file_set.write(tmp_path / "disc")
+    next(path for path in sorted((tmp_path / "disc").rglob("*")) if path.is_file() and path.name != "DICOMDIR").unlink()
+    (series,) = scan_folder(tmp_path / "disc").series
+    assert (len(series.instances), series.absent) == (3, 1)
+    with pytest.raises(SeriesRefused, match="MISSING_FILES: The DICOMDIR lists 4 images of the series, and 1 of them"):
+        check_series(series)
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, RLELossless])

@@ -1,8 +1,10 @@
 """The one series of a study that is analysed, and why the others are not."""
 
+import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from dicomio.rule_language import parse_rules
 from dicomio.scan import Series
 from dicomio.select import Selection, SelectionRules, choose_series, judge_series
 from tests.dicomio.ct_samples import SERIES, STUDY, Edit, Sample, make_series
@@ -57,13 +59,33 @@ def test_a_chest_ct_is_eligible() -> None:
         ({"ImageType": ["DERIVED", "PRIMARY", "MIP"]}, "projections"),
         ({"SliceThickness": 12}, "12.0 mm thick"),
         ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "90 degrees off the axial plane"),
-        ({"ImageOrientationPatient": [1, 0, 0, 0, 0.94, 0.342]}, "20 degrees off the axial plane"),
     ],
 )
 def test_what_is_no_chest_ct_is_rejected_with_the_reason(attributes: dict[str, object], reason: str) -> None:
     found = judge_series(series(**attributes), RULES)
     assert len(found) == 1
     assert reason in found[0]
+
+
+def oblique(degrees: float, is_gantry: bool) -> Edit:
+    """Slices of a tilted gantry follow one another along the table, reformatted ones along their normal."""
+    sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+
+    def edit(image: Dataset, index: int) -> None:
+        image.ImageOrientationPatient = [1, 0, 0, 0, round(cosine, 6), round(-sine, 6)]
+        step = (0, 0, -5) if is_gantry else (0, -5 * sine, -5 * cosine)
+        image.ImagePositionPatient = [round(float(index * length), 4) for length in step]
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("degrees", "is_gantry", "told"), [(20, False, "20 degrees off"), (20, True, ""), (35, True, "35 degrees off")]
+)
+def test_a_tilted_gantry_is_eligible_and_oblique_slices_are_not(degrees: float, is_gantry: bool, told: str) -> None:
+    found = judge_series(series(edit=oblique(degrees, is_gantry)), RULES)
+    assert len(found) == bool(told)
+    assert told in "".join(found)
 
 
 @pytest.mark.parametrize(
@@ -188,8 +210,10 @@ def test_every_series_that_is_not_chosen_has_a_reason() -> None:
     assert selection.chosen is thin
     assert [item.series_instance_uid for item in selection.rejected] == [f"{SERIES}.2", f"{SERIES}.3"]
     assert selection.rejected[0].reasons == (
-        "another series of the study was preferred: "
-        "it has 1.00 mm between slices, this one has 5.00 mm between slices.",
+        "Another series of the study was preferred: "
+        "it has 1.00 mm between slices 1.00 mm thick, this one has 5.00 mm between slices 5.00 mm thick.",
+        "Another series of the study was preferred: it has 150 slices, this one has 30 slices.",
+        "Another series of the study was preferred: it covers 149 mm, this one covers 145 mm.",
     )
     assert selection.rejected[1].reasons == ("The body part examined is HEAD, not the chest.",)
 
@@ -199,3 +223,44 @@ def test_a_study_without_an_eligible_series_has_no_choice() -> None:
     selection = choose_series([numbered(1, 5)], RULES)
     assert selection.chosen is None
     assert len(selection.rejected[0].reasons) == 2
+
+
+def test_original_slices_are_preferred_to_derived_ones_and_no_contrast_to_its_phases() -> None:
+    derived = numbered(1, ImageType=["DERIVED", "PRIMARY", "MPR"])
+    contrast, plain = numbered(2, ContrastBolusAgent="IODINE"), numbered(3)
+    assert chosen(derived, contrast, plain) is plain
+    assert chosen(derived, contrast) is contrast
+    (reason,) = choose_series([contrast, plain], RULES).rejected[0].reasons
+    assert reason.endswith("it has no contrast agent, this one has a contrast agent.")
+
+
+def test_thick_slices_at_thin_distances_are_not_thin() -> None:
+    thin, thick = numbered(2, SliceThickness=1), numbered(1, SliceThickness=5)
+    assert chosen(thin, thick) is thin
+
+
+def site_rules(*selections: dict[str, object]) -> SelectionRules:
+    named = [{"name": f"wish {number}", "conditions": wish} for number, wish in enumerate(selections, start=1)]
+    return SelectionRules(selections=parse_rules({"selections": named}))
+
+
+def test_the_first_selection_of_the_site_that_a_series_meets_decides() -> None:
+    lung, soft = numbered(2, ConvolutionKernel="LUNG"), numbered(1, ConvolutionKernel="STANDARD")
+    selection = choose_series([lung, soft], site_rules({"ConvolutionKernel": "EDGE"}, {"ConvolutionKernel": "LUNG"}))
+    assert (selection.chosen, selection.name) == (lung, "wish 2")
+    assert selection.rejected[0].reasons == (
+        "The selection 'wish 1' asks for another ConvolutionKernel.",
+        "The selection 'wish 2' asks for another ConvolutionKernel.",
+    )
+
+
+def test_a_selection_of_the_site_does_not_make_a_series_eligible() -> None:
+    selection = choose_series([numbered(1, Modality="MR")], site_rules({"Modality": "MR"}))
+    assert selection.chosen is None
+    assert "modality is MR" in selection.rejected[0].reasons[0]
+
+
+def test_no_series_is_analysed_where_none_is_asked_for() -> None:
+    selection = choose_series([numbered(1)], site_rules({"StudyDescription": "Trial"}))
+    assert selection.chosen is None
+    assert selection.rejected[0].reasons == ("The selection 'wish 1' asks for another StudyDescription.",)

@@ -241,6 +241,7 @@ def test_two_acquisitions_at_the_same_positions_are_refused_with_the_count() -> 
     again = make_series(Sample(slices=10))
     for image in again:
         image.SOPInstanceUID += ".2"
+        set_pixels(image, np.full((24, 32), 7))
     error = refusal(make_series() + again)
     assert error.code == "DUPLICATE_POSITION"
     assert "10 of 40 images" in error.reason
@@ -272,6 +273,7 @@ def test_two_acquisitions_at_the_same_positions_are_refused_with_the_count() -> 
         (on(EVERY, RescaleSlope=0), "NO_RESCALE"),
         (on(EVERY, RescaleType="MGML"), "NO_RESCALE"),
         (on({4}, PhotometricInterpretation="MONOCHROME1"), "PHOTOMETRIC"),
+        (on(EVERY, PhotometricInterpretation="RGB"), "PHOTOMETRIC"),
         (on({4}, BitsStored=17), "PIXELS"),
         (on({4}, HighBit=15, BitsStored=12), "PIXELS"),
         (on({4}, PixelData=bytes(100)), "PIXELS"),

@@ -1,0 +1,209 @@
+"""The pixels of one CT image in Hounsfield units (PS3.3 C.7.6.3 and C.11.1).
+
+Plain pixels are read from the file straight into the volume, compressed ones decoded into it; what neither way knows
+pydicom decodes. All of them give the stored bits, which one rescale turns into Hounsfield units.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.encaps import generate_frames
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+)
+
+from dicomio.header import Header, number, text
+
+PADDING_HU = -1024
+"""What pixels outside the reconstructed field become."""
+
+_PIXEL_TAGS = [
+    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData",
+]  # fmt: skip
+
+_DECODERS = {
+    JPEGLossless: "jpeg8_decode",
+    JPEGLosslessSV1: "jpeg8_decode",
+    JPEGLSLossless: "jpegls_decode",
+    JPEGLSNearLossless: "jpegls_decode",
+    JPEG2000Lossless: "jpeg2k_decode",
+    JPEG2000: "jpeg2k_decode",
+    HTJ2KLossless: "jpeg2k_decode",
+    HTJ2KLosslessRPCL: "jpeg2k_decode",
+    HTJ2K: "jpeg2k_decode",
+}
+"""Functions of imagecodecs, which lets threads decode side by side; pydicom's decoders keep them waiting.
+
+Its decoder for HTJ2K alone tells errors on standard error; OpenJPEG, behind the one for JPEG 2000, reads HTJ2K too.
+"""
+
+
+def read_slice_hu(header: Dataset, slice_hu: np.ndarray) -> None:
+    """Decode one image into `slice_hu`, int16 `(row, col)`; any error of a decoder comes through."""
+    stored_bits, high_bit = number(header, "BitsStored"), number(header, "HighBit")
+    is_signed = number(header, "PixelRepresentation") == 1
+    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
+    if stored_bits is None or not 1 <= stored_bits <= 16 or stored_bits > (number(header, "BitsAllocated") or 0):
+        raise ValueError("The number of stored bits is not between 1 and that of allocated ones, 16 at most.")
+    if high_bit is not None and high_bit != stored_bits - 1:
+        raise ValueError("The stored bits are not the lowest ones.")
+    if slope is None or intercept is None:
+        raise ValueError("There is no rescale.")
+    stored = _stored(header, slice_hu, int(stored_bits), is_signed)
+    _rescale(stored, slice_hu, int(stored_bits), is_signed, slope, intercept, _padding(header, is_signed))
+
+
+def transfer_syntax(header: Dataset) -> str:
+    """The Transfer Syntax UID of an image; empty where it isn't known."""
+    if isinstance(header, Header):
+        return header.syntax
+    meta = getattr(header, "file_meta", None)
+    return "" if meta is None else text(meta, "TransferSyntaxUID")
+
+
+def pixel_digest(header: Dataset) -> bytes | None:
+    """The SHA-256 of the pixel data as they are stored; None where they can't be read."""
+    image = header
+    try:
+        if getattr(header, "filename", None):
+            image = dcmread(str(header.filename), force=True, specific_tags=["PixelData"])
+        return hashlib.sha256(image.PixelData if "PixelData" in image else b"").digest()
+    except Exception:  # Unreadable pixels are nobody's copy; decoding them will say what is wrong.
+        return None
+
+
+def _stored(header: Dataset, slice_hu: np.ndarray, bits: int, is_signed: bool) -> np.ndarray:
+    """The stored pixels, uint16 `(row, col)`, perhaps in the memory of `slice_hu`; bits above the stored ones count
+    for nothing.
+    """
+    if isinstance(header, Header) and header.pixels and _is_one_plain_frame(header):
+        place, length = header.pixels
+        if header.syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+            if length not in (slice_hu.nbytes, slice_hu.nbytes + 1):
+                raise ValueError("The pixel data are not one frame of the size in the header.")
+            _read_into(header.filename, place, slice_hu)
+            return slice_hu.view(np.uint16)
+        if header.syntax in _DECODERS and _decode_into(header, place, slice_hu, bits, is_signed):
+            return slice_hu.view(np.uint16)
+    image = header
+    if getattr(header, "filename", None):
+        # A fresh, small data set, so that the caller's headers do not take up the pixels.
+        image = dcmread(str(header.filename), force=True, specific_tags=_PIXEL_TAGS)
+        image.file_meta = header.file_meta
+    stored = pixel_array(image, raw=True)
+    if stored.shape != slice_hu.shape:
+        raise ValueError("The pixel data are not one frame of the size in the header.")
+    return stored.astype(np.int64).astype(np.uint16)
+
+
+def _is_one_plain_frame(header: Header) -> bool:
+    frames, samples = number(header, "NumberOfFrames") or 1, number(header, "SamplesPerPixel") or 1
+    return frames == 1 and samples == 1 and number(header, "BitsAllocated") == 16
+
+
+def _read_into(path: str, place: int, slice_hu: np.ndarray) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        if os.preadv(file, [slice_hu.data.cast("B")], place) != slice_hu.nbytes:
+            raise ValueError("The file is shorter than it was.")
+    finally:
+        os.close(file)
+
+
+def _decode_into(header: Header, place: int, slice_hu: np.ndarray, bits: int, is_signed: bool) -> bool:
+    """Whether the one frame of a compressed image was decoded into `slice_hu`, as bits that could be stored ones."""
+    decode = _decoder(_DECODERS[header.syntax])
+    with open(header.filename, "rb") as file:
+        file.seek(place)
+        frame = next(generate_frames(file.read(), number_of_frames=1))
+    target = slice_hu if is_signed and header.syntax in _SIGNED else slice_hu.view(np.uint16)
+    try:
+        decode(frame, out=target)  # refuses an image of another size before it takes memory for it
+    except Exception:  # Decoders raise whatever they like; pydicom's turn.
+        return False
+    return _fits(slice_hu, bits, False) or _fits(slice_hu, bits, is_signed)
+
+
+_SIGNED = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
+"""Whose codestreams say themselves whether the values are signed."""
+
+
+def _decoder(name: str) -> Callable[..., np.ndarray]:
+    import imagecodecs  # when it is needed: most series are not compressed
+
+    decode: Callable[..., np.ndarray] = getattr(imagecodecs, name)
+    return decode
+
+
+def _fits(stored: np.ndarray, bits: int, is_signed: bool) -> bool:
+    """Whether no value has more than the stored bits."""
+    if is_signed:
+        values = stored.view(np.int16)
+        return bool(values.min() >= -(2 ** (bits - 1)) and values.max() < 2 ** (bits - 1))
+    return bool(stored.view(np.uint16).max() < 2**bits)
+
+
+def _rescale(
+    stored: np.ndarray,
+    slice_hu: np.ndarray,
+    bits: int,
+    is_signed: bool,
+    slope: float,
+    intercept: float,
+    padding: tuple[int, int] | None,
+) -> None:
+    """Stored pixels, uint16, to Hounsfield units; whole numbers within int16, the nearest ones.
+
+    The usual rescale only shifts, and an addition does it. Every other is looked up in a table of all 65,536 values.
+    """
+    if slope == 1 and intercept.is_integer() and padding is None and _fits(stored, bits, is_signed):
+        values = stored.view(np.int16 if is_signed else np.uint16)
+        if int(values.min()) + intercept >= -(2**15) and int(values.max()) + intercept < 2**15:
+            # Modulo 65,536 on both sides, and the result is known to fit.
+            np.add(stored.view(np.int16), np.int64(intercept).astype(np.int16), out=slice_hu)
+            return
+    slice_hu[...] = np.take(_table(bits, is_signed, slope, intercept, padding), stored, mode="clip")
+
+
+@lru_cache(maxsize=32)
+def _table(bits: int, is_signed: bool, slope: float, intercept: float, padding: tuple[int, int] | None) -> np.ndarray:
+    """Hounsfield units, int16, of every pattern of 16 bits of which the lowest are stored ones."""
+    values = np.arange(2**16) & (2**bits - 1)
+    if is_signed:
+        values = np.where(values >= 2 ** (bits - 1), values - 2**bits, values)
+    limits = np.iinfo(np.int16)
+    table = np.clip(np.rint(values * slope + intercept), limits.min, limits.max).astype(np.int16)
+    if padding is not None:
+        table[(values >= padding[0]) & (values <= padding[1])] = PADDING_HU
+    return table
+
+
+def _padding(header: Dataset, is_signed: bool) -> tuple[int, int] | None:
+    """First and last stored value that mean no measurement (PS3.3 C.7.5.1.1.2)."""
+    first = number(header, "PixelPaddingValue")
+    if first is None:
+        return None
+    last = number(header, "PixelPaddingRangeLimit")
+    values = [int(first), int(first if last is None else last)]
+    if is_signed:  # some writers give a signed value as an unsigned one
+        values = [value - 2**16 if value >= 2**15 else value for value in values]
+    else:
+        values = [value + 2**16 if value < 0 else value for value in values]
+    return min(values), max(values)
