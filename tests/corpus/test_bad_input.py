@@ -22,7 +22,7 @@ from app.result import result_schema
 from dicomio.errors import SeriesRefused
 from dicomio.scan import Series, scan_folder
 from dicomio.select import SelectionRules, choose_series
-from dicomio.volume import check_series, read_volume
+from dicomio.volume import check_series, read_placed
 from method.types import CTVolume
 from validation.bad_input import CASES, BadInput
 
@@ -98,8 +98,10 @@ def read_cases(folder: Path) -> tuple[list[CTVolume], list[SeriesRefused], str]:
         if selection.chosen is None:
             continue
         try:
-            check_series(selection.chosen)
-            volumes.append(read_volume(selection.chosen.instances)[0])
+            check_series(selection.chosen, place=True)
+            read = read_placed(selection.chosen.instances)
+            volumes.append(read.volume)
+            said += read.notes
         except SeriesRefused as refusal:
             refusals.append(refusal)
     return volumes, refusals, json.dumps(said, ensure_ascii=False, default=str)

@@ -8,7 +8,6 @@ import zipfile
 import zlib
 from pathlib import Path
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.fileset import FileSet
 from pydicom.uid import (
@@ -20,8 +19,8 @@ from pydicom.uid import (
     MediaStorageDirectoryStorage,
 )
 
-from validation.bad_input.case import BadInput, Make, beside, every, part, reads, refused, rejected, series, with_files
-from validation.bad_input.series import CHEST, write, write_all, write_bare
+from validation.bad_input.case import BadInput, Make, beside, every, reads, refused, rejected, series, with_files
+from validation.bad_input.series import CHEST, relabel, write, write_all, write_bare
 
 MIDDLE, LAST = 12, 23
 
@@ -75,20 +74,9 @@ def patched(index: int, offset: int, content: bytes) -> Make:
     return with_files(spoil)
 
 
-def labelled(syntax: str, indices: range = range(24)) -> Make:
+def labelled(syntax: str) -> Make:
     """The bytes stay, the file meta information names another transfer syntax."""
-
-    def spoil(files: list[Path]) -> None:
-        for index in indices:
-            image = dcmread(files[index])
-            was_implicit, was_little = image.original_encoding
-            image.file_meta.TransferSyntaxUID = syntax
-            # Encodings given by hand don't have to fit the transfer syntax.
-            image.save_as(
-                files[index], enforce_file_format=False, implicit_vr=was_implicit, little_endian=was_little,
-            )  # fmt: skip
-
-    return with_files(spoil)
+    return with_files(lambda files: [relabel(path, syntax) for path in files])
 
 
 def without_syntax(folder: Path) -> None:
@@ -239,11 +227,11 @@ def deflated(change: str) -> Make:
         else:
             packer = zlib.compressobj(9, zlib.DEFLATED, -15)
             raw = zlib.decompress(stream, -15)
-            # A private element of 2 GB of zeros; in the file it takes 2 MB.
-            head = struct.pack("<HH2sHI", 0x0009, 0x1010, b"OB", 0, 2**31)
+            # A private element of half a GB of zeros; in the file it takes half a MB.
+            head = struct.pack("<HH2sHI", 0x0009, 0x1010, b"OB", 0, 2**29)
             block = bytes(2**24)
             stream = packer.compress(raw[:8] + head[:0]) + packer.compress(head)
-            stream += b"".join(packer.compress(block) for _ in range(2**31 // len(block))) + packer.flush()
+            stream += b"".join(packer.compress(block) for _ in range(2**29 // len(block))) + packer.flush()
         files[MIDDLE].write_bytes(meta + stream)
 
     return with_files(spoil, syntax=DeflatedExplicitVRLittleEndian)
@@ -296,9 +284,9 @@ def many_strangers(folder: Path) -> None:
         (folder / f"{number}.tmp").write_bytes(bytes([number % 256]) * number)
 
 
-_GOOD = CHEST.image(0)
 _NOT_DICOM = "not a DICOM file"
 
+# fmt: off
 CASES = tuple(
     BadInput("file", name, make, expected)
     for name, make, expected in (
@@ -353,23 +341,24 @@ CASES = tuple(
         ("cut, and sent again whole", sent_again, reads(said="cut")),
         ("zeros after the end", appended(MIDDLE, bytes(2048)), reads()),
         ("garbage after the end", appended(MIDDLE, b"\xa5" * 77), reads()),
-        ("another file system block in the middle", patched(MIDDLE, 400, bytes(300)), refused("")),
+        ("another file system block in the middle", patched(MIDDLE, 400, bytes(300)), refused("GAP")),
         ("a file of zeros in place of an image", replaced(MIDDLE, bytes(2000)), refused("GAP")),
         ("every image twice", twice, reads(said="copy of another file")),
         ("big endian", series(syntax=ExplicitVRBigEndian), reads()),
         ("implicit value representations", series(syntax=ImplicitVRLittleEndian), reads()),
         ("deflated", series(syntax=DeflatedExplicitVRLittleEndian), reads()),
-        ("deflated, one stream cut", deflated("cut"), refused("")),
+        ("deflated, one stream cut", deflated("cut"), refused("GAP")),
         ("deflated, one stream garbage", deflated("garbage"), refused("GAP")),
-        ("deflated, two gigabytes of zeros in two megabytes", deflated("bomb"), refused("")),
+        ("deflated, half a gigabyte of zeros in half a megabyte", deflated("bomb"), refused("GAP")),
         ("explicit value representations labelled implicit", labelled(ImplicitVRLittleEndian), reads()),
         ("little endian labelled big", labelled(ExplicitVRBigEndian), rejected("")),
         ("a transfer syntax that does not exist", labelled("1.2.840.10008.1.2.9.99"), refused("PIXELS")),
         ("a private transfer syntax", labelled("1.2.3.4.5"), refused("PIXELS")),
         ("sequences twenty thousand deep", deep_sequences, refused("GAP")),
-        ("a sequence that never ends", open_sequence, refused("")),
+        ("a sequence that never ends", open_sequence, refused("GAP")),
         ("an element that claims four gigabytes", long_element, refused("GAP")),
     )
-)  # fmt: skip
+)
+# fmt: on
 
-__all__ = ["CASES", "part"]
+__all__ = ["CASES"]

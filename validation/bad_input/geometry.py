@@ -7,7 +7,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from validation.bad_input.case import BadInput, Edit, Make, every, on, part, reads, refused, rejected, series
-from validation.bad_input.series import CHEST, Chest, set_raw, set_stored, write_all
+from validation.bad_input.series import CHEST, Chest, set_stored, write_all
 
 ALL, ONE, HALF, EVEN = range(24), {12}, range(12), range(0, 24, 2)
 SLICES = CHEST.shape[0]
@@ -72,6 +72,14 @@ def geometry(**values: object) -> Make:
     return series(every(**values))
 
 
+def stretched(image: Dataset, index: int) -> None:
+    """From slice 16 on the distances are twice as long."""
+    moved((0, 0, -6 * max(0, index - 15)))(image, index)
+
+
+ROUNDED = replace(CHEST, orientation=(1, 1e-4, 0, -1e-4, 1, 0))
+JITTERED = replace(CHEST.truth, spacing_mm=(6 - 0.1 / 23, 9.0, 7.0), origin_mm=np.array([-100, -90, 49.95]))
+
 # fmt: off
 CASES = tuple(
     BadInput("geometry", name, make, expected)
@@ -109,18 +117,19 @@ CASES = tuple(
         ("rows along columns", geometry(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), refused("ORIENTATION")),
         ("one image in another plane", series(on(ONE, ImageOrientationPatient=[1, 0, 0, 0, 0, -1])), rejected("axial")),
         ("one image mirrored", series(on(ONE, ImageOrientationPatient=[-1, 0, 0, 0, 1, 0])), refused("ORIENTATION")),
-        ("direction cosines that are rounded", geometry(ImageOrientationPatient=[1, 1e-4, 0, -1e-4, 1, 0]),
-         refused("")),
+        ("direction cosines that are rounded", series(chest=ROUNDED), reads(ROUNDED.truth)),
         ("all images at one place", geometry(ImagePositionPatient=[0, 0, 0]), refused("DUPLICATE_POSITION")),
         ("one image at the place of another", series(on(ONE, ImagePositionPatient=[-100, -90, -16])),
          refused("DUPLICATE_POSITION")),
-        ("a scan repeated in part", doubled(range(8, 12)), refused("DUPLICATE_POSITION")),
+        ("a scan repeated in part, as another acquisition", doubled(range(8, 12)), reads(said="4 images left out")),
+        ("a scan repeated in part, and nothing says so", doubled(range(8, 12), acquisition=1),
+         refused("DUPLICATE_POSITION")),
         ("slices between the slices", doubled(range(8, 12), shift_mm=2.5), refused("GAP")),
         ("the same images again under other UIDs", doubled(range(SLICES), acquisition=1, same_pixels=True),
          refused("DUPLICATE_POSITION")),
-        ("slices off their places by rounding", series(jittered(0.05)), reads()),
+        ("slices off their places by rounding", series(jittered(0.05)), reads(JITTERED)),
         ("slices off their places by a third", series(jittered(1.0)), refused("GAP")),
-        ("the spacing doubles half-way", series(moved((0, 0, -6), range(12, 24), each=True)), refused("GAP")),
+        ("the spacing doubles on the way", series(stretched), refused("GAP")),
         ("a gantry tilted by ten degrees", series(moved((0, 6 * np.tan(np.radians(10)), 0), each=True)),
          refused("TILT")),
         ("one slice moved sideways", series(moved((0, 3, 0), {12})), refused("TILT")),
@@ -138,8 +147,8 @@ CASES = tuple(
         ("far from the scanner's origin", series(chest=replace(CHEST, origin_mm=(9000, -9000, 90000))),
          reads(replace(CHEST, origin_mm=(9000, -9000, 90000)).truth)),
         ("one image of another size", series(on(ONE, Rows=12)), refused("MATRIX")),
-        ("no number of rows", geometry(Rows=None), refused("")),
-        ("no rows at all", geometry(Rows=0), refused("")),
+        ("no number of rows", geometry(Rows=None), refused("MISSING_GEOMETRY")),
+        ("no rows at all", geometry(Rows=0), refused("TOO_LARGE")),
         ("rows that are too many for the pixels", geometry(Rows=48), rejected("complete")),
         ("no pixel spacing", geometry(PixelSpacing=None), refused("MISSING_GEOMETRY")),
         ("no pixel spacing, but that of the detector", geometry(PixelSpacing=None, ImagerPixelSpacing=[9, 7]),
@@ -161,4 +170,4 @@ CASES = tuple(
 )
 # fmt: on
 
-__all__ = ["CASES", "set_raw"]
+__all__ = ["CASES"]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, SecondaryCaptureImageStorage
+from pydicom.uid import SecondaryCaptureImageStorage
 
 from validation.bad_input.case import BadInput, Make, beside, every, on, reads, refused, rejected, series
 from validation.bad_input.series import CHEST, ROOT, Chest, set_raw, write_all
@@ -110,4 +110,4 @@ CASES = tuple(
 )
 # fmt: on
 
-__all__ = ["CASES", "CTImageStorage"]
+__all__ = ["CASES"]

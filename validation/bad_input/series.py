@@ -1,5 +1,6 @@
 """A small chest CT series whose voxels are known, written as a scanner would, to be spoiled in one way at a time."""
 
+import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +9,16 @@ from typing import Any
 import gdcm
 import numpy as np
 from pydicom import DataElement, config, dcmread
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
+from pydicom.tag import Tag
 from pydicom.uid import (
     UID,
     CTImageStorage,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -133,10 +135,18 @@ def set_stored(image: Dataset, stored: np.ndarray) -> None:
 
 def set_raw(image: Dataset, keyword: str, value: Any) -> None:
     """Set an attribute to whatever value, valid or not; None deletes it."""
+    tag = Tag(keyword)
     if value is None:
-        image.pop(tag_for_keyword(keyword), None)
+        image.pop(tag, None)
         return
-    image.add(DataElement(keyword, dictionary_VR(keyword).split(" ")[0], value, validation_mode=config.IGNORE))
+    representation = dictionary_VR(tag).split(" ")[0]
+    if representation in ("DS", "IS"):  # pydicom doesn't take what is no number, a file does
+        values = value if isinstance(value, list) else [value]
+        content = "\\".join(str(item) for item in values).encode()
+        content += b" " * (len(content) % 2)
+        image[tag] = RawDataElement(tag, representation, len(content), content, 0, False, True)
+    else:
+        image.add(DataElement(tag, representation, value, validation_mode=config.IGNORE))
 
 
 def write(image: Dataset, path: Path, syntax: UID = ExplicitVRLittleEndian) -> Path:
@@ -184,6 +194,18 @@ def write_bare(image: Dataset, path: Path) -> None:
     bare.save_as(path, implicit_vr=True, little_endian=True, enforce_file_format=False)
 
 
+def relabel(path: Path, syntax: str) -> None:
+    """Name another transfer syntax in the file meta information; the data set stays as it is."""
+    content = path.read_bytes()
+    place = content.index(b"\x02\x00\x10\x00UI") + 6
+    old_length = struct.unpack_from("<H", content, place)[0]
+    name = syntax.encode() + b"\0" * (len(syntax) % 2)
+    new = struct.pack("<H", len(name)) + name
+    group_length = struct.unpack_from("<I", content, 140)[0] + len(name) - old_length  # PS3.10 7.1
+    content = content[:140] + struct.pack("<I", group_length) + content[144:place] + new + content[place + 2 + old_length :]
+    path.write_bytes(content)
+
+
 def set_fragments(path: Path, fragments: Sequence[bytes], syntax: UID) -> None:
     """Make encapsulated `fragments` the pixels of a file, whatever they hold."""
     image = dcmread(path)
@@ -194,6 +216,6 @@ def set_fragments(path: Path, fragments: Sequence[bytes], syntax: UID) -> None:
 
 
 __all__ = [
-    "CHEST", "PATIENT", "ROOT", "Chest", "Edit", "ImplicitVRLittleEndian", "set_fragments", "set_raw", "set_stored",
-    "write", "write_all", "write_bare",
+    "CHEST", "PATIENT", "ROOT", "Chest", "Edit", "relabel", "set_fragments", "set_raw", "set_stored", "write", "write_all",
+    "write_bare",
 ]  # fmt: skip
