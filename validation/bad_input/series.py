@@ -92,7 +92,8 @@ class Chest:
         image.SliceThickness = self.spacing_mm[0]
         image.PixelSpacing = list(self.spacing_mm[1:])
         image.ImageOrientationPatient = list(self.orientation)
-        image.ImagePositionPatient = [round(x, 6) for x in self.origin_mm + self.directions[0] * self.spacing_mm[0] * index]
+        position_mm = self.origin_mm + self.directions[0] * self.spacing_mm[0] * index
+        image.ImagePositionPatient = [round(x, 6) for x in position_mm]
         image.Rows, image.Columns = self.shape[1:]
         image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
         image.BitsAllocated, image.BitsStored, image.HighBit = 16, self.bits_stored, self.bits_stored - 1
@@ -202,20 +203,20 @@ def relabel(path: Path, syntax: str) -> None:
     name = syntax.encode() + b"\0" * (len(syntax) % 2)
     new = struct.pack("<H", len(name)) + name
     group_length = struct.unpack_from("<I", content, 140)[0] + len(name) - old_length  # PS3.10 7.1
-    content = content[:140] + struct.pack("<I", group_length) + content[144:place] + new + content[place + 2 + old_length :]
-    path.write_bytes(content)
+    before, after = content[144:place], content[place + 2 + old_length :]
+    path.write_bytes(content[:140] + struct.pack("<I", group_length) + before + new + after)
 
 
 def set_fragments(path: Path, fragments: Sequence[bytes], syntax: UID) -> None:
     """Make encapsulated `fragments` the pixels of a file, whatever they hold."""
     image = dcmread(path)
-    image.PixelData = encapsulate(list(fragments))
+    image.PixelData = encapsulate(list(fragments), has_bot=False)
     image["PixelData"].VR, image["PixelData"].is_undefined_length = "OB", True
     image.file_meta.TransferSyntaxUID = syntax
     image.save_as(path, enforce_file_format=False, implicit_vr=False, little_endian=True)
 
 
 __all__ = [
-    "CHEST", "PATIENT", "ROOT", "Chest", "Edit", "relabel", "set_fragments", "set_raw", "set_stored", "write", "write_all",
-    "write_bare",
+    "CHEST", "PATIENT", "ROOT", "Chest", "Edit", "relabel", "set_fragments", "set_raw", "set_stored", "write",
+    "write_all", "write_bare",
 ]  # fmt: skip
