@@ -120,7 +120,8 @@ def _check_size(shape: tuple[int, int, int]) -> None:
 
 
 def _check_identity(instances: Sequence[Dataset]) -> None:
-    shared = len(instances) - len({text(header, "SOPInstanceUID") for header in instances})
+    own = {(text(header, "SOPInstanceUID"), getattr(header, "number", 0)) for header in instances}
+    shared = len(instances) - len(own)
     if shared:
         raise SeriesRefused(
             "SHARED_SOP_INSTANCE_UID",

@@ -12,10 +12,12 @@ from typing import Any
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment, SOPClass
 from highdicom.sr import AlgorithmIdentification
 from pydicom import Dataset
+from pydicom.uid import CTImageStorage
 from pydicom.valuerep import MAX_VALUE_LEN, DSfloat
 
 from dicomio import codes
 from dicomio.defects import REQUIRED, sound_copy, sound_element
+from dicomio.frames import Frame
 from dicomio.scan import numbers, quiet_pydicom
 from method.types import SoftwareIdentity
 
@@ -179,6 +181,10 @@ def _source_header(source: Dataset) -> Dataset:
             header.add(source[keyword])
         elif values:
             setattr(header, keyword, [DSfloat(value, auto_format=True) for value in values])
+    if isinstance(source, Frame):
+        # highdicom takes a multi-frame image as a whole or not at all, so each frame goes for a CT image until the end.
+        header.add_new("SOPClassUID", "UI", CTImageStorage)
+        header.add_new("SOPInstanceUID", "UI", source.own_uid)
     header.setdefault("Modality", "CT")
     if not header.get("FrameOfReferenceUID"):
         header.FrameOfReferenceUID = derive_uid(str(source.get("SeriesInstanceUID", "")), "frame of reference")

@@ -10,6 +10,7 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian, MultiFrameTrueColorSecondaryCaptureImageStorage
 
 from dicomio import codes, identity
+from dicomio.frames import reference_uid
 from dicomio.picture import draw_finding, patient_orientation, telling_slices
 from dicomio.segmentation import check_grid
 from method.types import CTVolume, Findings, SoftwareIdentity
@@ -70,7 +71,7 @@ def _describe(images: SOPClass, shown: Sequence[Dataset], software: SoftwareIden
 def _reference(source: Dataset) -> Dataset:
     reference = Dataset()
     reference.ReferencedSOPClassUID = source.SOPClassUID
-    reference.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    reference.ReferencedSOPInstanceUID = reference_uid(source)
     reference.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(codes.SOURCE_IMAGE_FOR_PROCESSING)]
     return reference
 

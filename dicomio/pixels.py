@@ -12,7 +12,7 @@ from functools import lru_cache
 import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.encaps import generate_frames
+from pydicom.encaps import get_frame
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     HTJ2K,
@@ -28,6 +28,7 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
+from dicomio.frames import Frame
 from dicomio.header import Header, number, text
 
 PADDING_HU = -1024
@@ -72,6 +73,8 @@ def read_slice_hu(header: Dataset, slice_hu: np.ndarray) -> None:
 
 def transfer_syntax(header: Dataset) -> str:
     """The Transfer Syntax UID of an image; empty where it isn't known."""
+    if isinstance(header, Frame):
+        header = header.whole
     if isinstance(header, Header):
         return header.syntax
     meta = getattr(header, "file_meta", None)
@@ -79,9 +82,12 @@ def transfer_syntax(header: Dataset) -> str:
 
 
 def pixel_digest(header: Dataset) -> bytes | None:
-    """The SHA-256 of the pixel data as they are stored; None where they can't be read."""
+    """The SHA-256 of the pixel data as they are stored, of a frame as decoded; None where they can't be read."""
     image = header
     try:
+        if isinstance(header, Frame):
+            room = np.empty((int(number(header, "Rows") or 0), int(number(header, "Columns") or 0)), np.int16)
+            return hashlib.sha256(_stored(header, room, 16, is_signed=False).tobytes()).digest()
         if getattr(header, "filename", None):
             image = dcmread(str(header.filename), force=True, specific_tags=["PixelData"])
         return hashlib.sha256(image.PixelData if "PixelData" in image else b"").digest()
@@ -93,29 +99,35 @@ def _stored(header: Dataset, slice_hu: np.ndarray, bits: int, is_signed: bool) -
     """The stored pixels, uint16 `(row, col)`, perhaps in the memory of `slice_hu`; bits above the stored ones count
     for nothing.
     """
-    if isinstance(header, Header) and header.pixels and _is_one_plain_frame(header):
-        place, length = header.pixels
-        if header.syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
-            if length not in (slice_hu.nbytes, slice_hu.nbytes + 1):
-                raise ValueError("The pixel data are not one frame of the size in the header.")
-            _read_into(header.filename, place, slice_hu)
+    image, index = (header.whole, header.number - 1) if isinstance(header, Frame) else (header, 0)
+    frames = int(number(image, "NumberOfFrames") or 1)
+    if frames != 1 and image is header:
+        raise ValueError("A CT image has one frame.")
+    if isinstance(image, Header) and image.pixels and _is_plain(image):
+        place, length = image.pixels
+        if image.syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+            if length - frames * slice_hu.nbytes not in (0, 1):
+                raise ValueError("The pixel data do not have the size in the header.")
+            _read_into(image.filename, place + index * slice_hu.nbytes, slice_hu)
             return slice_hu.view(np.uint16)
-        if header.syntax in _DECODERS and _decode_into(header, place, slice_hu, bits, is_signed):
+        if image.syntax in _DECODERS and _decode_into(image, place, index, frames, slice_hu, bits, is_signed):
             return slice_hu.view(np.uint16)
-    image = header
-    if getattr(header, "filename", None):
-        # A fresh, small data set, so that the caller's headers do not take up the pixels.
-        image = dcmread(str(header.filename), force=True, specific_tags=_PIXEL_TAGS)
-        image.file_meta = header.file_meta
-    stored = pixel_array(image, raw=True)
+    if frames > 1:
+        stored = pixel_array(getattr(image, "filename", None) or image, raw=True, index=index)
+    else:
+        if getattr(image, "filename", None):
+            # A fresh, small data set, so that the caller's headers do not take up the pixels.
+            syntax = image.file_meta
+            image = dcmread(str(image.filename), force=True, specific_tags=_PIXEL_TAGS)
+            image.file_meta = syntax
+        stored = pixel_array(image, raw=True)
     if stored.shape != slice_hu.shape:
         raise ValueError("The pixel data are not one frame of the size in the header.")
     return stored.astype(np.int64).astype(np.uint16)
 
 
-def _is_one_plain_frame(header: Header) -> bool:
-    frames, samples = number(header, "NumberOfFrames") or 1, number(header, "SamplesPerPixel") or 1
-    return frames == 1 and samples == 1 and number(header, "BitsAllocated") == 16
+def _is_plain(header: Header) -> bool:
+    return (number(header, "SamplesPerPixel") or 1) == 1 and number(header, "BitsAllocated") == 16
 
 
 def _read_into(path: str, place: int, slice_hu: np.ndarray) -> None:
@@ -127,12 +139,14 @@ def _read_into(path: str, place: int, slice_hu: np.ndarray) -> None:
         os.close(file)
 
 
-def _decode_into(header: Header, place: int, slice_hu: np.ndarray, bits: int, is_signed: bool) -> bool:
-    """Whether the one frame of a compressed image was decoded into `slice_hu`, as bits that could be stored ones."""
+def _decode_into(
+    header: Header, place: int, index: int, frames: int, slice_hu: np.ndarray, bits: int, is_signed: bool
+) -> bool:
+    """Whether one frame of a compressed image was decoded into `slice_hu`, as bits that could be stored ones."""
     decode = _decoder(_DECODERS[header.syntax])
     with open(header.filename, "rb") as file:
         file.seek(place)
-        frame = next(generate_frames(file.read(), number_of_frames=1))
+        frame = get_frame(file, index, number_of_frames=frames)
     target = slice_hu if is_signed and header.syntax in _SIGNED else slice_hu.view(np.uint16)
     try:
         decode(frame, out=target)  # refuses an image of another size before it takes memory for it

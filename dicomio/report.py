@@ -9,6 +9,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import ExplicitVRLittleEndian
 
 from dicomio import codes, identity
+from dicomio.frames import reference_uid
 from dicomio.segmentation import LABEL_MAP, LABEL_MAP_STORAGE, LEFT_SEGMENT, RIGHT_SEGMENT, check_grid, tracking_uid
 from method.types import CLASSES, LEFT_LUNG, RIGHT_LUNG, Box, CTVolume, Findings, Lesion, SoftwareIdentity
 
@@ -185,7 +186,7 @@ def _box_group(
     region = sr.ImageRegion(
         graphic_type=sr.GraphicTypeValues.POLYLINE,
         graphic_data=box_outline(box),
-        source_image=sr.SourceImageForRegion(source.SOPClassUID, source.SOPInstanceUID),
+        source_image=sr.SourceImageForRegion(source.SOPClassUID, reference_uid(source)),
     )
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(lesion_name(box.lesion), sources, software),

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
+from pydicom.uid import CTImageStorage
 
 from dicomio.errors import SeriesRefused
+from dicomio.frames import MULTI_FRAME_CT, is_multi_frame_ct, take_apart
 from dicomio.geometry import LARGEST_TILT_DEGREES
 from dicomio.header import number, numbers, quiet_pydicom, text
 from dicomio.rule_language import NamedSelection, unmet_conditions
@@ -91,10 +92,8 @@ def judge_series(series: Series, rules: SelectionRules) -> list[str]:
     if modalities != {"CT"}:
         reasons.append(f"The modality is {_code_strings(modalities)}, not CT.")
     sop_classes = {text(image, "SOPClassUID") for image in images}
-    if sop_classes & {EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage}:
-        reasons.append("Enhanced (multi-frame) CT is not supported yet; send the series as CT Image Storage.")
-    elif sop_classes != {CTImageStorage}:
-        reasons.append("The SOP class is not CT Image Storage.")
+    if not sop_classes <= {CTImageStorage, *MULTI_FRAME_CT}:
+        reasons.append("The SOP class is not CT Image Storage, nor Enhanced or Legacy Converted Enhanced CT.")
     reasons += _image_type_reasons(images)
     body_parts = {text(image, "BodyPartExamined").upper() for image in images} - {""}
     if body_parts and all(_is_other_part(part) for part in body_parts):
@@ -123,7 +122,7 @@ def judge_series(series: Series, rules: SelectionRules) -> list[str]:
 
 
 def choose_series(study_series: Sequence[Series], rules: SelectionRules) -> Selection:
-    """The best eligible series of one study.
+    """The best eligible series of one study, the frames of a multi-frame image each as an image of its own.
 
     The first of these that differs decides:
     1. sound headers and complete files, before slices to be placed on a regular grid, before what would be refused;
@@ -139,6 +138,13 @@ def choose_series(study_series: Sequence[Series], rules: SelectionRules) -> Sele
     Where every eligible series would be refused the best of them is still chosen: its refusal is the study's result.
     Where the site asks for selections, the first of them that an eligible series meets decides which series compete.
     """
+    with quiet_pydicom():
+        study_series = [
+            replace(series, instances=take_apart(series.instances))
+            if any(map(is_multi_frame_ct, series.instances))
+            else series
+            for series in study_series
+        ]
     reasons = {id(series): judge_series(series, rules) for series in study_series}
     eligible = [series for series in study_series if not reasons[id(series)]]
     name = Selection.name

@@ -8,6 +8,7 @@ from holoscan.core import Fragment
 from pydicom import Dataset
 
 from dicomio.files import write_dicom, write_image
+from dicomio.frames import refer_to_frames
 from dicomio.key_images import make_key_images
 from dicomio.parametric_map import make_saliency_map
 from dicomio.picture import make_preview
@@ -82,7 +83,7 @@ class DICOMWriterOperator(CaseOperator):
             make["saliency"] = partial(make_saliency_map, *common)
         steps = len(make) + 1
         for name, make_dataset in make.items():
-            self._save(make_dataset(), f"{case.name}.{name}.dcm", written, steps)
+            self._save(refer_to_frames(make_dataset(), case.sources), f"{case.name}.{name}.dcm", written, steps)
         name = f"{case.name}.preview.png"
         write_image(make_preview(case.volume, findings), self._folder / name)
         written.append(name)
@@ -91,7 +92,7 @@ class DICOMWriterOperator(CaseOperator):
 
     def _write_refusal(self, case: Case, written: list[str]) -> Case:
         report = make_refusal_report(case.sources, self._software, case.reason_code or "UNKNOWN", case.reason or "")
-        self._save(report, f"{case.name}.sr.dcm", written, 1)
+        self._save(refer_to_frames(report, case.sources), f"{case.name}.sr.dcm", written, 1)
         return case
 
     def _save(self, dataset: Dataset, name: str, written: list[str], steps: int) -> None:

@@ -52,7 +52,6 @@ def test_a_chest_ct_is_eligible() -> None:
         ({"Modality": "MR"}, "modality is MR, not CT"),
         ({"Modality": ""}, "not CT"),
         ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "not CT Image Storage"),
-        ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2.1"}, "Enhanced (multi-frame) CT is not supported yet"),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]}, "30 of 30 images are localizers"),
         ({"ImageType": ["DERIVED", "SECONDARY", "AXIAL"]}, "derived secondary"),
         ({"ImageType": ["DERIVED", "PRIMARY", "AXIAL", "CT_SOM5 MIP"]}, "projections"),
