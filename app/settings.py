@@ -127,6 +127,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
     selection, volume, models = root.section("selection"), root.section("volume"), root.section("models")
     lungs, classification = root.section("lungs"), root.section("classification")
     saliency, output = root.section("saliency"), root.section("output")
+    _check_package(root.section("package"))
     windows = MultiWindow(tuple(_window(pair, "lungs.windows_hu") for pair in lungs.take("windows_hu", list)))
     views = tuple(lungs.take("views", list))
     if not views or not set(views) <= set(VIEWS):
@@ -173,6 +174,15 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
     for section in (root, selection, volume, models, lungs, classification, saliency, output):
         section.end()
     return settings
+
+
+def _check_package(section: _Section) -> None:
+    """What the image's manifests are made of: checked here with the rest, used when the image is built."""
+    section.take("cpus", int, 1, 1_024)
+    section.take("memory_gib", int, 1, 4_096)
+    section.take("shared_memory_mib", int, 1, 1_048_576)
+    section.take("timeout_s", int, 0, 604_800)
+    section.end()
 
 
 def _weights(section: _Section) -> Weights:
