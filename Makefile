@@ -16,13 +16,17 @@ DEVELOPMENT := $(VENV)/.development
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint train evaluate bench conformance conformance-tools clean FORCE
+.PHONY: help demo validate test lint train evaluate bench conformance conformance-tools clean FORCE
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(RUNTIME) ## Analyse a synthetic study whose truth is known, and show what came out (DEMO_ARGS=...)
 	@$(RUN) -m validation.demo $(DEMO_ARGS)
+
+validate: $(RUNTIME) ## Prove that this copy works on this machine: a report to sign (VALIDATE_ARGS=...)
+	@$(RUN) -m validation.build_record
+	@$(RUN) -m validation.selftest --out validation-report $(VALIDATE_ARGS)
 
 test: $(DEVELOPMENT) ## Run the tests (TEST_ARGS="-k segmentation" selects)
 	@$(RUN) -m pytest $(TEST_ARGS)

@@ -27,8 +27,8 @@ _LEFT_BEHIND = frozenset({"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_
 _EXAMPLES = f"""examples:
   python -m validation.build_record
       writes {FILE_NAME} of this checkout into its own folder
-  python -m validation.build_record --root /opt/holoscan app models --commit 1f0c2d3
-      in the image: of the folders app and models of /opt/holoscan, into /opt/holoscan/{FILE_NAME}
+  python -m validation.build_record --root /opt/holoscan --commit 1f0c2d3 app models /etc/holoscan/app.json
+      in an image: of two folders of /opt/holoscan and a manifest, into /opt/holoscan/{FILE_NAME}
 """
 
 
@@ -39,19 +39,21 @@ def sha256_of(path: Path) -> str:
 
 
 def files_below(root: Path, parts: Sequence[str]) -> Iterator[str]:
-    """Every file of these parts of `root`, by its path relative to `root`; links too, whose target is what is hashed."""
+    """Every file of these parts, by its path relative to `root`, or absolute where it is not in `root`.
+
+    Of a link the target is what counts.
+    """
     for part in parts:
         top = root / part
-        found = [top] if not top.is_dir() else sorted(top.rglob("*"))
-        for path in found:
-            relative = path.relative_to(root)
-            if path.is_file() and _LEFT_BEHIND.isdisjoint(relative.parts):
-                yield relative.as_posix()
+        for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            name = path.relative_to(root) if path.is_relative_to(root) else path
+            if path.is_file() and _LEFT_BEHIND.isdisjoint(name.parts):
+                yield name.as_posix()
 
 
 def installed_packages() -> dict[str, str]:
     """Version by normalised name (PEP 503) of every Python package that this interpreter finds."""
-    found = {}
+    found: dict[str, str] = {}
     for distribution in metadata.distributions():
         name = re.sub(r"[-_.]+", "-", distribution.name or "").lower()
         found.setdefault(name, distribution.version)  # the first on the path is the one that is imported
@@ -63,7 +65,7 @@ def make_record(root: Path, parts: Sequence[str], version: str, commit: str) -> 
 
     Args:
         root: the folder that the record's paths are relative to, and that the record is to lie in.
-        parts: files and folders of `root` that are recorded, each folder with all that is in it.
+        parts: files and folders that are recorded, each folder with all that is in it; relative to `root`, or absolute.
         version: of the application.
         commit: of the source that was built; empty where it isn't known.
 
