@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 
 import yaml
-from bill_of_materials import write_bill_of_materials
+from bill_of_materials import LicenceRefused, write_bill_of_materials
 from manifests import WORK_FOLDER, write_manifests
 
 ROOT = Path("/opt/holoscan")
@@ -34,7 +34,11 @@ def main() -> int:
 
     write_manifests(settings, version)
     (ROOT / "version.txt").write_text(f"Groundglass {version}, commit {options.commit}, {options.variant}\n")
-    write_bill_of_materials(ROOT / "docs", version, int(os.environ["SOURCE_DATE_EPOCH"]))
+    try:
+        write_bill_of_materials(ROOT / "docs", version, int(os.environ["SOURCE_DATE_EPOCH"]))
+    except LicenceRefused as error:
+        print(error, file=sys.stderr)
+        return 1
     record = [sys.executable, "-m", "validation.build_record", "--root", str(ROOT), "--commit", options.commit]
     record += ["app", "models", "docs", "entrypoint", "version.txt", *OUTSIDE]
     subprocess.run(record, cwd=ROOT / "app", check=True)
