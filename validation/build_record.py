@@ -8,6 +8,7 @@ import argparse
 import datetime
 import hashlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -52,11 +53,26 @@ def files_below(root: Path, parts: Sequence[str]) -> Iterator[str]:
 
 
 def installed_packages() -> dict[str, str]:
-    """Version by normalised name (PEP 503) of every Python package that this interpreter finds."""
+    """Version by `package_name` of every Python package that this interpreter finds."""
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
-        name = re.sub(r"[-_.]+", "-", distribution.name or "").lower()
-        found.setdefault(name, distribution.version)  # the first on the path is the one that is imported
+        # The first on the path is the one that is imported.
+        found.setdefault(package_name(distribution.name), distribution.version)
+    return dict(sorted(found.items()))
+
+
+def package_name(name: str) -> str:
+    """The one form of a package's name (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def left_out_files() -> dict[str, int]:
+    """How many files of its wheel each package lacks: a build may leave out headers and tests, which no run needs."""
+    found = {}
+    for distribution in metadata.distributions():
+        missing = sum(not Path(str(file.locate())).exists() for file in distribution.files or () if file.hash)
+        if missing:
+            found[package_name(distribution.name)] = missing
     return dict(sorted(found.items()))
 
 
@@ -76,13 +92,20 @@ def make_record(root: Path, parts: Sequence[str], version: str, commit: str) -> 
     if missing:
         raise FileNotFoundError(f"{root} has no {', '.join(missing)}, which the record has to hold.")
     return {
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "created": _now().isoformat(timespec="seconds"),
         "version": version,
         "commit": commit,
         "python": ".".join(map(str, sys.version_info[:3])),
         "files": {name: sha256_of(root / name) for name in files_below(root, parts)},
         "packages": installed_packages(),
+        "left_out": left_out_files(),
     }
+
+
+def _now() -> datetime.datetime:
+    """The time, or the one that a build which can be repeated asks for (reproducible-builds.org)."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    return datetime.datetime.fromtimestamp(int(epoch), datetime.UTC) if epoch else datetime.datetime.now(datetime.UTC)
 
 
 def application_version() -> str:

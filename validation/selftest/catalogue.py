@@ -21,7 +21,7 @@ REQUIREMENTS = {
     "R-04": "The manifests of the image state what the application is and needs, in agreement with app.yaml.",
     "R-05": "A GPU is used where there is one; without one the CPU computes, unless app.yaml requires a GPU.",
     "R-06": "4 GiB of memory, a writable output folder and a writable temporary folder are enough.",
-    "R-07": "The application writes into its output folder alone, runs as any user and needs no network.",
+    "R-07": "The application writes into its output and temporary folder alone, as whichever user.",
     "R-08": "Options or HOLOSCAN_* variables name input, output and models; --help tells all of it.",
     "R-09": "The input is a folder with any nesting and other files in it; what is ignored is listed with a reason.",
     "R-10": "The output folder is flat: result.json, and files case-NNN.* for each case, whole or not at all.",
@@ -47,7 +47,7 @@ REQUIREMENTS = {
     "R-30": "Time and memory stay within the stated limits.",
     "R-31": "It ends within 5 s of SIGTERM, and leaves nothing behind.",
     "R-32": "Memory holds one or two volumes, however many studies the input has.",
-    "R-33": "It runs on a read-only root, without capabilities and network, several instances beside each other.",
+    "R-33": "It runs with a read-only root, without capabilities and network, and beside other instances.",
     "R-34": "The image's entry point runs the application, and show, extract, selftest and version.",
 }
 """The contracts that tests and other programs rely on; ids are never used again for other requirements."""

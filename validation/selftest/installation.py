@@ -16,7 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from validation.build_record import files_below, installed_packages, sha256_of
+from validation.build_record import files_below, installed_packages, left_out_files, package_name, sha256_of
 from validation.selftest.check import Measured, NotApplicable, listed
 from validation.selftest.installed_copy import Copy, cores, graphics_processors, memory_mib
 
@@ -122,7 +122,7 @@ def python_version(copy: Copy) -> Measured:
 
 def package_versions(copy: Copy) -> Measured:
     """The packages are those of the build."""
-    recorded = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in copy.record["packages"].items()}
+    recorded = {package_name(name): version for name, version in copy.record["packages"].items()}
     installed = installed_packages()
     problems = [
         f"{name} is {installed.get(name, 'missing')}, recorded is {version}"
@@ -140,22 +140,26 @@ _REWRITTEN = re.compile(r"holoscan_cu13-[^/]*\.(pth|dist-info/.*)")
 def package_files(copy: Copy) -> Measured:
     """The packages' own files are those of their wheels (the RECORD file of PEP 376 and PEP 427)."""
     files = [file for distribution in metadata.distributions() for file in distribution.files or () if file.hash]
-    wanted = [file for file in files if not _REWRITTEN.search(str(file))]
+    there = [file for file in files if Path(str(file.locate())).exists() and not _REWRITTEN.search(str(file))]
     with ThreadPoolExecutor(max(1, int(cores()))) as pool:
-        problems = [problem for problem in pool.map(_file_problem, wanted) if problem]
-    return listed(sorted(problems), f"{len(wanted)} files, all as in their wheels")
+        good = list(pool.map(_is_as_in_wheel, there))
+    problems = [f"{file} has been changed" for file, is_good in zip(there, good, strict=True) if not is_good]
+    missing, recorded = left_out_files(), copy.record.get("left_out", {})
+    problems += [
+        f"{name} lacks {count} files of its wheel, recorded are {recorded.get(name, 0)}"
+        for name, count in missing.items()
+        if count != recorded.get(name, 0)
+    ]
+    left_out = f"; the build left out {sum(missing.values())}" if missing else ""
+    return listed(problems, f"{len(there)} files, all as in their wheels{left_out}")
 
 
-def _file_problem(file: metadata.PackagePath) -> str | None:
+def _is_as_in_wheel(file: metadata.PackagePath) -> bool:
     if file.hash is None:
-        return None
-    try:
-        with open(str(file.locate()), "rb") as stream:
-            digest = hashlib.file_digest(stream, file.hash.mode).digest()
-    except OSError:
-        return f"{file} is missing"
-    said = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
-    return None if said == file.hash.value else f"{file} has been changed"
+        return True
+    with open(str(file.locate()), "rb") as stream:
+        digest = hashlib.file_digest(stream, file.hash.mode).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode() == file.hash.value
 
 
 def manifests(copy: Copy) -> Measured:
@@ -176,21 +180,21 @@ def manifests(copy: Copy) -> Measured:
 
 
 def _app_problems(app: dict[str, Any], copy: Copy) -> Iterator[str]:
-    variables = {
-        "HOLOSCAN_INPUT_PATH": (app.get("input") or {}).get("path"),
-        "HOLOSCAN_OUTPUT_PATH": (app.get("output") or {}).get("path"),
-    }
     if app.get("version") != copy.version:
         yield f"app.json: version is {app.get('version')}, not {copy.version}"
     if app.get("type") != "application":
         yield f"app.json: type is {app.get('type')}, not application"
     if not app.get("command"):
         yield "app.json: there is no command"
-    for variable, path in variables.items():
+    for name in ("input", "output"):
+        path, variable = (app.get(name) or {}).get("path"), f"HOLOSCAN_{name.upper()}_PATH"
         # A relative path is one of the working directory (MAP 1.0).
-        said = os.path.join(app.get("workingDirectory") or "/", path) if path else None
-        if said is None or (os.environ.get(variable) or said) != said:
-            yield f"app.json: {variable} is {os.environ.get(variable)}, the manifest has {path}"
+        whole = os.path.join(app.get("workingDirectory") or "/", path) if path else None
+        if whole is None or (app.get("environment") or {}).get(variable, whole) not in (path, whole):
+            yield f"app.json: the path of the {name} is {path}, {variable} has another"
+    timeout_s = (copy.settings.get("package") or {}).get("timeout_s")
+    if timeout_s is not None and app.get("timeout") != timeout_s:
+        yield f"app.json: timeout is {app.get('timeout')}, app.yaml has {timeout_s}"
 
 
 def _pkg_problems(pkg: dict[str, Any], copy: Copy) -> Iterator[str]:
@@ -205,7 +209,11 @@ def _pkg_problems(pkg: dict[str, Any], copy: Copy) -> Iterator[str]:
     for name in named.keys() & wanted.keys():
         if Path(wanted[name]).parts[0] not in Path(named[name]).parts:
             yield f"pkg.json: the model {name} is in {named[name]}; app.yaml has {wanted[name]}"
-    resources = pkg.get("resources") or {}
+    resources, package = pkg.get("resources") or {}, copy.settings.get("package") or {}
+    if "memory_gib" in package and resources.get("memory") != f"{package['memory_gib']}Gi":
+        yield f"pkg.json: memory is {resources.get('memory')}, app.yaml has {package['memory_gib']} GiB"
+    if "cpus" in package and resources.get("cpu") != package["cpus"]:
+        yield f"pkg.json: cpu is {resources.get('cpu')}, app.yaml has {package['cpus']}"
     if copy.settings.get("device") == "cuda" and not resources.get("gpu"):
         yield "pkg.json: no GPU is asked for, but app.yaml requires one"
 

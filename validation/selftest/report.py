@@ -32,7 +32,7 @@ th, td { text-align: left; vertical-align: top; padding: .35rem .5rem; border-bo
   overflow-wrap: anywhere }
 th { background: var(--soft); font-weight: 600 } thead { display: table-header-group }
 tr, figure, .sign, .verdict { break-inside: avoid }
-td.verdict-cell { font-weight: 600 }
+td.verdict-cell { font-weight: 600; overflow-wrap: normal } td:first-child, .id { white-space: nowrap }
 .sign { display: grid; grid-template-columns: 2fr 1fr 2fr; gap: 2rem; margin-top: 2.6rem }
 .sign label { border-top: 1px solid var(--ink); padding-top: .2rem; color: var(--not); position: relative }
 .sign input { position: absolute; bottom: 100%; left: 0; width: 100%; border: 0; background: none; font: inherit }
@@ -41,7 +41,7 @@ figcaption { color: var(--not) }
 @page { size: A4; margin: 14mm 13mm 16mm;
   @bottom-right { content: counter(page) " / " counter(pages); font: 9px sans-serif; color: #6b7280 } }
 @media print {
-  body { font-size: 9.5pt; margin: 0; padding: 0; max-width: none }
+  body { font-size: 9pt; margin: 0; padding: 0; max-width: none } th, td { padding: .25rem .35rem }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact }
   figure img { max-height: 105mm; object-fit: contain; object-position: left; border: 0 }
 }
@@ -110,15 +110,16 @@ def to_html(results: Mapping[str, Any], pictures: Iterable[Mapping[str, str]]) -
 
 
 def _verdict(results: Mapping[str, Any]) -> str:
-    counts = results["counts"]
-    said = ", ".join(f"{counts[verdict]} {verdict}" for verdict in _CLASSES)
+    counts, verdict = results["counts"], results["verdict"].capitalize()
+    title = verdict if results["operational"] else f"Installation: {verdict.lower()}"
+    said = ", ".join(f"{counts[each]} {each}" for each in _CLASSES)
     failed = [check for check in results["checks"] if check["verdict"] == "failed"]
     items = "".join(f"<li>{check['id']} {escape(check['title'])}: {escape(check['measured'])}</li>" for check in failed)
     extent = "" if results["operational"] else "<p>The operational qualification was left out (--no-operational).</p>"
     more = extent + (f"<ul>{items}</ul>" if items else "")
     seconds = sum(check["seconds"] for check in results["checks"])
     return (
-        f'<div class="verdict {_CLASSES[results["verdict"]]}"><strong>{results["verdict"].capitalize()}</strong>'
+        f'<div class="verdict {_CLASSES[results["verdict"]]}"><strong>{title}</strong>'
         f"<p>{len(results['checks'])} checks in {seconds:.0f} s: {said}.</p>{more}</div>"
     )
 
@@ -130,23 +131,27 @@ def _definitions(values: Mapping[str, str]) -> str:
 def _checks(checks: list[Mapping[str, Any]]) -> str:
     rows = "".join(
         f"<tr><td>{check['id']}</td><td>{escape(check['title'])}<br>"
-        f'<span class="quiet">{", ".join(check["requirements"])}</span></td><td>{escape(check["expected"])}</td>'
+        f'<span class="quiet">{_ids(check["requirements"])}</span></td><td>{escape(check["expected"])}</td>'
         f"<td>{escape(check['measured'])}</td>"
         f'<td class="verdict-cell {_CLASSES[check["verdict"]]}">{check["verdict"]}</td>'
         f"<td>{check['seconds']:.1f} s</td></tr>"
         for check in checks
     )
-    return _table({"id": 7, "check, requirements": 19, "expected": 21, "measured": 35, "verdict": 10, "time": 8}, rows)
+    return _table({"id": 7, "check, requirements": 20, "expected": 20, "measured": 34, "verdict": 11, "time": 8}, rows)
 
 
 def _requirements(requirements: list[Mapping[str, Any]]) -> str:
     rows = "".join(
         f"<tr><td>{item['id']}</td><td>{escape(item['text'])}</td>"
-        f"<td>{', '.join(item['checks']) or 'Not covered: ' + escape(item['not_covered'])}</td>"
+        f"<td>{_ids(item['checks']) or 'Not covered: ' + escape(item['not_covered'])}</td>"
         f'<td class="verdict-cell {_CLASSES.get(item["verdict"], "not")}">{item["verdict"]}</td></tr>'
         for item in requirements
     )
     return _table({"id": 7, "requirement": 46, "checks": 33, "verdict": 14}, rows)
+
+
+def _ids(ids: Iterable[str]) -> str:
+    return ", ".join(f'<span class="id">{id}</span>' for id in ids)
 
 
 def _table(columns: Mapping[str, int], rows: str) -> str:

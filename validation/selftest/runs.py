@@ -95,7 +95,7 @@ class Run:
         raise LookupError(f"The phantom {phantom.preset.name} was not analysed (exit code {self.code}).")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Phantom:
     """A phantom study on disk, and its truth on the grid of `volume`, which is the canonical one.
 
