@@ -16,7 +16,7 @@ DEVELOPMENT := $(VENV)/.development
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo validate test lint train evaluate bench conformance conformance-tools clean FORCE
+.PHONY: help demo validate test lint train evaluate bench conformance conformance-tools map map-lock map-sizing map-test map-tools clean FORCE
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -49,21 +49,37 @@ bench: $(DEVELOPMENT) ## Time each stage of the analysis, and the SEG writer aga
 conformance: $(DEVELOPMENT) conformance-tools ## Check every output with tools of others (CONFORMANCE_ARGS=...)
 	@$(RUN) -m validation.conformance $(CONFORMANCE_ARGS)
 
-# The programs of others that `make conformance` starts. Debian may start a service with its orthanc package; the check
-# starts an Orthanc of its own on other ports, and doesn't need the service.
-CONFORMANCE_PACKAGES := dcmtk dicom3tools pixelmed-apps orthanc orthanc-dicomweb
-conformance-tools:
+# The image. MAP_ARGS="--variant cpu --engine docker": see `python packaging/build.py --help`.
+map: $(CREATED) ## Build the container image, a MAP (BASE=nvidia, ubuntu, debian or an image; MAP_ARGS=...)
+	@[ "$(BASE)" != debian ] || $(MAKE) --no-print-directory map-tools
+	@$(RUN) packaging/build.py $(if $(BASE),--base $(BASE)) $(MAP_ARGS)
+
+map-test: $(DEVELOPMENT) ## Build the image on Debian packages, offline, and run it locked down in every way (MAP_TEST_ARGS=...)
+	-@$(MAKE) --no-print-directory map-tools
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) packaging/map_test.py $(MAP_TEST_ARGS)
+
+map-lock: $(DEVELOPMENT) ## Resolve the image's packages again, with hashes, after a change of requirements.txt
+	@$(RUN) packaging/lock.py
+
+map-sizing: $(DEVELOPMENT) ## Measure time and memory of the image, and write them into docs/deployment.md (SIZING_ARGS=...)
+	@$(RUN) packaging/sizing.py $(SIZING_ARGS)
+
+# The programs of others that commands start. Debian may start a service with its orthanc package; the check starts an
+# Orthanc of its own on other ports, and doesn't need the service. An image can be built and run with no registry.
+conformance-tools: PACKAGES := dcmtk dicom3tools pixelmed-apps orthanc orthanc-dicomweb
+map-tools: PACKAGES := podman runc netavark aardvark-dns iptables mmdebstrap
+conformance-tools map-tools:
 	@command -v dpkg >/dev/null || exit 0; \
 	missing=; \
-	for package in $(CONFORMANCE_PACKAGES); do \
+	for package in $(PACKAGES); do \
 		dpkg -s $$package 2>/dev/null | grep -q '^Status: install ok installed' || missing="$$missing $$package"; \
 	done; \
 	[ -n "$$missing" ] || exit 0; \
 	echo "Installing the Debian packages$$missing"; \
-	sudo=; [ "`id -u`" = 0 ] || sudo=sudo; \
+	sudo=; [ "`id -u`" = 0 ] || sudo="sudo -n"; \
 	$$sudo apt-get update -qq && \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null || { \
-		echo "make conformance needs the Debian packages$$missing, which could not be installed (see above)." >&2; \
+		echo "make $(@:-tools=) needs the Debian packages$$missing, which could not be installed (see above)." >&2; \
 		echo "Have the administrator run: apt-get install$$missing" >&2; \
 		exit 1; }
 

@@ -1,16 +1,18 @@
 """Build the image: `make map`, or `python packaging/build.py --help`.
 
-The host fetches the wheels with its own pip and its own settings; the build takes them from a folder and, on a base that
-has Python, needs no network. Nothing of the host's set-up enters the image.
+The host fetches the wheels with its own pip and its own settings; the build takes them from a folder and, on a base
+that has Python, needs no network. Nothing of the host's set-up enters the image.
 """
 
 import argparse
+import datetime
 import json
 import os
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,7 +48,7 @@ class Engine:
     def run(self, *arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
         """Run one command of the engine; raises CalledProcessError when it fails."""
         options = {"check": True, "text": True} | options
-        return subprocess.run([self.name, *arguments], env=os.environ | self.environment, **options)  # type: ignore[call-overload,no-any-return]
+        return subprocess.run([self.name, *arguments], env=os.environ | self.environment, **options)  # type: ignore[call-overload]
 
 
 def find_engine(name: str | None = None, storage: Path | None = None) -> Engine:
@@ -118,9 +120,9 @@ def fetch_wheels(variant: str, python: str) -> Path:
     for lock in locks:
         if subprocess.run([*pip, *target, "--require-hashes", "-r", str(lock)], check=False).returncode:
             raise BuildError(
-                f"The wheels of {lock.name} for Python {python} could not be fetched (see above). PyTorch's CPU build is not "
-                "on the usual package index: point pip at PyTorch's own CPU index, or put the wheel into a folder that "
-                "pip is told of, PIP_FIND_LINKS=FOLDER."
+                f"The wheels of {lock.name} for Python {python} could not be fetched (see above). PyTorch's CPU build "
+                "is not on the usual package index: point pip at PyTorch's own CPU index, or put the wheel in a folder "
+                "that pip is told of, PIP_FIND_LINKS=FOLDER."
             )
     subprocess.run([*pip, "pip"], check=True)
     _write(complete, content)
@@ -185,7 +187,7 @@ def stage_context(epoch: int) -> Path:
 
 
 def commit_and_time() -> tuple[str, int]:
-    """The commit that is checked out, marked where files differ from it, and its time (seconds); "unknown", 0 outside Git."""
+    """The commit that is checked out, marked where files differ from it, and its time (s); "unknown", 0 outside Git."""
     git = ["git", "-C", str(REPOSITORY)]
     try:
         describe = [*git, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=-modified"]
@@ -209,6 +211,8 @@ def build_image(
     python: str | None = None,
     tag: str | None = None,
     options: tuple[str, ...] = (),
+    edit: Callable[[Path], None] | None = None,
+    quiet: bool = False,
 ) -> str:
     """Build the image; returns its tag.
 
@@ -219,10 +223,11 @@ def build_image(
         python: of the base; None takes the known base's, 3.12 for another.
         tag: None for groundglass:VERSION, with -cpu behind it for that variant.
         options: for the engine's build command.
+        edit: changes the folder that the image is built from, before it is.
+        quiet: tell what the engine does only when it fails.
 
     Raises:
-        BuildError: something is missing on this machine.
-        subprocess.CalledProcessError: the build failed.
+        BuildError: something is missing on this machine, or the build failed.
     """
     image, base_python, base_variant = BASES.get(base, (base, "3.12", "cuda"))
     variant, python = variant or base_variant, python or base_python
@@ -233,8 +238,8 @@ def build_image(
         options = ("--network=none", *options)
     commit, epoch = commit_and_time()
     context = stage_context(epoch)
-    import datetime
-
+    if edit is not None:
+        edit(context)
     arguments = {
         "BASE_IMAGE": image,
         "VARIANT": variant,
@@ -246,7 +251,12 @@ def build_image(
     command = ["build", "--file", str(PACKAGING / "Containerfile"), "--tag", tag]
     command += ["--build-context", f"wheels={wheels}", "--build-context", f"packaging={PACKAGING}"]
     command += [item for name, value in arguments.items() for item in ("--build-arg", f"{name}={value}")]
-    engine.run(*command, *options, str(context))
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if quiet else {}
+    done = engine.run(*command, *options, str(context), check=False, **output)
+    if done.returncode:
+        raise BuildError(
+            f"The image could not be built:\n{done.stdout[-3000:]}" if quiet else "The image could not be built."
+        )
     return tag
 
 

@@ -28,7 +28,15 @@ def pip_wheel() -> Path:
 
 def pip_install(lock: Path, *options: str, python: str = sys.executable) -> None:
     """Install exactly what the lock lists; pip refuses a wheel whose hash is not in it."""
-    command = [python, str(pip_wheel() / "pip"), "install", "--quiet", "--no-index", f"--find-links={WHEELS}", "--no-deps"]
+    command = [
+        python,
+        str(pip_wheel() / "pip"),
+        "install",
+        "--quiet",
+        "--no-index",
+        f"--find-links={WHEELS}",
+        "--no-deps",
+    ]
     command += ["--require-hashes", "--no-cache-dir", "--no-compile", "--no-warn-script-location"]
     command += ["--disable-pip-version-check", "--root-user-action=ignore", *options, "-r", str(lock)]
     subprocess.run(command, check=True, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"})
@@ -69,7 +77,9 @@ def main() -> int:
         (folder / "beside.pth").write_text(f"{options.beside}\n", encoding="utf-8")
         # Holoscan's wheel finishes its own installation, with pip's help, when Python first starts with it.
         subprocess.run([python, "-c", "pass"], env=os.environ | {"PYTHONPATH": str(pip_wheel())}, check=True)
-        if unfinished := [lock for lock in folder.glob("*.dist-info/axle.lck") if not lock.with_name("axle.done").exists()]:
+        if unfinished := [
+            lock for lock in folder.glob("*.dist-info/axle.lck") if not lock.with_name("axle.done").exists()
+        ]:
             raise SystemExit(f"{unfinished[0].parent.name} did not finish its installation.")
     strip(folder)
     compile_all(folder)

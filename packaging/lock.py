@@ -12,9 +12,7 @@ import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-REST, TORCH_CPU, TORCH_CUDA = (
-    FOLDER / name for name in ("requirements.lock", "torch-cpu.lock", "torch-cuda.lock")
-)
+REST, TORCH_CPU, TORCH_CUDA = (FOLDER / name for name in ("requirements.lock", "torch-cpu.lock", "torch-cuda.lock"))
 
 LEFT_OUT = {
     "pip": "installs packages: nothing is installed in a finished image",
@@ -31,8 +29,12 @@ TORCH_CPU_HASHES = {
 }
 """SHA-256 of PyTorch's CPU wheels for Linux x86-64: their own index has them, not the package index."""
 
-HEADER = "# Written by packaging/lock.py from requirements.txt: `make map-lock`. For Python 3.11 and 3.12, Linux x86-64.\n"
-_ENTRY = re.compile(r"^(?P<name>[a-z0-9.-]+)==(?P<version>\S+)(?P<marker> ; [^\\]*)? \\\n(?P<hashes>(?:    --hash=.*\n)+)", re.M)
+HEADER = (
+    "# Written by packaging/lock.py from requirements.txt: `make map-lock`. For Python 3.11 and 3.12, Linux x86-64.\n"
+)
+_ENTRY = re.compile(
+    r"^(?P<name>[a-z0-9.-]+)==(?P<version>\S+)(?P<marker> ; [^\\]*)? \\\n(?P<hashes>(?:    --hash=.*\n)+)", re.M
+)
 
 
 def index_settings() -> dict[str, str]:
@@ -45,7 +47,7 @@ def index_settings() -> dict[str, str]:
 
 
 def resolve(current: str) -> str:
-    """All packages that requirements.txt brings in, as uv writes them; versions in `current` are kept where they can be."""
+    """All that requirements.txt brings in, as uv writes it; versions in `current` are kept where possible."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "all.lock"
         output.write_text(current, encoding="utf-8")

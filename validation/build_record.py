@@ -108,12 +108,6 @@ def _now() -> datetime.datetime:
     return datetime.datetime.fromtimestamp(int(epoch), datetime.UTC) if epoch else datetime.datetime.now(datetime.UTC)
 
 
-def _now() -> datetime.datetime:
-    """The time of the record: SOURCE_DATE_EPOCH (seconds) where it is set, so that two builds of a commit are the same."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    return datetime.datetime.fromtimestamp(int(epoch), datetime.UTC) if epoch else datetime.datetime.now(datetime.UTC)
-
-
 def application_version() -> str:
     """What the application beside this module says of itself."""
     command = [sys.executable, "-m", "app", "--version"]
