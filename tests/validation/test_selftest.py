@@ -260,6 +260,18 @@ def test_a_manifest_that_asks_for_no_gpu_is_found_where_the_settings_require_one
     assert "no GPU is asked for" in installation.manifests(copy_in(installed)).figures
 
 
+@pytest.mark.parametrize(
+    ("needs", "said"),
+    [("timeout_s: 60", "timeout is None"), ("memory_gib: 8", "memory is 4Gi"), ("cpus: 4", "cpu is 2")],
+)
+def test_a_manifest_that_states_other_needs_than_the_settings_is_found(
+    manifests: Path, installed: Path, needs: str, said: str
+) -> None:
+    with (installed / "app.yaml").open("a", encoding="utf-8") as file:
+        file.write(f"\npackage:\n  {needs}\n")
+    assert said in installation.manifests(copy_in(installed)).figures
+
+
 def test_a_manifest_that_is_missing_or_no_json_is_found(manifests: Path) -> None:
     (manifests / "app.json").unlink()
     (manifests / "pkg.json").write_text("{", encoding="utf-8")

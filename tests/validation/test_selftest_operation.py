@@ -86,6 +86,7 @@ class Judged:
     def __init__(self, phantom: Phantom, runs: Runs, first: Path, second: Path) -> None:
         self._runs, self.first, self.second = runs, first, second
         runs.__dict__["phantoms"] = (phantom,)  # made already: what Runs would make itself where it is asked
+        runs.__dict__["samples"] = {}
         self.of_first, self.of_second = ({"code": 0, "told": "INFO", "seconds": 9.0, "peak_mib": 900.0} for _ in "12")
 
     def outcome(self, title: str) -> Outcome:
@@ -339,14 +340,14 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
 def test_every_sample_of_bad_input_ends_as_it_must(runs: Runs, name: str) -> None:
     outcome = carry_out(CHECKS[f"Bad input: {SAMPLES[name].what}"], runs)
     assert outcome.verdict == "passed", outcome.measured
-    assert SECRET not in runs.of_sample(name).told
+    assert SECRET not in runs.samples[name].told
     assert str(runs.folder) not in outcome.measured
 
 
 def test_a_sample_that_ends_otherwise_is_found(runs: Runs) -> None:
-    run = runs.of_sample("no DICOM")
+    run = runs.samples["no DICOM"]
     for wrong in (replace(run, code=0), replace(run, told="")):
-        runs._of_sample["no DICOM"] = replace(wrong, out=run.out / "nowhere")
+        runs.samples["no DICOM"] = replace(wrong, out=run.out / "nowhere")
         assert carry_out(CHECKS["Bad input: a folder without DICOM"], runs).verdict == "failed"
 
 

@@ -141,11 +141,14 @@ def main(arguments: list[str] | None = None) -> int:
         options.out.resolve(), options.models.resolve(), options.build_record or default_record(), tell=progress.tell
     )
     outcomes = [progress.carry_out(check, copy) for check in INSTALLATION]
-    pictures = []
+    pictures: list[dict[str, str]] = []
     if operational:
         with Runs(copy) as runs:
             outcomes += [progress.carry_out(check, runs) for check in OPERATION]
-            pictures = [to_picture(title, path) for title, path in operation.previews(runs)]
+            try:
+                pictures = [to_picture(title, path) for title, path in operation.previews(runs)]
+            except OSError as error:  # of a full disk, say: the report is needed then more than ever
+                progress.tell(f"There are no pictures: {error}")
     results = summarise(copy, outcomes, operational)
     write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", copy.out / RESULTS)
     write_text(to_html(results, pictures), copy.out / REPORT)

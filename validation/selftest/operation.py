@@ -70,7 +70,7 @@ def other_files_listed(runs: Runs) -> Measured:
 
 def contract_files(runs: Runs) -> Measured:
     """The output folder holds what result.json lists, and nothing else of the application."""
-    problems = []
+    problems, figures = [], []
     promised = {"result.json", OTHER_FILE}
     for phantom in runs.phantoms:
         case = runs.first.case_of(phantom)
@@ -79,12 +79,13 @@ def contract_files(runs: Runs) -> Measured:
         kinds += ["salient-seg.dcm"] if runs.copy.settings["output"]["segmentation"] == "labelmap" else []
         names = {f"{case['case']}.{kind}" for kind in kinds}
         promised |= names
+        figures.append(f"{case['case']}: {', '.join(kinds)}")
         if set(case["outputs"]) != names:
             problems.append(f"{case['case']} lists {', '.join(case['outputs'])}")
     there = set(runs.first.files)
     problems += [f"{name} is missing" for name in sorted(promised - there)]
     problems += [f"{name} is not promised" for name in sorted(there - promised - {EARLIER_RESULT})]
-    return listed(problems, f"{len(there)} files: {', '.join(sorted(there))}")
+    return listed(problems, f"{len(there)} files; {'; '.join(figures)}")
 
 
 def earlier_results_replaced(runs: Runs) -> Measured:
@@ -457,7 +458,7 @@ def bad_beside_good(runs: Runs) -> Measured:
 
 def sample(runs: Runs, name: str) -> Measured:
     """Whether the application ends as it must on a sample of bad input, with a word of why."""
-    expected, run = SAMPLES[name], runs.of_sample(name)
+    expected, run = SAMPLES[name], runs.samples[name]
     told = run.told + json.dumps(run.result)
     problems = [f"exit code {run.code}"] if run.code != expected.exit_code else []
     problems += [] if expected.said in told else [f"'{expected.said}' is said nowhere"]
@@ -482,11 +483,11 @@ def no_patient_data_told(runs: Runs) -> Measured:
 def run_time(runs: Runs) -> Measured:
     """Seconds from start to end of each run, and of each stage of the first."""
     limits = {"first": (runs.first, FIRST_RUN_S), "second": (runs.second, SECOND_RUN_S)}
-    limits |= {name: (runs.of_sample(name), SAMPLE_S) for name in SAMPLES}
+    limits |= {name: (run, SAMPLE_S) for name, run in runs.samples.items()}
     problems = [
         f"{name}: {run.seconds:.0f} s of {limit:.0f} s" for name, (run, limit) in limits.items() if run.seconds > limit
     ]
-    longest = max(runs.of_sample(name).seconds for name in SAMPLES)
+    longest = max(run.seconds for run in runs.samples.values())
     stages: dict[str, float] = {}
     for case in runs.first.result.get("cases", []):
         for stage, seconds in case["timings_s"].items():
@@ -519,16 +520,18 @@ def unchanged(runs: Runs) -> Measured:
 
 
 def previews(runs: Runs) -> list[tuple[str, Path]]:
-    """The preview of each phantom that was analysed, with a line on what it shows."""
+    """The preview of each phantom that was analysed and has one, with a line on what it shows."""
     shown = []
     for phantom in runs.phantoms:
         try:
             case = runs.first.case_of(phantom)
         except LookupError:
-            continue
+            continue  # the checks have told so
         preset = phantom.preset
         found = case["prediction"]["label"]
         truth = f"true class {phantom.truth.label}, found {found}"
         line = f"Phantom {preset.name}, stored {preset.patient_position}: {truth}"
-        shown.append((line, runs.first.out / f"{case['case']}.preview.png"))
+        path = runs.first.out / f"{case['case']}.preview.png"
+        if path.is_file():
+            shown.append((line, path))
     return shown

@@ -132,9 +132,9 @@ def _checks(checks: list[Mapping[str, Any]]) -> str:
     rows = "".join(
         f"<tr><td>{check['id']}</td><td>{escape(check['title'])}<br>"
         f'<span class="quiet">{_ids(check["requirements"])}</span></td><td>{escape(check["expected"])}</td>'
-        f"<td>{escape(check['measured'])}</td>"
+        f"<td>{_lines(check['measured'])}</td>"
         f'<td class="verdict-cell {_CLASSES[check["verdict"]]}">{check["verdict"]}</td>'
-        f"<td>{check['seconds']:.1f} s</td></tr>"
+        f'<td class="id">{check["seconds"]:.1f} s</td></tr>'
         for check in checks
     )
     return _table({"id": 7, "check, requirements": 20, "expected": 20, "measured": 34, "verdict": 11, "time": 8}, rows)
@@ -148,6 +148,11 @@ def _requirements(requirements: list[Mapping[str, Any]]) -> str:
         for item in requirements
     )
     return _table({"id": 7, "requirement": 46, "checks": 33, "verdict": 14}, rows)
+
+
+def _lines(text: str) -> str:
+    """What `listed` and the checks join with semicolons, one below the other."""
+    return "<br>".join(escape(part) for part in text.split("; "))
 
 
 def _ids(ids: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -161,7 +162,6 @@ class Runs:
         self.copy = copy
         self._temporary = TemporaryDirectory(prefix="groundglass-selftest-")
         self.folder = Path(self._temporary.name)
-        self._of_sample: dict[str, Run] = {}
 
     def __enter__(self) -> "Runs":
         return self
@@ -204,17 +204,20 @@ class Runs:
         SAMPLES["gap"].make(self.folder, replace(call, study=call.study / "bad"))
         return run(self.copy, call, self.copy.tell, by_environment=True)
 
-    def of_sample(self, name: str) -> Run:
-        """The application on a sample of bad input, by its name in SAMPLES."""
-        if name not in self._of_sample:
-            call = prepare(SAMPLES[name], self.folder / f"sample {name}", self.copy)
-            self._of_sample[name] = run(self.copy, call)
-        return self._of_sample[name]
+    @cached_property
+    def samples(self) -> dict[str, Run]:
+        """The application on every sample of bad input, by its name in SAMPLES; two at a time."""
+        self.copy.tell(f"{len(SAMPLES)} samples of bad input")
+        with ThreadPoolExecutor(2) as pool:
+            return dict(zip(SAMPLES, pool.map(self._run_sample, SAMPLES), strict=True))
+
+    def _run_sample(self, name: str) -> Run:
+        return run(self.copy, prepare(SAMPLES[name], self.folder / f"sample {name}", self.copy))
 
     @property
     def made(self) -> list[Run]:
-        """All runs, those of the samples as far as they were asked for."""
-        return [self.first, self.second, *self._of_sample.values()]
+        """All runs that came to their end."""
+        return [self.first, self.second, *self.samples.values()]
 
     def terminate(self) -> tuple[float, list[str]]:
         """Seconds that the application lives on after a SIGTERM in the middle of its work, and what it leaves then."""
