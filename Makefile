@@ -16,7 +16,8 @@ DEVELOPMENT := $(VENV)/.development
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo validate test lint train evaluate bench conformance conformance-tools map map-lock map-sizing map-test map-tools clean FORCE
+.PHONY: help demo validate test lint train evaluate bench conformance conformance-tools clean FORCE
+.PHONY: map map-lock map-sizing map-test map-tools
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -76,7 +77,7 @@ conformance-tools map-tools:
 	done; \
 	[ -n "$$missing" ] || exit 0; \
 	echo "Installing the Debian packages$$missing"; \
-	sudo=; [ "`id -u`" = 0 ] || sudo="sudo -n"; \
+	sudo=; [ "`id -u`" = 0 ] || sudo=sudo; \
 	$$sudo apt-get update -qq && \
 	$$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null || { \
 		echo "make $(@:-tools=) needs the Debian packages$$missing, which could not be installed (see above)." >&2; \

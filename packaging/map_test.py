@@ -184,8 +184,9 @@ def check_size(bench: Bench) -> str:
 def check_no_tools(bench: Bench) -> str:
     """Nothing that compiles, installs or tests is in the image."""
     tools = "cc gcc g++ clang ld make nvcc ptxas protoc pip pip3 uv pytest ruff mypy apt-get curl wget"
-    command = f"for tool in {tools}; do command -v $tool; done; find /opt -name ptxas -o -name protoc -o -name 'pip*' "
-    command += "-maxdepth 5 -o -type d -name tests -o -name 'pytest*' -maxdepth 5; true"
+    folders = " -o ".join(f"-name {name}" for name in ("tests", "pip", "pytest", "_pytest"))
+    command = f"for tool in {tools}; do command -v $tool; done; "
+    command += f"find /opt -name ptxas -o -name protoc -o -type d '(' {folders} ')'; true"
     found = bench.run("-c", command, options=("--entrypoint=/bin/sh",)).out.split()
     require(not found, f"in the image: {' '.join(found)}")
     return "no compiler, no installer, no tests"
