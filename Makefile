@@ -17,6 +17,7 @@ DEVELOPMENT := $(VENV)/.development
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help demo validate test lint train evaluate bench conformance conformance-tools viewer viewer-tools clean FORCE
+.PHONY: map map-lock map-sizing map-test map-tools
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -53,12 +54,30 @@ conformance: $(DEVELOPMENT) conformance-tools ## Check every output with tools o
 viewer: $(RUNTIME) viewer-tools ## Show the outputs in cornerstone3D, and compare its screen with the files (VIEWER_ARGS=...)
 	@$(RUN) -m validation.viewer $(VIEWER_ARGS)
 
-# The programs of others that the last two start, as program:package. Debian may start a service with its orthanc package;
+# The image. MAP_ARGS="--variant cpu --engine docker": see `python packaging/build.py --help`.
+map: $(CREATED) ## Build the container image, a MAP (BASE=nvidia, ubuntu, debian or an image; MAP_ARGS=...)
+	@[ "$(BASE)" != debian ] || $(MAKE) --no-print-directory map-tools
+	@$(RUN) packaging/build.py $(if $(BASE),--base $(BASE)) $(MAP_ARGS)
+
+map-test: $(DEVELOPMENT) ## Build the image on Debian packages, offline, and run it locked down in every way (MAP_TEST_ARGS=...)
+	-@$(MAKE) --no-print-directory map-tools
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) packaging/map_test.py $(MAP_TEST_ARGS)
+
+map-lock: $(DEVELOPMENT) ## Resolve the image's packages again, with hashes, after a change of requirements.txt
+	@$(RUN) packaging/lock.py
+
+map-sizing: $(DEVELOPMENT) ## Measure time and memory of the image, and write them into docs/deployment.md (SIZING_ARGS=...)
+	@$(RUN) packaging/sizing.py $(SIZING_ARGS)
+
+# The programs of others that commands start, as program:package. Debian may start a service with its orthanc package;
 # the check starts an Orthanc of its own on other ports, and doesn't need the service.
 conformance-tools: NEEDED := dcmdump:dcmtk dciodvfy:dicom3tools DicomSRValidator:pixelmed-apps Orthanc:orthanc \
 	/usr/share/orthanc/plugins/libOrthancDicomWeb.so:orthanc-dicomweb
 viewer-tools: NEEDED := chromium:chromium npm:npm
-conformance-tools viewer-tools:
+# An image can be built and run with no registry.
+map-tools: NEEDED := podman:podman runc:runc /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns \
+	iptables:iptables mmdebstrap:mmdebstrap
+conformance-tools viewer-tools map-tools:
 	@command -v apt-get >/dev/null || exit 0; \
 	missing=; \
 	for needed in $(NEEDED); do \

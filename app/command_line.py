@@ -69,6 +69,8 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path, settings_fi
         device = choose_device(settings.device)
     except AcceleratorError as error:
         raise UsageError(str(error)) from error
+    if settings.device == "auto" and device == "cpu":
+        LOG.info("No usable GPU was found: the CPU computes. Set device to cuda in app.yaml to insist on a GPU.")
 
     _name_user()
     # Imported only now: the graph engine needs the CUDA runtime loaded before it.

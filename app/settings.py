@@ -128,6 +128,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
     selection, volume, models = root.section("selection"), root.section("volume"), root.section("models")
     lungs, classification = root.section("lungs"), root.section("classification")
     saliency, output = root.section("saliency"), root.section("output")
+    _check_package(root.section("package"))
     windows = MultiWindow(tuple(_window(pair, "lungs.windows_hu") for pair in lungs.take("windows_hu", list)))
     views = tuple(lungs.take("views", list))
     if not views or not set(views) <= set(VIEWS):
@@ -183,6 +184,15 @@ def _rules(rules: Any) -> tuple[NamedSelection, ...]:
         return parse_rules(rules)
     except ValueError as error:
         raise SettingsError(f"app.yaml: 'selection.rules': {error}.") from error
+
+
+def _check_package(section: _Section) -> None:
+    """What the image's manifests are made of: checked here with the rest, used when the image is built."""
+    section.take("cpus", int, 1, 1_024)
+    section.take("memory_gib", int, 1, 4_096)
+    section.take("shared_memory_mib", int, 1, 1_048_576)
+    section.take("timeout_s", int, 0, 604_800)
+    section.end()
 
 
 def _weights(section: _Section) -> Weights:

@@ -21,6 +21,7 @@ OWN_IMPORTS: dict[str, frozenset[str]] = {
     "training": frozenset({"method", "dicomio", "validation.lesions", "validation.phantom"}),
     "validation": frozenset({"app.command_line", "dicomio", "method.types"}),
     "benchmarks": ANYTHING,
+    "packaging": frozenset({"app.accelerator", "validation"}),
 }
 """What each top-level package may import of the others: a package with all that is in it, or one module."""
 
