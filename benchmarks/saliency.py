@@ -182,8 +182,8 @@ def as_markdown(report: dict[str, Any]) -> str:
         f"{report['target']}, reading `{READING}`, weights `{report['weights'][:16]}`; {machine['cores']} cores, "
         f"{machine['threads']} threads, gradients in {report['precision']}. Median seconds and completeness errors; "
         f"mean correlations with {TRUTH_STEPS} midpoints in float64 on {report['slices_with_truth']} of the slices (in "
-        f"brackets the least), of the joint map as the paper has it and as the application makes it (`app.yaml`). Peak "
-        f"memory of the process {report['peak_mib']:.0f} MiB.",
+        f"brackets the least), of the joint map as the paper has it and as the application makes it (`app.yaml`, with "
+        f"gradient_power {report.get('gradient_power', 0):g}). Peak memory of the process {report['peak_mib']:.0f} MiB.",
         "",
         "| row | s a slice | faster than captum 25 | than captum Gauss-Legendre 10 | completeness error Conv3, Conv4, "
         "Conv5 | correlation Conv3, Conv4, Conv5 | joint, the paper's | joint, the application's |",
@@ -237,6 +237,7 @@ def main(arguments: list[str] | None = None) -> int:
         "slices_with_truth": sum(sample.truth is not None for sample in samples),
         "patients": len(sets),
         "target": "covid19",
+        "gradient_power": power,
         "weights": sha256_of(weights),
         "precision": str(ScoreGradients(network, 0, READING).backward).removeprefix("torch."),
         "machine": {
