@@ -183,7 +183,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         f"{machine['threads']} threads, gradients in {report['precision']}. Median seconds and completeness errors; "
         f"mean correlations with {TRUTH_STEPS} midpoints in float64 on {report['slices_with_truth']} of the slices (in "
         f"brackets the least), of the joint map as the paper has it and as the application makes it (`app.yaml`, with "
-        f"gradient_power {report.get('gradient_power', 0):g}). Peak memory of the process {report['peak_mib']:.0f} MiB.",
+        f"gradient_power {report.get('gradient_power', 0):g}). Peak memory {report['peak_mib']:.0f} MiB.",
         "",
         "| row | s a slice | faster than captum 25 | than captum Gauss-Legendre 10 | completeness error Conv3, Conv4, "
         "Conv5 | correlation Conv3, Conv4, Conv5 | joint, the paper's | joint, the application's |",
