@@ -135,6 +135,8 @@ _MAKE_ROOM = "Make room there, or give another folder with -o, and run the study
 
 
 def _failure(error: OSError) -> OutputFailed:
+    while error.errno is None and isinstance(error.__context__, OSError):
+        error = error.__context__  # pydicom wraps what it meets, without its number
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutputFailed("DISK_FULL", f"The disk of the output folder is full, or the quota used up. {_MAKE_ROOM}")
     return OutputFailed(
