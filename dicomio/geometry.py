@@ -14,6 +14,7 @@ from pydicom.dataset import Dataset
 
 from dicomio.defects import Defect
 from dicomio.errors import SeriesRefused
+from dicomio.frames import Frame
 from dicomio.header import number, numbers, text
 from dicomio.pixels import pixel_digest
 from dicomio.placement import Placement
@@ -120,7 +121,7 @@ def _check_size(shape: tuple[int, int, int]) -> None:
 
 
 def _check_identity(instances: Sequence[Dataset]) -> None:
-    own = {(text(header, "SOPInstanceUID"), getattr(header, "number", 0)) for header in instances}
+    own = {(text(header, "SOPInstanceUID"), header.number if isinstance(header, Frame) else 0) for header in instances}
     shared = len(instances) - len(own)
     if shared:
         raise SeriesRefused(
@@ -262,7 +263,7 @@ def _without_copies(instances: Sequence[Dataset], directions: np.ndarray) -> tup
     headers, positions_mm = _order(instances, directions)
     depths_mm = positions_mm @ directions[0]
     is_shared = np.diff(depths_mm) < _SAME_POSITION_MM
-    if not is_shared.any():
+    if not is_shared.any() or is_shared.all():
         return tuple(instances), 0
     copies: set[int] = set()
     seen: dict[tuple[bytes, ...], int] = {}

@@ -12,6 +12,7 @@ import struct
 import sys
 import threading
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 from pydicom import dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileDataset
+from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -30,6 +32,9 @@ from pydicom.uid import (
 from dicomio.errors import SeriesRefused
 
 PIXEL_DATA = 0x7FE00010
+
+_PIXEL_TAGS = (PIXEL_DATA, 0x7FE00008, 0x7FE00009)
+"""Pixel Data, and those of Parametric Maps in floating point numbers."""
 
 UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 
@@ -48,6 +53,9 @@ _DEFERRED = "2 KB"
 
 _BLOCK = 1 << 14
 """Bytes read at a time: the whole header of most CT images."""
+
+_LARGEST_INFLATED = 1 << 26
+"""64 MiB: what a deflated file may inflate to. A CT image takes 0.5 to 8 MiB, and a few bytes can claim gigabytes."""
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -139,7 +147,7 @@ def read_whole(path: str) -> FileDataset | None:
     with open(path, "rb") as file:
         has_preamble = file.read(132)[128:] == b"DICM"
     header = _parse(path, has_preamble, stop_before_pixels=False)
-    if header is None or PIXEL_DATA not in header:
+    if header is None or not any(tag in header for tag in _PIXEL_TAGS):
         # pydicom drops the whole header when compressed pixel data have no end: without them it can be read.
         header = _parse(path, has_preamble, stop_before_pixels=True) or header
     if header is not None and not text(header.file_meta, "TransferSyntaxUID"):
@@ -320,6 +328,8 @@ def _parse(path: str, has_preamble: bool, stop_before_pixels: bool) -> FileDatas
     """The file read by pydicom; None where it raises an error."""
     options: dict[str, Any] = {"force": not has_preamble, "stop_before_pixels": stop_before_pixels}
     try:
+        if _inflates_too_far(path, has_preamble):
+            return None
         header = dcmread(path, defer_size=_DEFERRED, **options)
         if text(header.file_meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             # A deferred value is looked up at its place in the file, which the inflated data set does not have.
@@ -327,6 +337,23 @@ def _parse(path: str, has_preamble: bool, stop_before_pixels: bool) -> FileDatas
         return header
     except Exception:  # Garbage makes parsers fail in any way; the caller names the file and the reason.
         return None
+
+
+def _inflates_too_far(path: str, has_preamble: bool) -> bool:
+    """Whether a deflated file holds more than may be inflated; nothing is kept of what is inflated to find out."""
+    with open(path, "rb") as file:
+        read_preamble(file, force=not has_preamble)
+        meta = _read_file_meta_info(file)
+        if text(meta, "TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+            return False
+        inflater, total, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, b""
+        while total <= _LARGEST_INFLATED:
+            rest = rest or file.read(_BLOCK)
+            inflated = len(inflater.decompress(rest, 1 << 20))
+            rest, total = inflater.unconsumed_tail, total + inflated
+            if inflater.eof or (not rest and not inflated and not (rest := file.read(_BLOCK))):
+                return False
+        return True
 
 
 def _implied_syntax(header: Dataset) -> UID:
@@ -339,7 +366,7 @@ def _implied_syntax(header: Dataset) -> UID:
 def _is_cut(header: FileDataset, size: int) -> bool:
     """Whether pixel data that the header promises are missing or end too early in a file of `size` bytes."""
     if PIXEL_DATA not in header:
-        has_other_pixels = "FloatPixelData" in header or "DoubleFloatPixelData" in header
+        has_other_pixels = any(tag in header for tag in _PIXEL_TAGS)
         return (text(header, "Modality") == "CT" or "Rows" in header) and _is_image(header) and not has_other_pixels
     element: Any = header.get_item(PIXEL_DATA, keep_deferred=True)
     if element.value is not None:

@@ -6,6 +6,7 @@ pydicom decodes. All of them give the stored bits, which one rescale turns into 
 
 import hashlib
 import os
+import struct
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -17,11 +18,14 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
+    UID,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -60,6 +64,8 @@ def read_slice_hu(header: Dataset, slice_hu: np.ndarray) -> None:
     """Decode one image into `slice_hu`, int16 `(row, col)`; any error of a decoder comes through."""
     stored_bits, high_bit = number(header, "BitsStored"), number(header, "HighBit")
     is_signed = number(header, "PixelRepresentation") == 1
+    if number(header, "PixelRepresentation") not in (0, 1):
+        raise ValueError("Nothing says whether the pixels are signed.")
     slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
     if stored_bits is None or not 1 <= stored_bits <= 16 or stored_bits > (number(header, "BitsAllocated") or 0):
         raise ValueError("The number of stored bits is not between 1 and that of allocated ones, 16 at most.")
@@ -103,30 +109,33 @@ def _stored(header: Dataset, slice_hu: np.ndarray, bits: int, is_signed: bool) -
     frames = int(number(image, "NumberOfFrames") or 1)
     if frames != 1 and image is header:
         raise ValueError("A CT image has one frame.")
-    if isinstance(image, Header) and image.pixels and _is_plain(image):
+    syntax = transfer_syntax(image)
+    if isinstance(image, Header) and image.pixels and _is_plain(image) and syntax in _WALKED:
         place, length = image.pixels
-        if image.syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
-            if length - frames * slice_hu.nbytes not in (0, 1):
-                raise ValueError("The pixel data do not have the size in the header.")
-            _read_into(image.filename, place + index * slice_hu.nbytes, slice_hu)
-            return slice_hu.view(np.uint16)
-        if image.syntax in _DECODERS and _decode_into(image, place, index, frames, slice_hu, bits, is_signed):
+        if length - frames * slice_hu.nbytes not in (0, 1):
+            raise ValueError("The pixel data do not have the size in the header.")
+        _read_into(image.filename, place + index * slice_hu.nbytes, slice_hu)
+        return slice_hu.view(np.uint16)
+    if syntax in _CODESTREAMS:
+        frame = _frame_bytes(image, index, frames)
+        check_codestream(frame, (slice_hu.shape[0], slice_hu.shape[1]))
+        if _is_plain(image) and syntax in _DECODERS and _decode_into(frame, syntax, slice_hu, bits, is_signed):
             return slice_hu.view(np.uint16)
     if frames > 1:
         stored = pixel_array(getattr(image, "filename", None) or image, raw=True, index=index)
     else:
         if getattr(image, "filename", None):
             # A fresh, small data set, so that the caller's headers do not take up the pixels.
-            syntax = image.file_meta
+            meta = image.file_meta
             image = dcmread(str(image.filename), force=True, specific_tags=_PIXEL_TAGS)
-            image.file_meta = syntax
+            image.file_meta = meta
         stored = pixel_array(image, raw=True)
     if stored.shape != slice_hu.shape:
         raise ValueError("The pixel data are not one frame of the size in the header.")
     return stored.astype(np.int64).astype(np.uint16)
 
 
-def _is_plain(header: Header) -> bool:
+def _is_plain(header: Dataset) -> bool:
     return (number(header, "SamplesPerPixel") or 1) == 1 and number(header, "BitsAllocated") == 16
 
 
@@ -139,22 +148,62 @@ def _read_into(path: str, place: int, slice_hu: np.ndarray) -> None:
         os.close(file)
 
 
-def _decode_into(
-    header: Header, place: int, index: int, frames: int, slice_hu: np.ndarray, bits: int, is_signed: bool
-) -> bool:
-    """Whether one frame of a compressed image was decoded into `slice_hu`, as bits that could be stored ones."""
-    decode = _decoder(_DECODERS[header.syntax])
-    with open(header.filename, "rb") as file:
-        file.seek(place)
-        frame = get_frame(file, index, number_of_frames=frames)
-    target = slice_hu if is_signed and header.syntax in _SIGNED else slice_hu.view(np.uint16)
+def _frame_bytes(image: Dataset, index: int, frames: int) -> bytes:
+    """One compressed frame."""
+    if isinstance(image, Header) and image.pixels:
+        with open(image.filename, "rb") as file:
+            file.seek(image.pixels[0])
+            return get_frame(file, index, number_of_frames=frames)
+    path = getattr(image, "filename", None)
+    whole = dcmread(str(path), force=True, specific_tags=["PixelData"]) if path else image
+    return get_frame(whole.PixelData, index, number_of_frames=frames)
+
+
+def check_codestream(frame: bytes, size: tuple[int, int]) -> None:
+    """Refuse a JPEG, JPEG-LS or JPEG 2000 codestream of another size than `(row, col)`, or without its end.
+
+    Decoders take memory for whatever size a codestream claims, end the process where there isn't any, and make up the
+    rest of an image that is cut.
+
+    Raises:
+        ValueError: the codestream must not be decoded.
+    """
+    if frame.rstrip(b"\0")[-2:] != b"\xff\xd9":
+        raise ValueError("The codestream has no end.")
+    if _codestream_size(frame) != size:
+        raise ValueError("The codestream has another size than the header says.")
+
+
+def _codestream_size(frame: bytes) -> tuple[int, int] | None:
+    """Rows and columns that a codestream claims; None where it says nothing."""
+    if frame[:4] == b"\xff\x4f\xff\x51" and len(frame) >= 24:  # JPEG 2000: SOC and SIZ (ISO/IEC 15444-1 A.5.1)
+        right, bottom, left, top = struct.unpack(">4L", frame[8:24])
+        return bottom - top, right - left
+    at = 2
+    while frame[:2] == b"\xff\xd8" and at + 9 <= len(frame) and frame[at] == 0xFF:
+        marker = frame[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            rows, columns = struct.unpack(">HH", frame[at + 5 : at + 9])  # ISO/IEC 10918-1 B.2.2
+            return rows, columns
+        else:
+            at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+    return None
+
+
+def _decode_into(frame: bytes, syntax: str, slice_hu: np.ndarray, bits: int, is_signed: bool) -> bool:
+    """Whether a compressed frame was decoded into `slice_hu`, as bits that could be stored ones."""
+    target = slice_hu if is_signed and syntax in _SIGNED else slice_hu.view(np.uint16)
     try:
-        decode(frame, out=target)  # refuses an image of another size before it takes memory for it
+        _decoder(_DECODERS[UID(syntax)])(frame, out=target)
     except Exception:  # Decoders raise whatever they like; pydicom's turn.
         return False
     return _fits(slice_hu, bits, False) or _fits(slice_hu, bits, is_signed)
 
 
+_WALKED = frozenset({str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)})
+_CODESTREAMS = frozenset({str(syntax) for syntax in (*_DECODERS, JPEGBaseline8Bit, JPEGExtended12Bit)})
 _SIGNED = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
 """Whose codestreams say themselves whether the values are signed."""
 

@@ -204,7 +204,7 @@ def _read(path: str, root: str) -> tuple[Header, bool] | _Ignored:
     if not has_preamble and (header is None or not text(header, "SOPClassUID").startswith(_STORAGE_CLASSES)):
         return _Ignored("not a DICOM file")
     if header is None:
-        return _Ignored("the DICOM header cannot be read, the file is cut or not valid")
+        return _Ignored("the DICOM header cannot be read: the file is cut, not valid, or inflates to more than 64 MiB")
     return header, is_cut
 
 

@@ -7,7 +7,7 @@ import imagecodecs
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -176,3 +176,33 @@ def test_a_file_that_became_shorter_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(SeriesRefused, match="PIXELS: The pixels of 1 of 30 images"):
         read_volume(instances)
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless])
+@pytest.mark.parametrize("spoil", ["cut", "claims"])
+def test_a_codestream_that_is_cut_or_claims_another_size_is_never_decoded(
+    tmp_path: Path, syntax: str, spoil: str
+) -> None:
+    images = make_series(UNSIGNED)
+    for image in images:
+        compress(image, syntax)
+    frame = get_frame(images[3].PixelData, 0, number_of_frames=1)
+    if spoil == "cut":
+        frame = frame[: len(frame) // 2]
+    elif syntax in (JPEGLosslessSV1, JPEGLSLossless):
+        at = frame.index(b"\xff\xf7" if syntax == JPEGLSLossless else b"\xff\xc3") + 5
+        frame = frame[:at] + b"\xff\xff\xff\xff" + frame[at + 4 :]
+    else:
+        frame = frame[:8] + (60_000).to_bytes(4, "big") * 2 + frame[16:]
+    images[3].PixelData = encapsulate([frame])
+    with pytest.raises(SeriesRefused, match="PIXELS: The pixels of 1 of 30 images"):
+        read_volume(scanned(tmp_path, images, syntax))
+
+
+@pytest.mark.parametrize("representation", [None, 7])
+def test_pixels_of_which_nobody_knows_whether_they_are_signed_are_refused(representation: int | None) -> None:
+    def change(image: Dataset, index: int) -> None:
+        image.PixelRepresentation = representation
+
+    with pytest.raises(SeriesRefused, match="PIXELS"):
+        read_volume(make_series(UNSIGNED, change))

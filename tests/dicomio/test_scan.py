@@ -1,7 +1,9 @@
 """What a folder holds is found, whatever else lies in it."""
 
 import logging
+import tracemalloc
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, 
 
 from dicomio.errors import SeriesRefused
 from dicomio.scan import Scan, quiet_pydicom, scan_folder
-from dicomio.select import SelectionRules, judge_series
+from dicomio.select import SelectionRules, choose_series, judge_series
 from dicomio.volume import check_series
 from tests.dicomio.ct_samples import (
     PATIENT_NAME,
@@ -292,3 +294,36 @@ def test_header_values_that_pydicom_warns_about_reach_no_log(
     assert PATIENT_NAME not in printed
     assert "secret" not in printed
     assert SERIES not in printed
+
+
+def test_a_small_file_that_inflates_to_gigabytes_is_ignored_without_inflating_it(tmp_path: Path) -> None:
+    path = write(make_series(FEW)[0], tmp_path / "bomb", DeflatedExplicitVRLittleEndian)
+    content = path.read_bytes()
+    meta = content[: 144 + int.from_bytes(content[140:144], "little")]
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    body = b"".join(deflater.compress(bytes(1 << 20)) for _ in range(300)) + deflater.flush()
+    path.write_bytes(meta + body)
+    tracemalloc.start()
+    scan = scan_folder(tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert scan.series == ()
+    assert "inflates to more than 64 MiB" in reasons(scan)["bomb"]
+    assert peak < 20e6
+
+
+def test_a_ct_with_floating_point_pixels_is_not_called_cut(tmp_path: Path) -> None:
+    image = make_series(FEW)[0]
+    del image.PixelData
+    image.FloatPixelData = bytes(4 * FEW.rows * FEW.columns)
+    write(image, tmp_path / "image")
+    (series,) = scan_folder(tmp_path).series
+    assert (len(series.instances), series.damaged) == (1, 0)
+
+
+def test_selecting_and_checking_read_no_header_whole(tmp_path: Path) -> None:
+    write_series(tmp_path, make_series())
+    (series,) = scan_folder(tmp_path).series
+    assert choose_series([series], SelectionRules()).chosen is series
+    check_series(series)
+    assert not any("_dict" in header.__dict__ for header in series.instances)
