@@ -49,6 +49,18 @@ class GroundglassApplication(Application):
             self, rules=settings.selection, record=record, on_nothing=loader.resume, name="series_selector"
         )
         volume = CTVolumeOperator(self, threads=settings.decoding_threads, progress=progress, name="ct_volume")
+        writer = DICOMWriterOperator(
+            self,
+            folder=self._output_folder,
+            software=self._software,
+            key_image_count=settings.key_images,
+            segmentation_form=settings.segmentation,
+            write_saliency_map=settings.saliency_map,
+            record=record,
+            on_done=loader.resume,
+            progress=progress,
+            name="dicom_writer",
+        )
         lungs = LungSegmentationOperator(
             self,
             network=self._lung_network,
@@ -57,6 +69,7 @@ class GroundglassApplication(Application):
             grid_mm=settings.lungs.grid_mm,
             classifier_window=settings.classification.window,
             hide_outside_lungs=settings.classification.hide_outside_lungs,
+            ensure_room=writer.ensure_room,
             progress=progress,
             name="lung_segmentation",
         )
@@ -75,18 +88,6 @@ class GroundglassApplication(Application):
             rules=settings.explanation,
             progress=progress,
             name="saliency_and_boxes",
-        )
-        writer = DICOMWriterOperator(
-            self,
-            folder=self._output_folder,
-            software=self._software,
-            key_image_count=settings.key_images,
-            segmentation_form=settings.segmentation,
-            write_saliency_map=settings.saliency_map,
-            record=record,
-            on_done=loader.resume,
-            progress=progress,
-            name="dicom_writer",
         )
 
         self.add_flow(loader, selector, {("dicom_study_list", "dicom_study_list")})

@@ -7,16 +7,21 @@ import os
 import re
 import sys
 import tempfile
+import traceback
 import warnings
 from pathlib import Path
 
 from app import NAME, SETTINGS_FILE, VERSION
 from app.exit_codes import ExitCode
 
+LEAST_ROOM_BYTES = 4_000_000
+"""Free on the output folder's disk, or nothing is begun: even a refusal writes a report and result.json."""
+
 LOG = logging.getLogger("groundglass")
 _LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "CRITICAL")
 _OWN_FILES = re.compile(
     r"case-\d{3,}\.(seg|salient-seg|sr|key-images|boxes|saliency)\.dcm|case-\d{3,}\.preview\.png|result\.json"
+    r"|\.(case-\d{3,}\.[a-z.-]+|result\.json)\.\d+\.part"  # of a run that was killed
 )
 
 _CODES = "\n".join(f"  {code.value}  {code.name.lower().replace('_', ' ')}" for code in ExitCode)
@@ -27,6 +32,7 @@ examples:
 
 exit codes:
 {_CODES}
+  130, 143  stopped by SIGINT or SIGTERM: the files of finished cases are whole, and there is no result.json
 """
 
 
@@ -41,11 +47,15 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     _set_up_logging(options.log_level)
     # Imports wait until they are needed: the help answers at once, and a wrong path is told before a network is loaded.
     from app.settings import SettingsError
+    from dicomio.errors import OutputFailed
 
     try:
         return run(Path(options.input), Path(options.output), Path(options.model), Path(options.settings))
     except (UsageError, SettingsError) as error:
         LOG.error("%s", error)
+        return ExitCode.USAGE
+    except OutputFailed as failure:
+        LOG.error("%s There is no result.json.", failure.reason)
         return ExitCode.USAGE
 
 
@@ -54,13 +64,16 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path, settings_fi
 
     Raises:
         UsageError, SettingsError: before anything is computed.
+        OutputFailed: the output folder is full, or result.json can't be written.
     """
     from app.settings import load_settings
+    from dicomio.files import check_room
 
     settings = load_settings(settings_file)
     if not input_folder.is_dir():
-        raise UsageError(f"The input folder '{input_folder}' does not exist or is no folder. Give it with -i.")
+        raise UsageError("The input folder does not exist or is no folder. Give it with -i.")
     _prepare_output(output_folder)
+    check_room(output_folder, LEAST_ROOM_BYTES)
 
     from app.accelerator import AcceleratorError, choose_device, load_cuda_runtime
 
@@ -175,7 +188,7 @@ def _prepare_output(folder: Path) -> None:
                 path.unlink()
     except OSError as error:
         raise UsageError(
-            f"The output folder '{folder}' can't be written ({error.strerror}). Give a writable folder with -o."
+            f"The output folder can't be written ({error.strerror}). Give a writable folder with -o."
         ) from error
 
 
@@ -196,11 +209,14 @@ def _tell(record, code: ExitCode) -> None:  # type: ignore[no-untyped-def]
 
 def run_and_exit() -> None:
     """Leave the process with the exit code; an unforeseen exception is told without a patient's data."""
+    from app.interruption import end_cleanly_when_asked
+
+    end_cleanly_when_asked()
     try:
         code = main()
     except Exception as defect:
-        if LOG.isEnabledFor(logging.DEBUG):
-            LOG.exception("defect")
+        # Not the exception's text, nor that of its causes: it may quote the source's attributes.
+        LOG.debug("%s", "".join(traceback.format_tb(defect.__traceback__)))
         LOG.error("The software failed with %s. This is a defect: please report it.", type(defect).__name__)
         code = ExitCode.DEFECT
     sys.exit(int(code))

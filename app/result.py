@@ -34,7 +34,7 @@ def write_result(record: RunRecord, software: SoftwareIdentity, folder: Path) ->
 
     Raises:
         jsonschema.ValidationError: the result does not have the promised form, which is a defect.
-        OSError: the file can't be written.
+        OutputFailed: the file can't be written.
     """
     result = make_result(record, software)
     jsonschema.validate(result, result_schema())

@@ -1,53 +1,146 @@
-"""Files that appear whole or not at all, whatever happens while they are written."""
+"""Files that appear whole or not at all, and together or not at all, whatever happens while they are written."""
 
+import errno
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 from typing import BinaryIO
 
 from PIL import Image
 from pydicom import Dataset
 
+from dicomio.errors import OutputFailed
+
 FILE_MODE = 0o640
 
 
-def write_dicom(dataset: Dataset, path: Path) -> None:
-    """Writes a Part 10 file (PS3.10); `dataset` brings its own file meta information.
+class FileGroup:
+    """Files of one folder. Each is written aside, under a hidden name; they take their names when the group ends.
 
-    Raises:
-        OSError: if the folder can't be written to or the disk is full; no file is left behind then.
+    A group that ends with an exception leaves nothing behind, nor does one that `abandon_files` ends.
+
+    Attributes:
+        names: of the files, in the order in which they were written.
     """
-    _write(path, lambda file: dataset.save_as(file, enforce_file_format=True))
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._aside: dict[str, Path] = {}
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._aside)
+
+    def write_dicom(self, dataset: Dataset, name: str) -> None:
+        """Adds a Part 10 file (PS3.10); `dataset` brings its own file meta information.
+
+        Raises:
+            OutputFailed: if the folder can't be written to or the disk is full.
+        """
+        self._write(name, lambda file: dataset.save_as(file, enforce_file_format=True))
+
+    def write_text(self, text: str, name: str) -> None:
+        """Adds `text` in UTF-8. Raises OutputFailed as `write_dicom` does."""
+        self._write(name, lambda file: file.write(text.encode()))
+
+    def write_image(self, image: Image.Image, name: str) -> None:
+        """Adds a PNG. Raises OutputFailed as `write_dicom` does."""
+        self._write(name, lambda file: image.save(file, format="PNG", optimize=False))
+
+    def _write(self, name: str, write: Callable[[BinaryIO], object]) -> None:
+        aside = self._folder / f".{name}.{os.getpid()}.part"
+        self._aside[name] = aside
+        with _LOCK:
+            _UNFINISHED.add(aside)
+        try:
+            aside.unlink(missing_ok=True)  # of an earlier process with this number, as in every container
+            # Never through a link that someone has put there.
+            descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
+            with open(descriptor, "w+b") as file:
+                os.fchmod(file.fileno(), FILE_MODE)  # the process' umask may have taken the group's right to read
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise _failure(error) from error
+
+    def __enter__(self) -> "FileGroup":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with _LOCK:
+            try:
+                if kind is None:
+                    for name, aside in self._aside.items():
+                        os.replace(aside, self._folder / name)
+            except OSError as failure:
+                for name in self._aside:
+                    (self._folder / name).unlink(missing_ok=True)
+                raise _failure(failure) from failure
+            finally:
+                for aside in self._aside.values():
+                    aside.unlink(missing_ok=True)
+                _UNFINISHED.difference_update(self._aside.values())
+
+
+def write_dicom(dataset: Dataset, path: Path) -> None:
+    """Writes one Part 10 file, whole or not at all. Raises OutputFailed as `FileGroup.write_dicom` does."""
+    with FileGroup(path.parent) as group:
+        group.write_dicom(dataset, path.name)
 
 
 def write_text(text: str, path: Path) -> None:
-    """Writes `text` in UTF-8. Raises OSError as `write_dicom` does."""
-    _write(path, lambda file: file.write(text.encode()))
+    """Writes one text file in UTF-8, whole or not at all. Raises OutputFailed."""
+    with FileGroup(path.parent) as group:
+        group.write_text(text, path.name)
 
 
 def write_image(image: Image.Image, path: Path) -> None:
-    """Writes a PNG. Raises OSError as `write_dicom` does."""
-    _write(path, lambda file: image.save(file, format="PNG", optimize=False))
+    """Writes one PNG, whole or not at all. Raises OutputFailed."""
+    with FileGroup(path.parent) as group:
+        group.write_image(image, path.name)
 
 
-def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    with _written_aside(Path(path)) as file:
-        write(file)
+def check_room(folder: Path, needed_bytes: int) -> None:
+    """Tell beforehand that a disk is too full; one that doesn't say how full it is passes.
+
+    Raises:
+        OutputFailed: DISK_FULL.
+    """
+    disk = os.statvfs(folder)
+    free = disk.f_bavail * disk.f_frsize
+    if disk.f_blocks and free < needed_bytes:
+        raise OutputFailed(
+            "DISK_FULL",
+            f"The results need about {needed_bytes / 1e6:.0f} MB, and the disk of the output folder has "
+            f"{free / 1e6:.1f} MB free. {_MAKE_ROOM}",
+        )
 
 
-@contextmanager
-def _written_aside(path: Path) -> Iterator[BinaryIO]:
-    """A hidden file in the folder of `path` that takes its name once it is complete and on the disk."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_TRUNC, FILE_MODE)
-    try:
-        with open(descriptor, "w+b") as file:
-            os.fchmod(file.fileno(), FILE_MODE)  # the process' umask may have taken the group's right to read
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
+def abandon_files() -> None:
+    """Remove every file that is not complete, and let none appear any more: the process is about to end."""
+    _LOCK.acquire()  # for ever
+    for path in _UNFINISHED:
+        path.unlink(missing_ok=True)
+
+
+_LOCK = threading.Lock()
+"""Held while files take their names, which must not be interrupted."""
+_UNFINISHED: set[Path] = set()
+_MAKE_ROOM = "Make room there, or give another folder with -o, and run the study again."
+
+
+def _failure(error: OSError) -> OutputFailed:
+    while error.errno is None and isinstance(error.__context__, OSError):
+        error = error.__context__  # pydicom wraps what it meets, without its number
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputFailed("DISK_FULL", f"The disk of the output folder is full, or the quota used up. {_MAKE_ROOM}")
+    return OutputFailed(
+        "OUTPUT_NOT_WRITABLE",
+        f"A file in the output folder can't be written ({error.strerror or type(error).__name__}). Check the folder's "
+        "disk, its permissions and limits, and run the study again.",
+    )

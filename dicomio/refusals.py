@@ -83,6 +83,15 @@ REFUSALS = {
     "TOO_LITTLE_LUNG": Refusal(
         "No slice shows enough lung to be classified.", "Check that the series covers the chest."
     ),
+    # The machine
+    "DISK_FULL": Refusal(
+        "The disk of the output folder is full, or too full for the results; nothing of the case was written.",
+        "Make room, or give another output folder, and run the study again.",
+    ),
+    "OUTPUT_NOT_WRITABLE": Refusal(
+        "A file in the output folder can't be written; nothing of the case was written.",
+        "Check the folder's disk, permissions and limits, and run the study again.",
+    ),
     # The software
     "DEFECT": Refusal("The software failed.", "Report it, with the last lines of the log."),
 }

@@ -2,6 +2,7 @@
 
 import logging
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +12,7 @@ from monai.deploy.core import Operator, OperatorSpec
 from pydicom import Dataset
 
 from dicomio.defects import Defect
-from dicomio.errors import SeriesRefused
+from dicomio.errors import OutputFailed, SeriesRefused
 from dicomio.placement import Placement
 from method.slice_input import SliceInputs
 from method.types import CTVolume, Findings, SliceFinding, Unsuitable
@@ -123,12 +124,14 @@ def attempt(stage: str, case: Case, work: Callable[[Case], Case]) -> Case:
         case = work(case)
     except (SeriesRefused, Unsuitable) as refusal:
         case = replace(case, status="refused", reason_code=refusal.code, reason=refusal.reason)
+    except OutputFailed as failure:
+        case = replace(case, status="failed", reason_code=failure.code, reason=failure.reason)
     except Exception as defect:
         # The text of an unforeseen exception may quote the source's attributes: only its type and place are told.
         place = _place_of(defect)
         log = logging.getLogger("groundglass")
         log.error("%s: the stage '%s' failed: %s", case.name, stage, place)
-        log.debug("%s", case.name, exc_info=defect)
+        log.debug("%s", "".join(traceback.format_tb(defect.__traceback__)))
         reason = f"The stage '{stage}' failed with {place}. This is a defect of the software: please report it."
         case = replace(case, status="failed", reason_code="DEFECT", reason=reason)
     return replace(case, timings_s=case.timings_s | {stage: time.perf_counter() - start})

@@ -7,17 +7,22 @@ from pathlib import Path
 from holoscan.core import Fragment
 from pydicom import Dataset
 
-from dicomio.files import write_dicom, write_image
+from dicomio.files import FileGroup, check_room
 from dicomio.frames import refer_to_frames
 from dicomio.key_images import make_key_images
 from dicomio.parametric_map import make_saliency_map
-from dicomio.picture import make_preview
+from dicomio.picture import KEY_IMAGE_WIDTH, make_preview
 from dicomio.presentation_state import make_presentation_state
 from dicomio.report import make_refusal_report, make_report
 from dicomio.segmentation import Form, make_salient_label_map, make_segmentation
 from method.types import Findings, SoftwareIdentity
 from operators.case import Case, CaseOperator, Progress, attempt
 from operators.run_record import RunRecord
+
+_FRAME_BYTES = 2_000
+"""What DICOM says of one frame, about 1 kB here, doubled."""
+_SMALL_FILES_BYTES = 4_000_000
+"""Report, boxes and preview."""
 
 
 class DICOMWriterOperator(CaseOperator):
@@ -54,16 +59,25 @@ class DICOMWriterOperator(CaseOperator):
         written: list[str] = []
         if case.status == "analysed":
             case = attempt(self.stage, case, lambda case: self._write(case, written))
-            if case.status != "analysed":
-                # Half a set of results would look like a whole one to the archive.
-                for name in written:
-                    (self._folder / name).unlink(missing_ok=True)
-                written.clear()
         if case.status != "analysed" and case.sources:
             # The case's own reason stands, whether or not it can be told in a report.
             attempt(self.stage, case, lambda case: self._write_refusal(case, written))
         self._record.cases.append((case.without_arrays(), written))
         self._on_done()
+
+    def ensure_room(self, case: Case) -> None:
+        """Tell before anything is computed that the disk is too full for the case's files.
+
+        Raises:
+            OutputFailed: DISK_FULL.
+        """
+        images = len(case.sources)
+        pixels = case.volume.hu[0].size * images
+        # Three segments of one bit a pixel, or two label maps of one byte; some headers for each frame.
+        needed = (2 if self._segmentation_form == "labelmap" else 3 / 8) * pixels + 3 * _FRAME_BYTES * images
+        needed += self._key_image_count * 3 * KEY_IMAGE_WIDTH**2
+        needed += (4 * pixels + _FRAME_BYTES * images) if self._write_saliency_map else 0
+        check_room(self._folder, round(needed) + _SMALL_FILES_BYTES)
 
     def _write(self, case: Case, written: list[str]) -> Case:
         case = case.on_sources()
@@ -82,20 +96,20 @@ class DICOMWriterOperator(CaseOperator):
         if self._write_saliency_map and findings.saliency:
             make["saliency"] = partial(make_saliency_map, *common)
         steps = len(make) + 1
-        for name, make_dataset in make.items():
-            self._save(refer_to_frames(make_dataset(), case.sources), f"{case.name}.{name}.dcm", written, steps)
-        name = f"{case.name}.preview.png"
-        write_image(make_preview(case.volume, findings), self._folder / name)
-        written.append(name)
+        # Half a set of results would look like a whole one to the archive.
+        with FileGroup(self._folder) as files:
+            for name, make_dataset in make.items():
+                files.write_dicom(refer_to_frames(make_dataset(), case.sources), f"{case.name}.{name}.dcm")
+                self.report(len(files.names), steps)
+            files.write_image(make_preview(case.volume, findings), f"{case.name}.preview.png")
+        written += files.names
         self.report(steps, steps)
         return case
 
     def _write_refusal(self, case: Case, written: list[str]) -> Case:
         report = make_refusal_report(case.sources, self._software, case.reason_code or "UNKNOWN", case.reason or "")
-        self._save(refer_to_frames(report, case.sources), f"{case.name}.sr.dcm", written, 1)
+        with FileGroup(self._folder) as files:
+            files.write_dicom(refer_to_frames(report, case.sources), f"{case.name}.sr.dcm")
+        written += files.names
+        self.report(1, 1)
         return case
-
-    def _save(self, dataset: Dataset, name: str, written: list[str], steps: int) -> None:
-        write_dicom(dataset, self._folder / name)
-        written.append(name)
-        self.report(len(written), steps)

@@ -1,5 +1,6 @@
 """Lung segmentation: right and left lung of a case."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from holoscan.core import Fragment
@@ -28,6 +29,7 @@ class LungSegmentationOperator(CaseOperator):
         grid_mm: float,
         classifier_window: SlidingWindow,
         hide_outside_lungs: bool,
+        ensure_room: Callable[[Case], None],
         progress: Progress,
         name: str,
     ) -> None:
@@ -37,9 +39,11 @@ class LungSegmentationOperator(CaseOperator):
         self._grid_mm = grid_mm
         self._classifier_window = classifier_window
         self._hide_outside_lungs = hide_outside_lungs
+        self._ensure_room = ensure_room
         super().__init__(fragment, *conditions, progress=progress, name=name)
 
     def work(self, case: Case) -> Case:
+        self._ensure_room(case)  # the first stage that takes its time is not begun in vain
         lungs = segment_lungs(self._network, case.volume, self._windows, self._grid_mm, self._views, self.report)
         inputs = SliceInputs.of_volume(case.volume, lungs, self._classifier_window, self._hide_outside_lungs)
         return replace(case, lungs=lungs, inputs=inputs)

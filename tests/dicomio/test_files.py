@@ -1,17 +1,16 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all, and those of a case together."""
 
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import pytest
 from PIL import Image
 from pydicom import Dataset, dcmread
 
-from dicomio import files
-from dicomio.files import write_dicom, write_image, write_text
+from dicomio.errors import OutputFailed
+from dicomio.files import FileGroup, check_room, write_dicom, write_image, write_text
 from dicomio.segmentation import make_segmentation
 from tests.dicomio.outputs_fixture import SOFTWARE, make_case
 
@@ -29,8 +28,9 @@ def test_each_kind_is_read_back(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.dcm", "b.json", "c.png"]
 
 
-def test_files_are_readable_by_the_group_whatever_the_umask(tmp_path: Path) -> None:
-    before = os.umask(0o077)
+@pytest.mark.parametrize("umask", [0o077, 0o000])
+def test_files_are_readable_by_the_group_and_by_nobody_else_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
     try:
         write_text("text", tmp_path / "a.json")
     finally:
@@ -48,27 +48,45 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_nobody_sees_a_file_before_it_is_complete(tmp_path: Path) -> None:
-    path = tmp_path / "a.json"
-    with files._written_aside(path) as file:
-        file.write(b"half")
-        file.flush()
-        assert not path.exists()
+def test_files_of_a_group_appear_together_when_all_are_complete(tmp_path: Path) -> None:
+    with FileGroup(tmp_path) as group:
+        group.write_text("one", "a.json")
+        group.write_text("two", "b.json")
         assert all(entry.name.startswith(".") for entry in tmp_path.iterdir())
-        file.write(b" and half")
-    assert path.read_bytes() == b"half and half"
+    assert group.names == ["a.json", "b.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "b.json"]
 
 
-def test_an_interruption_removes_the_temporary_file(tmp_path: Path) -> None:
-    def interrupted(file: BinaryIO) -> None:
-        file.write(b"half")
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        files._write(tmp_path / "a.json", interrupted)
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
+def test_a_group_that_is_interrupted_leaves_nothing(tmp_path: Path, interruption: type[BaseException]) -> None:
+    with pytest.raises(interruption), FileGroup(tmp_path) as group:
+        group.write_text("one", "a.json")
+        raise interruption
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_folder_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        write_text("text", tmp_path / "missing" / "a.json")
+def test_a_missing_folder_is_told_without_its_name(tmp_path: Path) -> None:
+    with pytest.raises(OutputFailed) as caught:
+        write_text("text", tmp_path / "PLANTED" / "a.json")
+    assert caught.value.code == "OUTPUT_NOT_WRITABLE"
+    assert "PLANTED" not in str(caught.value)
+
+
+def test_a_link_planted_under_the_hidden_name_is_not_followed(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine", encoding="utf-8")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / f".a.json.{os.getpid()}.part").symlink_to(victim)
+    write_text("text", out / "a.json")
+    assert victim.read_text(encoding="utf-8") == "mine"
+    assert (out / "a.json").read_text(encoding="utf-8") == "text"
+
+
+def test_a_disk_that_is_too_full_is_told_with_the_figures(tmp_path: Path) -> None:
+    check_room(tmp_path, 1)
+    with pytest.raises(OutputFailed, match=r"need about 1000000000 MB, and .* MB free") as caught:
+        check_room(tmp_path, 10**15)
+    assert caught.value.code == "DISK_FULL"
+
+

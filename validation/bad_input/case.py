@@ -63,7 +63,9 @@ def rejected(said: str) -> Expected:
     return Expected(3, "no_eligible_series", "", said)
 
 
-def series(edit: Edit | None = None, *, skip: Container[int] = (), chest: Chest = CHEST, syntax: UID | None = None) -> Make:
+def series(
+    edit: Edit | None = None, *, skip: Container[int] = (), chest: Chest = CHEST, syntax: UID | None = None
+) -> Make:
     """A series, each image edited, without some of them."""
     left_out = [index for index in range(chest.shape[0]) if index in skip]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.fileset import FileSet
 from pydicom.uid import (
+    UID,
     DeflatedExplicitVRLittleEndian,
     EncapsulatedPDFStorage,
     ExplicitVRBigEndian,
@@ -76,14 +77,20 @@ def patched(index: int, offset: int, content: bytes) -> Make:
 
 def labelled(syntax: str) -> Make:
     """The bytes stay, the file meta information names another transfer syntax."""
-    return with_files(lambda files: [relabel(path, syntax) for path in files])
+
+    def spoil(files: list[Path]) -> None:
+        for path in files:
+            relabel(path, syntax)
+
+    return with_files(spoil)
 
 
 def without_syntax(folder: Path) -> None:
     """File meta information that doesn't say how the data set is encoded."""
     for path in series()(folder):
         content = path.read_bytes()
-        path.write_bytes(content.replace(b"\x02\x00\x10\x00UI\x14\x001.2.840.10008.1.2.1\x00", b"\x02\x00\x18\x00UI\x14\x00" + b"1" * 20))
+        # The element becomes another, of the same length, that nobody reads.
+        path.write_bytes(content.replace(b"\x02\x00\x10\x00UI", b"\x02\x00\x18\x00UI", 1))
 
 
 def bare(folder: Path) -> None:
@@ -188,7 +195,7 @@ def traversing_directory(folder: Path) -> None:
     directory.DirectoryRecordSequence = [record]
     directory.file_meta = FileMetaDataset()
     directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
-    directory.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    directory.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
     directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     directory.save_as(folder / "DICOMDIR", enforce_file_format=True)
 
@@ -241,7 +248,8 @@ def deep_sequences(folder: Path) -> None:
     """Sequences inside sequences, deeper than any stack: one image of the series has them."""
     files = series()(folder)
     content = files[MIDDLE].read_bytes()
-    opening = struct.pack("<HH2sHI", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    opening = struct.pack("<HH2sHI", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF)
+    opening += struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
     closing = struct.pack("<HHI", 0xFFFE, 0xE00D, 0) + struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
     place = content.index(b"\x10\x00\x10\x00PN")  # the patient's name comes right after group 0008
     files[MIDDLE].write_bytes(content[:place] + opening * 20_000 + closing * 20_000 + content[place:])

@@ -5,23 +5,25 @@ from pathlib import Path
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from method.types import CTVolume
-from validation.bad_input.case import BadInput, Edit, Make, every, on, part, reads, refused, rejected, series
-from validation.bad_input.series import CHEST, Chest, set_stored, write_all
+from validation.bad_input.case import BadInput, Make, every, on, part, reads, refused, rejected, series
+from validation.bad_input.series import CHEST, Chest, Edit, set_stored, write_all
 
 ALL, ONE, HALF, EVEN = range(24), {12}, range(12), range(0, 24, 2)
 SLICES = CHEST.shape[0]
 NAN, INFINITE = "NaN", "1e999"
 
 
-def moved(by_mm: "tuple[float, float, float] | np.ndarray", indices: "range | set[int]" = ALL, each: bool = False) -> Edit:
+def moved(by_mm: tuple[float, float, float], indices: range | set[int] = ALL, each: bool = False) -> Edit:
     """Images lie elsewhere; `each`: the farther down, the more."""
 
     def edit(image: Dataset, index: int) -> None:
         if index in indices:
             shift = np.asarray(by_mm) * (index if each else 1)
-            image.ImagePositionPatient = [round(float(x), 6) for x in np.array(image.ImagePositionPatient, float) + shift]
+            position_mm = np.array(image.ImagePositionPatient, float) + shift
+            image.ImagePositionPatient = [round(float(x), 6) for x in position_mm]
 
     return edit
 
@@ -46,7 +48,7 @@ def doubled(indices: range, *, acquisition: int = 2, same_pixels: bool = False, 
     """Slices a second time under UIDs of their own, as when a scan is repeated."""
 
     def edit(image: Dataset, index: int) -> None:
-        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.77.{index}"
+        image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.77.{index}")
         image.AcquisitionNumber = acquisition
         moved((0, 0, shift_mm))(image, index)
         if not same_pixels:
@@ -63,7 +65,7 @@ def with_scout(folder: Path) -> None:
     """The localizer under the UID of the series."""
     write_all(folder / "series", CHEST.images())
     scout = CHEST.image(0)
-    scout.SOPInstanceUID = scout.file_meta.MediaStorageSOPInstanceUID = "1.2.3.88"
+    scout.SOPInstanceUID = scout.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.88")
     scout.ImageType, scout.ImageOrientationPatient = ["ORIGINAL", "PRIMARY", "LOCALIZER"], [1, 0, 0, 0, 0, -1]
     write_all(folder / "scout", [scout])
 
@@ -99,8 +101,8 @@ CASES = tuple(
         ("the second slice missing", series(skip={1}), refused("GAP")),
         ("the last but one missing", series(skip={22}), refused("GAP")),
         ("three slices missing side by side", series(skip={10, 11, 12}), refused("GAP")),
-        ("every third slice missing, of very many", series(skip=range(0, 60, 3), chest=Chest((60, 24, 32), (2.5, 9, 7))),
-         refused("GAP")),
+        ("every third slice missing, of very many",
+         series(skip=range(0, 60, 3), chest=Chest((60, 24, 32), (2.5, 9, 7))), refused("GAP")),
         ("the upper slices never sent", series(skip={0, 1}), reads(part(CHEST.truth, slice(2, None)))),
         ("the lower slices never sent", series(skip={22, 23}), reads(part(CHEST.truth, slice(0, 22)))),
         ("files from feet to head", lambda folder: write_all(folder, CHEST.images()[::-1]), reads()),
@@ -110,7 +112,8 @@ CASES = tuple(
         ("a position in words", series(on(ONE, ImagePositionPatient=["a", "b", "c"])), refused("MISSING_GEOMETRY")),
         ("a position with decimal commas", series(on(ONE, ImagePositionPatient=["-100,0", "-90,0", "-22,0"])),
          refused("MISSING_GEOMETRY")),
-        ("a position that is not a number", series(on(ONE, ImagePositionPatient=[NAN] * 3)), refused("MISSING_GEOMETRY")),
+        ("a position that is not a number", series(on(ONE, ImagePositionPatient=[NAN] * 3)),
+         refused("MISSING_GEOMETRY")),
         ("a position at infinity", series(on(ONE, ImagePositionPatient=[0, 0, INFINITE])), refused("MISSING_GEOMETRY")),
         ("a position beyond the horizon", series(on(ONE, ImagePositionPatient=[0, 0, "1e30"])),
          refused("MISSING_GEOMETRY")),
@@ -141,7 +144,8 @@ CASES = tuple(
         ("slices off their places by rounding", series(jittered(0.05)), reads(JITTERED)),
         ("slices off their places by a third", series(jittered(1.0)), refused("GAP")),
         ("the spacing doubles on the way", series(stretched), refused("GAP")),
-        ("a gantry tilted by nine degrees", series(moved((0, 1, 0), each=True), chest=FINE), reads(UPRIGHT, said="tilted")),
+        ("a gantry tilted by nine degrees", series(moved((0, 1, 0), each=True), chest=FINE),
+         reads(UPRIGHT, said="tilted")),
         ("one slice moved sideways", series(moved((0, 3, 0), {12})), refused("TILT")),
         ("coronal slices", geometry(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), rejected("axial")),
         ("sagittal slices", geometry(ImageOrientationPatient=[0, 1, 0, 0, 0, -1]), rejected("axial")),

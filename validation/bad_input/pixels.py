@@ -1,6 +1,7 @@
 """Bad pixels: every form that CT comes in, units that are none, streams that are broken or claim the impossible."""
 
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,25 +10,32 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import (
+    MPEG4HP41,
+    UID,
+    ExplicitVRLittleEndian,
     HTJ2KLossless,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
     JPEGLSLossless,
-    MPEG4HP41,
     RLELossless,
 )
 
 from method.types import CTVolume
-from validation.bad_input.case import BadInput, Edit, Make, every, on, reads, refused, rejected, series, with_files
-from validation.bad_input.series import CHEST, Chest, set_fragments, set_stored
+from validation.bad_input.case import BadInput, Make, every, on, reads, refused, rejected, series, with_files
+from validation.bad_input.series import CHEST, Chest, Edit, set_fragments, set_stored
 
 ALL, ONE = range(24), {12}
 RIGHT = CHEST.truth
-COMPRESSED = {"RLE": RLELossless, "JPEG Lossless": JPEGLosslessSV1, "JPEG-LS": JPEGLSLossless, "JPEG 2000": JPEG2000Lossless}
+COMPRESSED = {
+    "RLE": RLELossless,
+    "JPEG Lossless": JPEGLosslessSV1,
+    "JPEG-LS": JPEGLSLossless,
+    "JPEG 2000": JPEG2000Lossless,
+}
 
 
-def stored(make_stored: object, indices: "range | set[int]" = ALL) -> Edit:
+def stored(make_stored: object, indices: range | set[int] = ALL) -> Edit:
     """Other stored values: a number, or a function of the image's own `(row, col)` Hounsfield units."""
 
     def edit(image: Dataset, index: int) -> None:
@@ -108,25 +116,30 @@ def enormous(rows: int, columns: int) -> Edit:
     return every(Rows=rows, Columns=columns)
 
 
-def claim(path: Path, rows: int, columns: int) -> None:
+def claiming(rows: int, columns: int) -> Make:
     """A header that claims a matrix of any size over the same compressed stream."""
-    image = dcmread(path)
-    image.Rows, image.Columns = rows, columns
-    image.save_as(path, enforce_file_format=True)
+
+    def spoil(files: list[Path]) -> None:
+        for path in files:
+            image = dcmread(path)
+            image.Rows, image.Columns = rows, columns
+            image.save_as(path, enforce_file_format=True)
+
+    return with_files(spoil, syntax=RLELossless)
 
 
-def stream(index: int, syntax: str, spoil: object) -> Make:
+def stream(index: int, syntax: UID, spoil: Callable[[bytes], bytes]) -> Make:
     """A compressed series in which the stream of one image is changed."""
 
     def change(files: list[Path]) -> None:
         image = dcmread(files[index])
         (content,) = generate_frames(image.PixelData, number_of_frames=1)
-        set_fragments(files[index], [spoil(bytes(content))] if callable(spoil) else [], syntax)  # type: ignore[arg-type]
+        set_fragments(files[index], [spoil(bytes(content))], syntax)
 
     return with_files(change, syntax=syntax)
 
 
-def resized(marker: bytes, offset: int, form: str, *sizes: int) -> object:
+def resized(marker: bytes, offset: int, form: str, *sizes: int) -> Callable[[bytes], bytes]:
     """A compressed stream whose own header claims another size, written `offset` bytes after a marker."""
 
     def spoil(content: bytes) -> bytes:
@@ -163,12 +176,13 @@ def offsets_of_garbage(files: list[Path]) -> None:
     for path in files:
         image = dcmread(path)
         (content,) = generate_frames(image.PixelData, number_of_frames=1)
-        image.PixelData = encapsulate([bytes(content)]).replace(b"\xfe\xff\x00\xe0\x04\x00\x00\x00\x00\x00\x00\x00",
-                                                                b"\xfe\xff\x00\xe0\x04\x00\x00\x00\xff\xff\xff\x7f", 1)
+        image.PixelData = encapsulate([bytes(content)]).replace(
+            b"\xfe\xff\x00\xe0\x04\x00\x00\x00\x00\x00\x00\x00", b"\xfe\xff\x00\xe0\x04\x00\x00\x00\xff\xff\xff\x7f", 1
+        )
         image.save_as(path, enforce_file_format=True)
 
 
-def relabelled(source: str | None, target: str) -> Make:
+def relabelled(source: UID | None, target: UID) -> Make:
     """Pixels in one encoding, labelled as another."""
 
     def spoil(files: list[Path]) -> None:
@@ -188,8 +202,9 @@ def bare_stream(files: list[Path]) -> None:
         image = dcmread(path)
         (content,) = generate_frames(image.PixelData, number_of_frames=1)
         content = bytes(content)
-        image.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
-        image.PixelData = (content * (2 * image.Rows * image.Columns // len(content) + 1))[: 2 * image.Rows * image.Columns]
+        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        size = 2 * image.Rows * image.Columns
+        image.PixelData = (content * (size // len(content) + 1))[:size]
         image["PixelData"].VR, image["PixelData"].is_undefined_length = "OW", False
         image.save_as(path, enforce_file_format=True)
 
@@ -252,10 +267,8 @@ CASES = tuple(
         ("a negative number of frames", frames(-1), refused("PIXELS")),
         ("two thousand million frames promised", frames(2_000_000_000), rejected("complete")),
         ("a matrix of four thousand million pixels promised", series(enormous(65535, 65535)), rejected("complete")),
-        ("the same, compressed", with_files(
-            lambda files: [claim(path, 65535, 65535) for path in files], syntax=RLELossless), refused("TOO_LARGE")),
-        ("a larger matrix promised than an RLE stream has", with_files(
-            lambda files: [claim(path, 4000, 4000) for path in files], syntax=RLELossless), refused("PIXELS")),
+        ("the same, compressed", claiming(65535, 65535), refused("TOO_LARGE")),
+        ("a larger matrix promised than an RLE stream has", claiming(4000, 4000), refused("PIXELS")),
         *((f"{name}", series(syntax=syntax), reads()) for name, syntax in COMPRESSED.items()),
         *((f"{name}, one stream half", stream(12, syntax, half), refused("PIXELS"))
           for name, syntax in COMPRESSED.items()),

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    UID,
     BasicTextSRStorage,
     EnhancedSRStorage,
     RTStructureSetStorage,
@@ -37,9 +38,9 @@ def without_pixels(sop_class: str, modality: str) -> Make:
         image = CHEST.image(0)
         for keyword in ("PixelData", "Rows", "Columns", "ImagePositionPatient", "PixelSpacing"):
             delattr(image, keyword)
-        image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = sop_class
+        image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = UID(sop_class)
         image.Modality, image.SeriesInstanceUID, image.SOPInstanceUID = modality, "1.2.3.41", "1.2.3.41.1"
-        image.file_meta.MediaStorageSOPInstanceUID = "1.2.3.41.1"
+        image.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.41.1")
         write(image, folder / "object.dcm")
 
     return make

@@ -1,0 +1,39 @@
+"""The end that an orchestrator or a person asks for: SIGTERM and SIGINT."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+
+from dicomio.files import abandon_files
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def end_cleanly_when_asked() -> None:
+    """From now on SIGTERM and SIGINT end the process at once, with 128 + the signal's number, and whole files only.
+
+    The files of finished cases stay. Of the case under way none appears, nor does result.json, which only a run that
+    has come to its end writes. A second signal ends the process without waiting for the disk.
+
+    A thread waits for the signals, since a handler of Python's would not run before the graph's engine returns, and
+    the engine installs handlers of its own. To be called in the main thread, before there are others.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # threads to come inherit it
+    threading.Thread(target=_end, name="signals", daemon=True).start()
+
+
+def _end() -> None:
+    number = signal.Signals(signal.sigwait(_SIGNALS))
+    threading.Thread(target=_end_now, daemon=True).start()
+    abandon_files()
+    logging.getLogger("groundglass").error(
+        "Stopped by %s before the end: there is no result.json. The files of finished cases are whole.", number.name
+    )
+    sys.stderr.flush()
+    os._exit(128 + number)
+
+
+def _end_now() -> None:
+    os._exit(128 + signal.sigwait(_SIGNALS))
