@@ -1,6 +1,7 @@
 """The command line: check what can be known beforehand, run the graph, write result.json, tell how it went."""
 
 import argparse
+import getpass
 import logging
 import os
 import re
@@ -71,6 +72,7 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path, settings_fi
     if settings.device == "auto" and device == "cpu":
         LOG.info("No usable GPU was found: the CPU computes. Set device to cuda in app.yaml to insist on a GPU.")
 
+    _name_user()
     # Imported only now: the graph engine needs the CUDA runtime loaded before it.
     from app.application import GroundglassApplication
     from app.progress import ProgressReporter
@@ -148,6 +150,14 @@ def _set_up_logging(level: str) -> None:
     warnings.filterwarnings("ignore", module="pydicom|highdicom")
     # The engine's own log counts GPUs and entities; it is of use only when the engine itself is in doubt.
     os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "DEBUG" if name == "DEBUG" else "ERROR")
+
+
+def _name_user() -> None:
+    """Give the user a name where the system has none for the uid, as in containers: MONAI's import fails without."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # the second since Python 3.13
+        os.environ["LOGNAME"] = f"uid-{os.getuid()}"
 
 
 def _prepare_output(folder: Path) -> None:

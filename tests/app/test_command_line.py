@@ -169,6 +169,21 @@ def test_a_wrong_weight_file_is_refused_by_name(tmp_path: Path, study: Path) -> 
     assert "SHA-256" in run.told
 
 
+def test_a_user_without_a_name_can_run_it(tmp_path: Path, study: Path) -> None:
+    """Containers run with any uid, most of which the system's list of users does not have."""
+    code = (
+        "import os, pwd, sys\n"
+        "def unknown(uid): raise KeyError(uid)\n"
+        "pwd.getpwuid = unknown\n"
+        "[os.environ.pop(name, None) for name in ('LOGNAME', 'USER', 'LNAME', 'USERNAME')]\n"
+        "from app.command_line import run_and_exit\n"
+        "run_and_exit()\n"
+    )
+    command = [sys.executable, "-c", code, "-i", str(study), "-o", str(tmp_path / "out"), "-m", "models"]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.returncode == ExitCode.NO_ELIGIBLE_SERIES, done.stderr
+
+
 def test_wrong_settings_are_refused_by_name(tmp_path: Path, study: Path) -> None:
     settings = tmp_path / "app.yaml"
     text = SETTINGS_FILE.read_text(encoding="utf-8")

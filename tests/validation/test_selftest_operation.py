@@ -85,14 +85,14 @@ class Judged:
 
     def __init__(self, phantom: Phantom, runs: Runs, first: Path, second: Path) -> None:
         self._runs, self.first, self.second = runs, first, second
-        runs.__dict__["phantoms"] = (phantom,)  # made already: what Runs would make itself where it is asked
-        runs.__dict__["samples"] = {}
+        runs.kept["phantoms"] = (phantom,)  # made already: what Runs would make itself where it is asked
+        runs.kept["samples"] = {}
         self.of_first, self.of_second = ({"code": 0, "told": "INFO", "seconds": 9.0, "peak_mib": 900.0} for _ in "12")
 
     def outcome(self, title: str) -> Outcome:
         """Of the check with this title."""
-        self._runs.__dict__["first"] = Run(**self.of_first, out=self.first)
-        self._runs.__dict__["second"] = Run(**self.of_second, out=self.second)
+        self._runs.kept["first"] = Run(**self.of_first, out=self.first)
+        self._runs.kept["second"] = Run(**self.of_second, out=self.second)
         return carry_out(CHECKS[title], self._runs)
 
     def edit(self, kind: str, change: Callable[[Dataset], object]) -> None:
@@ -349,6 +349,20 @@ def test_a_sample_that_ends_otherwise_is_found(runs: Runs) -> None:
     for wrong in (replace(run, code=0), replace(run, told="")):
         runs.samples["no DICOM"] = replace(wrong, out=run.out / "nowhere")
         assert carry_out(CHECKS["Bad input: a folder without DICOM"], runs).verdict == "failed"
+
+
+def test_a_failure_is_kept_and_told_by_every_check_that_needs_what_failed(tmp_path: Path) -> None:
+    with Runs(Copy(tmp_path, REPOSITORY / "models", None)) as made:
+        (made.folder / "phantoms").write_text("in the way", encoding="utf-8")
+        told = {carry_out(CHECKS[title], made).measured for title in ("Three phantoms", "Lung volumes", "Reports")}
+    assert len(told) == 1
+    assert "could not be carried out" in told.pop()
+
+
+def test_an_application_that_ends_by_itself_does_not_pass_for_terminated(judged: Judged) -> None:
+    shutil.rmtree(judged.first)
+    judged._runs.kept["phantoms"] = (replace(judged._runs.phantoms[0], folder=judged.first),)
+    assert "ended by itself, with exit code 2" in judged.outcome("SIGTERM").measured
 
 
 def test_help_is_answered(runs: Runs) -> None:

@@ -147,7 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
             outcomes += [progress.carry_out(check, runs) for check in OPERATION]
             try:
                 pictures = [to_picture(title, path) for title, path in operation.previews(runs)]
-            except OSError as error:  # of a full disk, say: the report is needed then more than ever
+            except Exception as error:  # of a full disk, say: the report is needed then more than ever
                 progress.tell(f"There are no pictures: {error}")
     results = summarise(copy, outcomes, operational)
     write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", copy.out / RESULTS)

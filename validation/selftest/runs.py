@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from pydicom import Dataset, dcmread
 
@@ -28,6 +28,8 @@ from validation.selftest.samples import SAMPLES, Call, prepare
 
 TIMEOUT_S = 1800
 """After so long a run is ended, and has failed."""
+
+Made = TypeVar("Made")
 
 OTHER_FILE, EARLIER_RESULT = "notes.txt", "case-007.seg.dcm"
 
@@ -162,6 +164,8 @@ class Runs:
         self.copy = copy
         self._temporary = TemporaryDirectory(prefix="groundglass-selftest-")
         self.folder = Path(self._temporary.name)
+        self.kept: dict[str, Any] = {}
+        """What was made, by name; an exception where it failed, so that every check that needs it tells the same."""
 
     def __enter__(self) -> "Runs":
         return self
@@ -172,9 +176,39 @@ class Runs:
     def _call(self, study: Path, out: str) -> Call:
         return Call(study, self.folder / out, self.copy.models, self.copy.settings_file)
 
-    @cached_property
+    def _once(self, name: str, make: Callable[[], Made]) -> Made:
+        if name not in self.kept:
+            try:
+                self.kept[name] = make()
+            except Exception as error:
+                self.kept[name] = error
+        kept = self.kept[name]
+        if isinstance(kept, Exception):
+            raise kept
+        made: Made = kept
+        return made
+
+    @property
     def phantoms(self) -> tuple[Phantom, ...]:
         """Every preset, in folders of different depth below one."""
+        return self._once("phantoms", self._make_phantoms)
+
+    @property
+    def first(self) -> Run:
+        """All phantoms, with a file among them that is no DICOM, and the leftovers of an earlier run in the output."""
+        return self._once("first", self._run_first)
+
+    @property
+    def second(self) -> Run:
+        """The first phantom again, beside a series with a gap, and called as an orchestrator calls it."""
+        return self._once("second", self._run_second)
+
+    @property
+    def samples(self) -> dict[str, Run]:
+        """The application on every sample of bad input, by its name in SAMPLES; two at a time."""
+        return self._once("samples", self._run_samples)
+
+    def _make_phantoms(self) -> tuple[Phantom, ...]:
         made = []
         for depth, preset in enumerate(PRESETS):
             self.copy.tell(f"making the phantom {preset.name}: {preset.slices} slices of {preset.size} x {preset.size}")
@@ -186,9 +220,7 @@ class Runs:
             made.append(Phantom(preset, folder, sources, volume, truth))
         return tuple(made)
 
-    @cached_property
-    def first(self) -> Run:
-        """All phantoms, with a file among them that is no DICOM, and the leftovers of an earlier run in the output."""
+    def _run_first(self) -> Run:
         call = self._call(self.phantoms[0].folder.parent, "first")
         (call.study / "deep" / OTHER_FILE).write_text("no DICOM", encoding="utf-8")
         call.out.mkdir()
@@ -196,17 +228,13 @@ class Runs:
         (call.out / OTHER_FILE).write_text("not the application's", encoding="utf-8")
         return run(self.copy, call, self.copy.tell)
 
-    @cached_property
-    def second(self) -> Run:
-        """The first phantom again, beside a series with a gap, and called as an orchestrator calls it."""
+    def _run_second(self) -> Run:
         call = self._call(self.folder / "again", "second")
         shutil.copytree(self.phantoms[0].folder, call.study / "good")
         SAMPLES["gap"].make(self.folder, replace(call, study=call.study / "bad"))
         return run(self.copy, call, self.copy.tell, by_environment=True)
 
-    @cached_property
-    def samples(self) -> dict[str, Run]:
-        """The application on every sample of bad input, by its name in SAMPLES; two at a time."""
+    def _run_samples(self) -> dict[str, Run]:
         self.copy.tell(f"{len(SAMPLES)} samples of bad input")
         with ThreadPoolExecutor(2) as pool:
             return dict(zip(SAMPLES, pool.map(self._run_sample, SAMPLES), strict=True))
@@ -220,12 +248,19 @@ class Runs:
         return [self.first, self.second, *self.samples.values()]
 
     def terminate(self) -> tuple[float, list[str]]:
-        """Seconds that the application lives on after a SIGTERM in the middle of its work, and what it leaves then."""
+        """Seconds that the application lives on after a SIGTERM in the middle of its work, and what it leaves then.
+
+        Raises:
+            ChildProcessError: it had come to its end before.
+        """
         call = self._call(self.phantoms[0].folder, "terminated")
         process = start_application(self.copy, call)
         for line in process.stdout or ():
             if "reading slices" in line:  # the lungs are next
                 break
+        else:
+            process.wait()
+            raise ChildProcessError(f"The application ended by itself, with exit code {process.returncode}.")
         start = time.monotonic()
         process.terminate()
         try:
