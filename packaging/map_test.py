@@ -132,7 +132,10 @@ class Bench:
         self.rows.append((name, found, passed))
         found = " ".join(found.split())
         verdict = "passed" if passed else "FAILED"
-        print(f"{verdict}  {name:<44} {time.monotonic() - start:6.0f} s  {found[:300] if passed else found[-600:]}", flush=True)
+        print(
+            f"{verdict}  {name:<44} {time.monotonic() - start:6.0f} s  {found[:300] if passed else found[-600:]}",
+            flush=True,
+        )
 
 
 # Material
@@ -437,7 +440,18 @@ def check_monai_deploy(bench: Bench, studies: Studies) -> str:
     path = f"{docker.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | bench.engine.environment | {"HOME": str(home), "PATH": path}
     command = ["monai-deploy", "run", IMAGE, "--input", str(studies.small), "--output", str(results), "--rm"]
-    command += ["--network", "groundglass", "--gpus", "none", "--uid", "1007", "--gid", "1007", "--config", str(studies.quick)]
+    command += [
+        "--network",
+        "groundglass",
+        "--gpus",
+        "none",
+        "--uid",
+        "1007",
+        "--gid",
+        "1007",
+        "--config",
+        str(studies.quick),
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     told = done.stdout + done.stderr
     require(done.returncode == 0, f"exit code {done.returncode}: {told[-600:]}")
