@@ -132,7 +132,10 @@ class Bench:
         self.rows.append((name, found, passed))
         found = " ".join(found.split())
         verdict = "passed" if passed else "FAILED"
-        print(f"{verdict}  {name:<44} {time.monotonic() - start:6.0f} s  {found[:400]}", flush=True)
+        print(
+            f"{verdict}  {name:<44} {time.monotonic() - start:6.0f} s  {found[:300] if passed else found[-600:]}",
+            flush=True,
+        )
 
 
 # Material
@@ -164,6 +167,7 @@ def make_studies(folder: Path) -> Studies:
     (studies.none / "notes.txt").write_text("no DICOM", encoding="utf-8")
     settings = yaml.safe_load((REPOSITORY / "app.yaml").read_text(encoding="utf-8"))
     settings["saliency"] |= {"steps": 2, "maximum_slices": 2}
+    settings["lungs"]["views"] = ["axial"]
     studies.quick.write_text(yaml.safe_dump(settings), encoding="utf-8")
     studies.insists_on_gpu.write_text(yaml.safe_dump(settings | {"device": "cuda"}), encoding="utf-8")
     for path in [folder, *folder.rglob("*")]:
@@ -436,7 +440,18 @@ def check_monai_deploy(bench: Bench, studies: Studies) -> str:
     path = f"{docker.parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = os.environ | bench.engine.environment | {"HOME": str(home), "PATH": path}
     command = ["monai-deploy", "run", IMAGE, "--input", str(studies.small), "--output", str(results), "--rm"]
-    command += ["--network", "none", "--uid", "1007", "--gid", "1007", "--config", str(studies.quick)]
+    command += [
+        "--network",
+        "groundglass",
+        "--gpus",
+        "none",
+        "--uid",
+        "1007",
+        "--gid",
+        "1007",
+        "--config",
+        str(studies.quick),
+    ]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
     told = done.stdout + done.stderr
     require(done.returncode == 0, f"exit code {done.returncode}: {told[-600:]}")

@@ -154,3 +154,33 @@ def test_the_deployment_page_tells_of_every_exit_code() -> None:
         r"^class ExitCode|^    \w+ = (\d)$", (REPOSITORY / "app/exit_codes.py").read_text(), re.MULTILINE
     )
     assert [code for code in codes if code and f"\n| {code} |" not in page] == []
+
+
+@pytest.mark.parametrize(
+    ("work", "stop", "code"),
+    [
+        ("sys.exit(5)", False, 5),
+        ("signal.pause()", True, 143),
+        # The graph's engine takes the signal itself, and leaves with 1.
+        (
+            "signal.signal(signal.SIGTERM, lambda *_: sys.exit(1)); print('ready', flush=True); signal.pause()",
+            True,
+            143,
+        ),
+    ],
+)
+def test_the_exit_code_of_the_work_comes_out_unless_it_was_stopped(
+    tmp_path: Path, work: str, stop: bool, code: int
+) -> None:
+    application = tmp_path / "app.py"
+    application.write_text(f"import signal, sys\nprint('started', flush=True)\n{work}\n", encoding="utf-8")
+    entry = (PACKAGING / "entrypoint").read_text(encoding="utf-8")
+    script = entry.replace("PYTHON=/opt/venv/bin/python", f"PYTHON={sys.executable}")
+    script = script.replace('"$ROOT/app"', f'"{application}"')
+    with subprocess.Popen(["sh", "-c", script, "entrypoint", "run"], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in range(2 if "ready" in work else 1):
+            process.stdout.readline()
+        if stop:
+            process.terminate()
+        assert process.wait(timeout=10) == code
