@@ -59,9 +59,13 @@ def test_files_of_a_group_appear_together_when_all_are_complete(tmp_path: Path) 
 
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, RuntimeError])
 def test_a_group_that_is_interrupted_leaves_nothing(tmp_path: Path, interruption: type[BaseException]) -> None:
-    with pytest.raises(interruption), FileGroup(tmp_path) as group:
-        group.write_text("one", "a.json")
-        raise interruption
+    def write_and_stop() -> None:
+        with FileGroup(tmp_path) as group:
+            group.write_text("one", "a.json")
+            raise interruption
+
+    with pytest.raises(interruption):
+        write_and_stop()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -88,5 +92,3 @@ def test_a_disk_that_is_too_full_is_told_with_the_figures(tmp_path: Path) -> Non
     with pytest.raises(OutputFailed, match=r"need about 1000000000 MB, and .* MB free") as caught:
         check_room(tmp_path, 10**15)
     assert caught.value.code == "DISK_FULL"
-
-
