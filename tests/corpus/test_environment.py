@@ -223,7 +223,10 @@ def test_what_a_killed_run_has_left_behind_is_cleared_away(place: Place) -> None
 
 @pytest.mark.parametrize(
     "environment",
-    [{"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}, {"HOME": "/nonexistent", "TMPDIR": "/nonexistent"}],
+    [
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"HOME": "/nonexistent", "TMPDIR": "/nonexistent"},
+    ],
     ids=["a locale without letters", "no home and no folder for temporary files"],
 )
 def test_it_runs_where_the_environment_offers_nothing(place: Place, environment: dict[str, str]) -> None:
@@ -256,9 +259,7 @@ def read_only(place: Place) -> Iterator[Place]:
 
 
 def test_the_input_may_be_read_only(read_only: Place) -> None:
-    refused_with_gap(
-        main(["-i", str(read_only.input), "-o", str(read_only.out), "-m", "models"]), read_only.out
-    )
+    refused_with_gap(main(["-i", str(read_only.input), "-o", str(read_only.out), "-m", "models"]), read_only.out)
 
 
 def test_an_output_folder_that_is_read_only_is_told_before_anything_is_read(
