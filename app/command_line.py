@@ -207,10 +207,25 @@ def _tell(record, code: ExitCode) -> None:  # type: ignore[no-untyped-def]
         )
 
 
+def _open_standard_streams() -> None:
+    """Give a process that was started without them standard streams, to nowhere.
+
+    Else a result would be opened under the number of standard error, and what decoders say there would end up in it.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8")
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8")
+
+
 def run_and_exit() -> None:
     """Leave the process with the exit code; an unforeseen exception is told without a patient's data."""
     from app.interruption import end_cleanly_when_asked
 
+    _open_standard_streams()
     end_cleanly_when_asked()
     try:
         code = main()

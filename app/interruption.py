@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import sys
 import threading
 
 from dicomio.files import abandon_files
@@ -31,7 +30,6 @@ def _end() -> None:
     logging.getLogger("groundglass").error(
         "Stopped by %s before the end: there is no result.json. The files of finished cases are whole.", number.name
     )
-    sys.stderr.flush()
     os._exit(128 + number)
 
 

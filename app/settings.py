@@ -84,7 +84,8 @@ class _Section:
         if not self._fits(value, kinds):
             names = " or ".join(item.__name__ for item in kinds)
             raise SettingsError(f"app.yaml: the setting '{where}' must be of type {names}, not {value!r}.")
-        if (low is not None and value < low) or (high is not None and value > high):
+        # Written so that a NaN, which is neither below nor above, is refused.
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
             raise SettingsError(f"app.yaml: the setting '{where}' must lie between {low} and {high}, not be {value!r}.")
         return value
 
@@ -122,6 +123,8 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"The settings file '{path.name}' can't be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"The settings file '{path.name}' is not text in UTF-8.") from error
     except yaml.YAMLError as error:
         raise SettingsError(f"The settings file '{path.name}' is not valid YAML: {error}") from error
     root = _Section(content, "")

@@ -56,7 +56,7 @@ def files_under(folder: Path) -> list[str]:
 def make(case: BadInput, tmp_path: Path) -> Path:
     folder = tmp_path / "in"
     folder.mkdir()
-    case.make(folder)
+    case.write(folder)
     return folder
 
 

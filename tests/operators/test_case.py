@@ -37,3 +37,16 @@ def test_a_defect_tells_its_place_and_not_its_text() -> None:
     assert (case.status, case.reason_code) == ("failed", "DEFECT")
     assert "KeyError in work" in str(case.reason)
     assert "Doe" not in str(case.reason)
+
+
+def test_not_even_the_debug_log_quotes_the_text_of_a_defect_or_of_its_cause(caplog: pytest.LogCaptureFixture) -> None:
+    def work(case: Case) -> Case:
+        try:
+            raise KeyError("Doe^Jane")
+        except KeyError as cause:
+            raise ValueError("can't convert Doe^Jane") from cause
+
+    with caplog.at_level("DEBUG", "groundglass"):
+        attempt("lungs", CASE, work)
+    assert "in work" in caplog.text
+    assert "Doe^Jane" not in caplog.text.replace('"can\'t convert Doe^Jane"', "")  # the line of the source, as it is here

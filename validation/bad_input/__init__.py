@@ -1,6 +1,6 @@
 """Input as it should never be, made by code, each case with what must become of it.
 
-`CASES` holds them all, a table a family. `case.make(folder)` writes the input of a case into an empty folder, and
+`CASES` holds them all, a table a family. `case.write(folder)` writes the input of a case into an empty folder, and
 `case.expected` tells the exit code, the status and the reason, or the volume to the last bit.
 """
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from dicomio.header import quiet_pydicom
 from method.types import CTVolume
 from validation.bad_input.series import CHEST, Chest, Edit, set_raw, write_all
 
@@ -43,6 +44,11 @@ class BadInput:
     name: str
     make: Make
     expected: Expected
+
+    def write(self, folder: Path) -> None:
+        """Write the input into an existing, empty folder."""
+        with quiet_pydicom():
+            self.make(folder)
 
     def __str__(self) -> str:
         return f"{self.family}: {self.name}"
