@@ -4,7 +4,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,11 +48,29 @@ sys.addaudithook(watch)
 """
 
 
+TEXTS = [
+    "PatientName",
+    "PatientID",
+    "OtherPatientIDs",
+    "AccessionNumber",
+    "StudyDescription",
+    "StudyID",
+    "SeriesDescription",
+    "ReferringPhysicianName",
+    "InstitutionName",
+    "OperatorsName",
+    "StationName",
+    "PatientComments",
+    "ProtocolName",
+    "ImageComments",
+    "DeviceSerialNumber",
+    "Manufacturer",
+]
+
+
 def plant(image: Dataset) -> None:
     """Values to look for, in every attribute that may hold something of a patient."""
-    for keyword in ("PatientName", "PatientID", "OtherPatientIDs", "AccessionNumber", "StudyDescription", "StudyID",
-                    "SeriesDescription", "ReferringPhysicianName", "InstitutionName", "OperatorsName", "StationName",
-                    "PatientComments", "ProtocolName", "ImageComments", "DeviceSerialNumber", "Manufacturer"):  # fmt: skip
+    for keyword in TEXTS:
         set_raw(image, keyword, f"Planted{keyword}"[:15])
     for keyword in ("PatientBirthDate", "StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate"):
         set_raw(image, keyword, "18990203")
@@ -181,14 +198,14 @@ def test_the_watch_sees_a_network(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def without_network() -> Iterator[tuple[str, ...]]:
+def without_network() -> tuple[str, ...]:
     command = ("unshare", "--net")
     works = (
         shutil.which("unshare") and not subprocess.run([*command, "true"], capture_output=True, check=False).returncode
     )
     if not works:
         pytest.skip("no right to run a program without a network")
-    yield command
+    return command
 
 
 def test_it_runs_where_there_is_no_network_at_all(

@@ -49,4 +49,5 @@ def test_not_even_the_debug_log_quotes_the_text_of_a_defect_or_of_its_cause(capl
     with caplog.at_level("DEBUG", "groundglass"):
         attempt("lungs", CASE, work)
     assert "in work" in caplog.text
-    assert "Doe^Jane" not in caplog.text.replace('"can\'t convert Doe^Jane"', "")  # the line of the source, as it is here
+    line_of_the_source = '"can\'t convert Doe^Jane"'
+    assert "Doe^Jane" not in caplog.text.replace(line_of_the_source, "")
