@@ -4,8 +4,7 @@ import logging
 import os
 import signal
 import threading
-
-from dicomio.files import abandon_files
+from collections.abc import Callable
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -20,10 +19,13 @@ def end_cleanly_when_asked() -> None:
     the engine installs handlers of its own. To be called in the main thread, before there are others.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)  # threads to come inherit it
-    threading.Thread(target=_end, name="signals", daemon=True).start()
+    # Not before: numpy comes with it, whose own threads would take the signals.
+    from dicomio.files import abandon_files
+
+    threading.Thread(target=_end, args=(abandon_files,), name="signals", daemon=True).start()
 
 
-def _end() -> None:
+def _end(abandon_files: Callable[[], None]) -> None:
     number = signal.Signals(signal.sigwait(_SIGNALS))
     threading.Thread(target=_end_now, daemon=True).start()
     abandon_files()

@@ -179,7 +179,9 @@ def test_only_the_output_folder_is_written_to_and_caches_of_libraries(watched: W
     allowed = (str(watched.run.out), str(watched.around / "home"), "/dev/null", "__pycache__")
     elsewhere = [path for path in written if not any(part in path for part in allowed)]
     assert [path for path in elsewhere if not path.isdigit()] == []  # a number is of a file that is open already
-    assert [event for event in watched.events if event.startswith(("subprocess", "os.system"))] == []
+    # Libraries ask the machine, as they are imported, where its own libraries and fonts are.
+    started = {event for event in watched.events if event.startswith(("subprocess", "os.system"))}
+    assert started <= {"subprocess.Popen /sbin/ldconfig", "subprocess.Popen fc-list"}
 
 
 def test_no_network_is_tried(watched: Watched) -> None:
