@@ -203,6 +203,7 @@ APP = {
     "command": '["python3", "-u", "/opt/holoscan/app"]',
     "input": {"path": "input", "formats": None},
     "output": {"path": "output", "format": None},
+    "timeout": 3600,
     "type": "application",
     "version": "0.1.0",
     "workingDirectory": "/var/holoscan",
@@ -262,7 +263,7 @@ def test_a_manifest_that_asks_for_no_gpu_is_found_where_the_settings_require_one
 
 @pytest.mark.parametrize(
     ("needs", "said"),
-    [("timeout_s: 60", "timeout is None"), ("memory_gib: 8", "memory is 4Gi"), ("cpus: 4", "cpu is 2")],
+    [("timeout_s: 60", "timeout is 3600"), ("memory_gib: 8", "memory is 4Gi"), ("cpus: 4", "cpu is 2")],
 )
 def test_a_manifest_that_states_other_needs_than_the_settings_is_found(
     manifests: Path, installed: Path, needs: str, said: str
@@ -286,7 +287,7 @@ def test_any_change_of_a_recorded_manifest_is_found(installed: Path, manifests: 
     command = [sys.executable, "-B", "-m", "validation.build_record", *CODE, str(manifest)]
     subprocess.run(command, cwd=installed, check=True, capture_output=True)
     assert failed(installed) == {}
-    manifest.write_text(json.dumps(APP | {"timeout": 1}), encoding="utf-8")
+    manifest.write_text(json.dumps(APP | {"remark": "changed"}), encoding="utf-8")
     assert failed(installed) == {"IQ-02": f"{manifest} has been changed"}
 
 
