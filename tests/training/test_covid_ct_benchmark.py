@@ -20,8 +20,6 @@ from training.covid_ct_benchmark import (
     main,
     make_draw,
     score,
-    two_class_network,
-    views_of,
 )
 from validation.phantom.thorax import make_thorax
 
@@ -82,7 +80,6 @@ def test_the_test_split_changes_no_weight_and_a_second_call_trains_no_further(
 ) -> None:
     call = [*arguments(folder, pretrained, tmp_path), "--rows", "plain"]
     assert main(call) == 0
-    assert not (tmp_path / "best0").exists()
     weights = tmp_path / "plain0" / "weights.safetensors"
     first, with_test = load_file(weights), load_file(trained / "plain0" / "weights.safetensors")
     assert all(torch.equal(first[key], with_test[key]) for key in first)
@@ -107,17 +104,6 @@ def test_a_split_without_a_class_folder_is_refused(
     assert "COVID and NonCOVID" in capsys.readouterr().err
 
 
-def test_the_two_class_network_is_the_three_class_one_with_np_and_cap_averaged(pretrained: Path) -> None:
-    source, network = load_file(pretrained), two_class_network(pretrained).state_dict()
-    for name, tensor in source.items():
-        if name.startswith("heads."):
-            assert torch.allclose(network[name][0], (tensor[0].float() + tensor[1].float()) / 2)
-            assert torch.equal(network[name][1], tensor[2].float())
-        else:
-            assert torch.equal(network[name], tensor.float())
-    assert all(parameter.requires_grad for parameter in two_class_network(pretrained).parameters())
-
-
 def test_draws_repeat_and_take_classes_in_turn() -> None:
     images = [np.full((INPUT_SIZE, INPUT_SIZE), 0.2 * number, dtype=np.float32) for number in range(4)]
     draw = make_draw(images, np.array([0, 0, 1, 1]), augment_strongly, seed=3)
@@ -135,18 +121,6 @@ def test_augmented_images_stay_in_range(augment) -> None:  # type: ignore[no-unt
         result = augment(image, np.random.default_rng(seed))
         assert result.dtype == np.float32
         assert 0 <= result.min() <= result.max() <= 1
-
-
-def test_ten_views_hold_each_corner_and_its_mirror_image() -> None:
-    image = np.zeros((INPUT_SIZE, INPUT_SIZE), dtype=np.float32)
-    image[:8, :8] = 1.0  # the top left corner
-    views = views_of(image, several=True)
-    assert views.shape == (10, INPUT_SIZE, INPUT_SIZE)
-    shown = views.max(axis=(1, 2)) > 0.5
-    assert shown.tolist() == [False, True, False, False, False] * 2
-    assert views[1, :4, :4].min() > 0.5
-    assert views[6, :4, -4:].min() > 0.5
-    assert np.array_equal(views_of(image, several=False)[0], image)
 
 
 def test_figures_of_a_known_table() -> None:
