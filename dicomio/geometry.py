@@ -70,6 +70,12 @@ def order_by_position(instances: Sequence[Dataset]) -> tuple[Dataset, ...]:
     return _order(instances, _directions(instances))[0]
 
 
+def measures(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    """The `count` numbers of a geometric attribute, in mm or as cosines; None where they can't be meant so."""
+    found = numbers(header, keyword, count)
+    return None if found is None or max(map(abs, found)) > _FARTHEST else found
+
+
 def check_geometry(instances: Sequence[Dataset], place: bool) -> Grid:
     """Every check that needs no pixels, the ones that explain most first.
 
@@ -112,7 +118,7 @@ def check_geometry(instances: Sequence[Dataset], place: bool) -> Grid:
 
 
 def _check_size(shape: tuple[int, int, int]) -> None:
-    if not 0 < shape[0] * shape[1] * shape[2] <= _MAXIMUM_VOXELS:
+    if min(shape) < 1 or shape[0] * shape[1] * shape[2] > _MAXIMUM_VOXELS:
         raise SeriesRefused(
             "TOO_LARGE",
             f"The series has {shape[0]} slices of {shape[1]} x {shape[2]} pixels; 1 to {_MAXIMUM_VOXELS} voxels "
@@ -168,8 +174,8 @@ def _missing(attribute: str, missing: int, total: int) -> SeriesRefused:
 
 def _stack(instances: Sequence[Dataset], keyword: str, count: int) -> np.ndarray:
     """A numeric attribute of all images, float64 `(image, count)`."""
-    found = [numbers(header, keyword, count) for header in instances]
-    missing = sum(values is None or max(map(abs, values)) > _FARTHEST for values in found)
+    found = [measures(header, keyword, count) for header in instances]
+    missing = sum(values is None for values in found)
     if missing:
         raise _missing(keyword, missing, len(instances))
     return np.array(found, dtype=np.float64)
@@ -329,7 +335,17 @@ def _is_even(depths_mm: np.ndarray, place: bool) -> bool:
             f"at {wrong_mm.size} of {steps_mm.size} places: slices are missing, or the series mixes reconstructions. "
             "Send the whole series again.",
         )
-    return not uneven.any()
+    # Small deviations of the same sign add up to large ones.
+    regular_mm = np.linspace(depths_mm[0], depths_mm[-1], len(depths_mm))
+    off_mm = float(np.abs(depths_mm - regular_mm).max())
+    is_drifting = off_mm > tolerance_mm
+    if is_drifting and not place:
+        raise SeriesRefused(
+            "GAP",
+            f"Neighbouring slices are {steps_mm.min():.2f} to {steps_mm.max():.2f} mm apart, so slices lie up to "
+            f"{off_mm:.1f} mm off the places of equally distant ones. Send a series of equally distant slices.",
+        )
+    return not (uneven.any() or is_drifting)
 
 
 def _is_upright(depths_mm: np.ndarray, sideways_mm: np.ndarray, place: bool) -> bool:

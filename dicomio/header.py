@@ -187,9 +187,12 @@ class _Walk:
             raise _Odd  # pydicom finds out whether this is an image
         place, length = pixels
         header = Header(self._path, syntax, kept, pixels)
-        if length < 0:
-            return header, not self._has_end(place)
-        return header, place + length > self._size or _is_too_short(header, syntax, length)
+        end = self._end_of_fragments(place) if length < 0 else place + length
+        if end is None or end > self._size:
+            return header, True
+        if 0 < self._tag(end) <= PIXEL_DATA:
+            raise _Odd  # elements that should have come before: pydicom says which of two counts
+        return header, length >= 0 and _is_too_short(header, syntax, length)
 
     def _bytes(self, at: int, count: int) -> bytes:
         """`count` bytes of the file, fewer at its end."""
@@ -290,17 +293,22 @@ class _Walk:
                     raise _Odd
         raise _Odd
 
-    def _has_end(self, at: int) -> bool:
-        """Whether the fragments of compressed pixel data that begin at `at` end with a sequence delimiter."""
+    def _end_of_fragments(self, at: int) -> int | None:
+        """Where compressed pixel data whose fragments begin at `at` end; None where no sequence delimiter ends them."""
         while at + 8 <= self._size:
             group, element, length = _IMPLICIT.unpack(self._bytes(at, 8))
             tag = group << 16 | element
             if tag == _SEQUENCE_END:
-                return True
+                return at + 8
             if tag != _ITEM or length == _UNDEFINED:
-                return False
+                return None
             at += 8 + length
-        return False
+        return None
+
+    def _tag(self, at: int) -> int:
+        """The tag at `at`; 0 where the file ends."""
+        content = self._bytes(at, 4) if at + 8 <= self._size else b""
+        return int.from_bytes(content[:2], "little") << 16 | int.from_bytes(content[2:], "little")
 
 
 _WALKED = frozenset({str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndian)})
@@ -387,9 +395,10 @@ def _is_image(header: Dataset) -> bool:
 
 def _expected_bytes(header: Dataset) -> int:
     """Length of uncompressed pixel data (PS3.3 C.7.6.3); 0 where the header does not say."""
-    bits = [number(header, name) for name in ("Rows", "Columns", "BitsAllocated")]
-    counts = [number(header, name) or 1.0 for name in ("SamplesPerPixel", "NumberOfFrames")]
-    return math.ceil(math.prod(value or 0.0 for value in [*bits, *counts]) / 8)
+    sizes = [number(header, name) or 0 for name in ("Rows", "Columns", "BitsAllocated")]
+    counts = [number(header, name) or 1 for name in ("SamplesPerPixel", "NumberOfFrames")]
+    bits = math.prod(int(item) for item in (*sizes, *counts))  # whole numbers have no largest one
+    return -(-bits // 8)
 
 
 def value(header: Dataset, keyword: str) -> Any:
@@ -419,10 +428,16 @@ def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | No
     content = value(header, keyword) if kept is None else kept.split("\\")
     values = content if isinstance(content, Sequence) and not isinstance(content, (str, bytes)) else [content]
     try:
-        result = tuple(float(item) for item in values)
+        result = tuple(_as_float(item) for item in values)
     except (TypeError, ValueError, OverflowError):
         return None
     return result if len(result) == count and all(math.isfinite(item) for item in result) else None
+
+
+def _as_float(item: Any) -> float:
+    if "_" in str(item):  # digits in groups are Python's way to write a number, not that of PS3.5 6.2
+        raise ValueError("An underscore is no part of a number.")
+    return float(item)
 
 
 def number(header: Dataset, keyword: str) -> float | None:
