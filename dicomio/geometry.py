@@ -113,6 +113,7 @@ def check_geometry(instances: Sequence[Dataset], place: bool) -> Grid:
         )
         notes = (*notes, *found)
         _check_size(placement.shape)
+    notes = (*notes, *_absent_numbers(instances))
     shape = (len(headers), rows, columns)
     return Grid(headers, shape, spacing_mm, positions_mm[0], directions, placement, notes)
 
@@ -147,6 +148,20 @@ def _check_identity(instances: Sequence[Dataset]) -> None:
             f"The images of the series lie in {len(frames)} frames of reference, so their positions cannot be "
             "compared. Send each acquisition as a series of its own.",
         )
+
+
+def _absent_numbers(instances: Sequence[Dataset]) -> tuple[Defect, ...]:
+    """A note on images between the others that were never sent, where all that are here lie at equal distances.
+
+    No reason to refuse: nobody has to number images without a gap (PS3.3 C.7.6.1).
+    """
+    own = {number(header, "InstanceNumber") for header in instances}
+    known = [int(item) for item in own if item is not None]
+    if len(known) < len(instances):
+        return ()
+    absent = max(known) - min(known) + 1 - len(known)
+    problem = f"leaves out {absent} numbers: images may be missing, though the others are equally far apart"
+    return (Defect("InstanceNumber", problem),) if absent > 0 else ()
 
 
 def _shared_numbers(instances: Sequence[Dataset], keywords: tuple[str, ...], code: str) -> tuple[float, ...]:

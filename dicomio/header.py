@@ -125,18 +125,20 @@ class Header(FileDataset):
 def read_header(path: str, size: int, start: bytes) -> tuple[Header | None, bool]:
     """The header of a file of `size` bytes that begins with `start`, and whether the file ends before its pixels do.
 
-    No header where pydicom can't read one either. No file, whatever it holds, raises an error.
+    Of a file that is cut, or not valid, behind the UIDs of its series the header has what comes before. No header where
+    pydicom can't read one either. No file, whatever it holds, raises an error.
 
     Raises:
         OSError: the file can't be read.
     """
+    walk = _Walk(path, size, start)
     try:
-        return _Walk(path, size, start).header()
+        return walk.header()
     except (_Odd, struct.error):
         pass
     whole = read_whole(path)
     if whole is None:
-        return None, False
+        return walk.beginning(), True
     kept = tuple(sys.intern(text(whole, keyword)) for keyword in KEPT)
     syntax = text(whole.file_meta, "TransferSyntaxUID")
     return Header(path, syntax, kept, None), _is_cut(whole, size)
@@ -168,6 +170,7 @@ class _Walk:
         self._path, self._size = path, size
         self._block, self._block_at = start, 0
         self._file = -1
+        self._syntax, self._values = "", [""] * len(KEPT)
 
     def header(self) -> tuple[Header, bool]:
         try:
@@ -176,13 +179,19 @@ class _Walk:
             if self._file >= 0:
                 os.close(self._file)
 
+    def beginning(self) -> Header | None:
+        """The values up to where the walk ended, if they tell which image of which series this is."""
+        header = Header(self._path, self._syntax, tuple(map(sys.intern, self._values)), None)
+        uids = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+        return header if all(header.kept(uid) for uid in uids) else None
+
     def _header(self) -> tuple[Header, bool]:
         if self._block[128:132] != b"DICM":
             raise _Odd
         syntax, at = self._file_meta()
-        values = [""] * len(KEPT)
-        pixels = self._elements(at, syntax == ImplicitVRLittleEndian, values)
-        kept = tuple(map(sys.intern, values))
+        self._syntax = syntax
+        pixels = self._elements(at, syntax == ImplicitVRLittleEndian, self._values)
+        kept = tuple(map(sys.intern, self._values))
         if pixels is None:
             raise _Odd  # pydicom finds out whether this is an image
         place, length = pixels

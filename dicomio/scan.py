@@ -130,7 +130,7 @@ class _Found:
         if is_cut:
             self.images.setdefault(key, [])
             self.cut.setdefault(key, set()).add(instance_uid)
-            raise _Ignored("the file is cut: it ends before its pixel data does, send the image again")
+            raise _Ignored("the file is cut, or not valid, before the end of its pixel data, send the image again")
         if self._is_copy(header, (*key, instance_uid, *(text(header, name) for name in _SAME_IMAGE))):
             raise _Ignored("copy of another file of the same image")
         self.images.setdefault(key, []).append(header)

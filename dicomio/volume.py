@@ -21,7 +21,8 @@ from method.types import CTVolume
 _AIR_HU, _AIR_FRACTION = -800, 0.01
 _SOFT_TISSUE_HU, _SOFT_TISSUE_FRACTION = (-100, 150), 0.05
 """What every chest CT in Hounsfield units contains, as a fraction of its voxels."""
-_RESCALE = ("RescaleSlope", "RescaleIntercept")
+_STORED_AS = ("RescaleSlope", "RescaleIntercept", "BitsStored", "PixelRepresentation")
+"""What makes Hounsfield units of stored bits."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ def check_series(series: Series, place: bool = False) -> Grid:
     if series.damaged:
         raise SeriesRefused(
             "DAMAGED_FILES",
-            f"{series.damaged} of the {len(series.instances) + series.damaged} files of the series are cut, so slices "
-            "are missing. Send the series again, and check the disk space and the network of the sender.",
+            f"{series.damaged} of the {len(series.instances) + series.damaged} files of the series are cut or not "
+            "valid, so slices are missing. Send the series again, and check the disk space and the network of the "
+            "sender.",
         )
     if series.absent:
         raise SeriesRefused(
@@ -135,14 +137,12 @@ def _read(grid: Grid, threads: int, on_slice: Callable[[], None] | None) -> Read
     if len(tissues) < len(counts):
         raise SeriesRefused("PIXELS", _undecoded(grid.headers, len(counts) - len(tissues)))
     _check_plausible(tissues, "the voxels")
-    rescales = [tuple(number(header, name) for name in _RESCALE) for header in grid.headers]
-    usual, _ = Counter(rescales).most_common(1)[0]
-    # Every image may have a rescale of its own, but a wrong one in a few images is lost among all the others.
-    others = np.array([rescale != usual for rescale in rescales])
+    stored_as = [tuple(number(header, name) for name in _STORED_AS) for header in grid.headers]
+    usual, _ = Counter(stored_as).most_common(1)[0]
+    # Every image may be stored in a way of its own, but a wrong one in a few images is lost among all the others.
+    others = np.array([way != usual for way in stored_as])
     if others.any():
-        _check_plausible(
-            tissues[others], f"the voxels in {others.sum()} images whose rescale is not that of the others"
-        )
+        _check_plausible(tissues[others], f"the voxels in {others.sum()} images with another rescale or other bits")
     return ReadSeries(volume, grid.headers, grid.placement, grid.notes)
 
 

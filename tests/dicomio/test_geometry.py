@@ -151,6 +151,12 @@ def test_uneven_distances_are_placed_on_a_regular_grid_with_every_slice_on_it() 
     np.testing.assert_array_equal(placement.slices[placement.homes], np.arange(30))
 
 
+def test_numbers_that_are_left_out_are_noted() -> None:
+    (note,) = read_placed(make_series(Sample(slices=60), skip=range(1, 60, 2))).notes
+    assert (note.attribute, "29 numbers" in note.problem) == ("InstanceNumber", True)
+    assert read_placed(make_series(skip=(0, 1, 29))).notes == ()
+
+
 def test_distances_that_drift_are_not_taken_for_equal_ones() -> None:
     """No step is off the usual one by a tenth, and slices in the middle are off a regular grid by 7 mm."""
     steps_mm = np.where(np.arange(299) < 150, 1.0, 1.09)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydicom import dcmread
+from pydicom import DataElement, dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.pixels.utils import pixel_array
 
@@ -127,10 +126,10 @@ def _read_plainly(source: Dataset, pixels_are_sound: bool) -> tuple[np.ndarray, 
     image = dcmread(str((source.whole if isinstance(source, Frame) else source).filename), force=True)
     if not image.file_meta.get("TransferSyntaxUID"):
         image.file_meta.TransferSyntaxUID = source.file_meta.TransferSyntaxUID
-    frame, holders, image.NumberOfFrames = 0, [image], 1
+    frame, frames, holders = 0, 1, [image]
     if isinstance(source, Frame):
         groups = image.PerFrameFunctionalGroupsSequence
-        frame, image.NumberOfFrames = source.number - 1, len(groups)
+        frame, frames = source.number - 1, len(groups)
         holders = [item for element in groups[frame] if element.VR == "SQ" for item in element.value]
 
     def numbers(keyword: str) -> list[float]:
@@ -140,7 +139,8 @@ def _read_plainly(source: Dataset, pixels_are_sound: bool) -> tuple[np.ndarray, 
     position_mm = np.array(numbers("ImagePositionPatient"))
     if image.file_meta.TransferSyntaxUID.is_compressed and not pixels_are_sound:
         return position_mm, None
-    image.SamplesPerPixel = 1  # as there are no more in a grey image, whatever the attribute holds
+    # A grey image has one sample a pixel, and a CT image one frame, whatever these attributes hold.
+    image[0x00280002], image[0x00280008] = DataElement(0x00280002, "US", 1), DataElement(0x00280008, "IS", frames)
     stored = pixel_array(image, raw=True).astype(np.int64).reshape(-1, image.Rows, image.Columns)[frame]
     bits = image.BitsStored
     stored &= 2**bits - 1
@@ -156,6 +156,6 @@ def _is_padding(image: Dataset, stored: np.ndarray) -> np.ndarray:
     for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
         try:
             ends.append(float(image[keyword].value))
-        except (BytesLengthException, KeyError, TypeError, ValueError):  # there is none, or nothing that could be one
+        except Exception:  # there is none, or nothing that pydicom could make a number of
             break
     return (stored >= min(ends)) & (stored <= max(ends)) if ends else np.zeros(stored.shape, bool)

@@ -254,6 +254,7 @@ CASES = tuple(
         ("eight bits", allocated(8, "<u1"), refused("NOT_HU")),
         ("thirty-two bits", allocated(32, "<u4"), refused("PIXELS")),
         ("one bit allocated", series(every(BitsAllocated=1, BitsStored=1, HighBit=0)), refused("PIXELS")),
+        ("eight bits stored in one image", series(on(ONE, BitsStored=8, HighBit=7)), refused("NOT_HU", "other bits")),
         ("no bits stored", series(every(BitsStored=0)), refused("PIXELS")),
         ("more bits stored than allocated", series(every(BitsStored=20, HighBit=19)), refused("PIXELS")),
         ("the stored bits are not the lowest", series(every(BitsStored=12, HighBit=15)), refused("PIXELS")),
