@@ -419,15 +419,15 @@ def value(header: Dataset, keyword: str) -> Any:
 
 
 def text(header: Dataset, keyword: str) -> str:
-    """The value of an attribute as text, its values joined by backslashes; empty where it is absent."""
+    """The value of an attribute as text, its values joined by backslashes; empty where it is absent or binary."""
     if isinstance(header, Header):
         kept = header.kept(keyword)
         if kept is not None:
             return kept
     content = value(header, keyword)
-    if content is None:
+    if content is None or isinstance(content, bytes):
         return ""
-    values = content if isinstance(content, Sequence) and not isinstance(content, (str, bytes)) else [content]
+    values = content if isinstance(content, Sequence) and not isinstance(content, str) else [content]
     return "\\".join(str(item).strip(" \0") for item in values)
 
 

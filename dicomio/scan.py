@@ -230,8 +230,12 @@ def _listed_images(directory: Header) -> Iterator[tuple[_Key, list[str]]]:
 
 
 def _identify(header: Dataset) -> tuple[_Key, str]:
-    """The study and series UIDs together, one of which may be missing, and the SOP Instance UID."""
-    uids = [text(header, name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+    """The study and series UIDs together, one of which may be missing, and the SOP Instance UID.
+
+    Several values are none: no result could refer to them.
+    """
+    found = [text(header, name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+    uids = ["" if "\\" in uid else uid for uid in found]
     if not uids[2] or not any(uids[:2]):
         raise _Ignored("the DICOM header has no Study and Series, or no SOP Instance UID")
     return (uids[0], uids[1]), uids[2]

@@ -84,8 +84,8 @@ def judge_series(series: Series, rules: SelectionRules) -> list[str]:
     for level, uid in (("Study", series.study_instance_uid), ("Series", series.series_instance_uid)):
         if not uid:
             reasons.append(
-                f"{len(images)} images have no {level} Instance UID, so no archive could file their results. "
-                "Export them again from their source."
+                f"{len(images)} images have no {level} Instance UID, or several, so no archive could file their "
+                "results. Export them again from their source."
             )
 
     modalities = {text(image, "Modality") for image in images}
