@@ -1,5 +1,6 @@
 """What libFuzzer calls with one input after another: `python -m tests.fuzz` starts it."""
 
+import random
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -46,7 +47,14 @@ def bytes_target(folder: Path) -> Callable[[bytes], object]:
     return target
 
 
-def write_seeds(corpus: Path) -> None:
+def write_header_seeds(corpus: Path) -> None:
+    """Long enough for hypothesis to draw a whole series from, which libFuzzer would take long to come to."""
+    generator = random.Random(0)
+    for number in range(50):
+        (corpus / f"seed {number}").write_bytes(generator.randbytes(2000))
+
+
+def write_byte_seeds(corpus: Path) -> None:
     """The file in every form that is read, for libFuzzer to begin with."""
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
@@ -72,8 +80,8 @@ def main() -> None:
         with atheris.instrument_imports(include=INSTRUMENTED):
             import dicomio.volume  # noqa: F401  # before anything else imports it
         target = headers_target() if name == "headers" else bytes_target(Path(folder))
-        if name == "bytes" and Path(arguments[0]).is_dir():
-            write_seeds(Path(arguments[0]))
+        if Path(arguments[0]).is_dir():
+            (write_header_seeds if name == "headers" else write_byte_seeds)(Path(arguments[0]))
         atheris.Setup([sys.argv[0], *arguments], target)
         atheris.Fuzz()
 
