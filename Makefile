@@ -16,7 +16,7 @@ DEVELOPMENT := $(VENV)/.development
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo validate test lint train evaluate bench conformance conformance-tools viewer viewer-tools clean FORCE
+.PHONY: help demo validate test fuzz lint train evaluate bench conformance conformance-tools viewer viewer-tools clean FORCE
 .PHONY: map map-lock map-sizing map-test map-tools
 
 help: ## List the commands
@@ -31,6 +31,9 @@ validate: $(RUNTIME) ## Prove that this copy works on this machine: a report to 
 
 test: $(DEVELOPMENT) ## Run the tests (TEST_ARGS="-k segmentation" selects)
 	@$(RUN) -m pytest $(TEST_ARGS)
+
+fuzz: $(DEVELOPMENT) ## Look for input that breaks the scan, the selection or the volume, for a minute (FUZZ_ARGS=...)
+	@$(RUN) -m tests.fuzz $(FUZZ_ARGS)
 
 lint: $(DEVELOPMENT) ## Check style, formatting and types
 	@$(RUN) -m ruff check .
@@ -94,7 +97,7 @@ conformance-tools viewer-tools map-tools:
 		exit 1; }
 
 clean: ## Remove the environment and the caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis fuzz-findings
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment whose interpreter has gone, after an upgrade of the system for instance, is built anew.

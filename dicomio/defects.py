@@ -124,7 +124,10 @@ def _check(source: Dataset, tag: BaseTag, charset: str) -> tuple[tuple[Defect, .
         if representations not in _STRINGS or element.VR not in _STRINGS:
             return wrong, None
         value = str(element.value) if isinstance(element.value, PersonName) else element.value
-        element = DataElement(tag, representations, value, validation_mode=config.IGNORE)
+        try:
+            element = DataElement(tag, representations, value, validation_mode=config.IGNORE)
+        except (AttributeError, OverflowError, TypeError, ValueError):  # a text that is no number, for instance
+            return wrong, None
     problems = tuple(_problems(element, keyword, charset))
     return wrong + problems, None if problems else element
 

@@ -9,10 +9,13 @@ import copy
 from collections.abc import Iterator, Sequence
 from uuid import NAMESPACE_OID, uuid5
 
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 from pydicom.uid import EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
-from dicomio.header import text, value
+from dicomio.header import number, text, value
 
 MULTI_FRAME_CT = frozenset({EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 
@@ -77,13 +80,16 @@ def _frames_of(image: Dataset) -> Iterator[Frame]:
     for tag in list(image.keys()):
         element = image.get_item(tag, keep_deferred=True)
         common._dict[tag] = element  # as it is: values are converted when they are asked for
-    for keyword in _NOT_COPIED:
+    for keyword in (*_NOT_COPIED, *(keyword for keywords in _GROUPS.values() for keyword in keywords)):
         if keyword in common:
             del common[keyword]
     shared = _first(value(image, "SharedFunctionalGroupsSequence"))
-    for number, own in enumerate(value(image, "PerFrameFunctionalGroupsSequence") or [], start=1):
+    groups = list(value(image, "PerFrameFunctionalGroupsSequence") or [])
+    if len(groups) < (number(image, "NumberOfFrames") or 0):
+        groups.append(Dataset())  # a frame of which nothing is known stands for all of them: the series is incomplete
+    for place, own in enumerate(groups, start=1):
         frame = Frame(dict(common._dict))
-        frame.whole, frame.number = image, number
+        frame.whole, frame.number = image, place
         # Where long values of the image are read from when they are asked for.
         frame.__dict__.update({name: image.__dict__[name] for name in _FILE if name in image.__dict__})
         for group, keywords in _GROUPS.items():
@@ -101,9 +107,11 @@ def _take(frame: Frame, own: Dataset, shared: Dataset, group: str, names: dict[s
     """Puts attributes of a functional group, the frame's or else the shared one, into the frame."""
     holder = _first(value(own, group) or value(shared, group))
     for name, keyword in names.items():
-        content = value(holder, name)
-        if content is not None:
-            setattr(frame, keyword, content)
+        content = text(holder, name).encode("latin-1", "replace")
+        if content:
+            # As from a file: converted when it is asked for, so that garbage is one attribute's and not the image's.
+            tag = Tag(keyword)
+            frame._dict[tag] = RawDataElement(tag, dictionary_VR(tag), len(content), content, 0, False, True)
 
 
 def reference_uid(source: Dataset) -> str:

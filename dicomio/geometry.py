@@ -70,6 +70,12 @@ def order_by_position(instances: Sequence[Dataset]) -> tuple[Dataset, ...]:
     return _order(instances, _directions(instances))[0]
 
 
+def measures(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    """The `count` numbers of a geometric attribute, in mm or as cosines; None where they can't be meant so."""
+    found = numbers(header, keyword, count)
+    return None if found is None or max(map(abs, found)) > _FARTHEST else found
+
+
 def check_geometry(instances: Sequence[Dataset], place: bool) -> Grid:
     """Every check that needs no pixels, the ones that explain most first.
 
@@ -107,12 +113,13 @@ def check_geometry(instances: Sequence[Dataset], place: bool) -> Grid:
         )
         notes = (*notes, *found)
         _check_size(placement.shape)
+    notes = (*notes, *_absent_numbers(instances))
     shape = (len(headers), rows, columns)
     return Grid(headers, shape, spacing_mm, positions_mm[0], directions, placement, notes)
 
 
 def _check_size(shape: tuple[int, int, int]) -> None:
-    if not 0 < shape[0] * shape[1] * shape[2] <= _MAXIMUM_VOXELS:
+    if min(shape) < 1 or shape[0] * shape[1] * shape[2] > _MAXIMUM_VOXELS:
         raise SeriesRefused(
             "TOO_LARGE",
             f"The series has {shape[0]} slices of {shape[1]} x {shape[2]} pixels; 1 to {_MAXIMUM_VOXELS} voxels "
@@ -143,6 +150,20 @@ def _check_identity(instances: Sequence[Dataset]) -> None:
         )
 
 
+def _absent_numbers(instances: Sequence[Dataset]) -> tuple[Defect, ...]:
+    """A note on images between the others that were never sent, where all that are here lie at equal distances.
+
+    No reason to refuse: nobody has to number images without a gap (PS3.3 C.7.6.1).
+    """
+    own = {number(header, "InstanceNumber") for header in instances}
+    known = [int(item) for item in own if item is not None]
+    if len(known) < len(instances):
+        return ()
+    absent = max(known) - min(known) + 1 - len(known)
+    problem = f"leaves out {absent} numbers: images may be missing, though the others are equally far apart"
+    return (Defect("InstanceNumber", problem),) if absent > 0 else ()
+
+
 def _shared_numbers(instances: Sequence[Dataset], keywords: tuple[str, ...], code: str) -> tuple[float, ...]:
     """The values that all images have in common."""
     found = [tuple(number(header, keyword) for keyword in keywords) for header in instances]
@@ -168,8 +189,8 @@ def _missing(attribute: str, missing: int, total: int) -> SeriesRefused:
 
 def _stack(instances: Sequence[Dataset], keyword: str, count: int) -> np.ndarray:
     """A numeric attribute of all images, float64 `(image, count)`."""
-    found = [numbers(header, keyword, count) for header in instances]
-    missing = sum(values is None or max(map(abs, values)) > _FARTHEST for values in found)
+    found = [measures(header, keyword, count) for header in instances]
+    missing = sum(values is None for values in found)
     if missing:
         raise _missing(keyword, missing, len(instances))
     return np.array(found, dtype=np.float64)
@@ -329,7 +350,17 @@ def _is_even(depths_mm: np.ndarray, place: bool) -> bool:
             f"at {wrong_mm.size} of {steps_mm.size} places: slices are missing, or the series mixes reconstructions. "
             "Send the whole series again.",
         )
-    return not uneven.any()
+    # Small deviations of the same sign add up to large ones.
+    regular_mm = np.linspace(depths_mm[0], depths_mm[-1], len(depths_mm))
+    off_mm = float(np.abs(depths_mm - regular_mm).max())
+    is_drifting = off_mm > tolerance_mm
+    if is_drifting and not place:
+        raise SeriesRefused(
+            "GAP",
+            f"Neighbouring slices are {steps_mm.min():.2f} to {steps_mm.max():.2f} mm apart, so slices lie up to "
+            f"{off_mm:.1f} mm off the places of equally distant ones. Send a series of equally distant slices.",
+        )
+    return not (uneven.any() or is_drifting)
 
 
 def _is_upright(depths_mm: np.ndarray, sideways_mm: np.ndarray, place: bool) -> bool:

@@ -125,18 +125,20 @@ class Header(FileDataset):
 def read_header(path: str, size: int, start: bytes) -> tuple[Header | None, bool]:
     """The header of a file of `size` bytes that begins with `start`, and whether the file ends before its pixels do.
 
-    No header where pydicom can't read one either. No file, whatever it holds, raises an error.
+    Of a file that is cut, or not valid, behind the UIDs of its series the header has what comes before. No header where
+    pydicom can't read one either. No file, whatever it holds, raises an error.
 
     Raises:
         OSError: the file can't be read.
     """
+    walk = _Walk(path, size, start)
     try:
-        return _Walk(path, size, start).header()
+        return walk.header()
     except (_Odd, struct.error):
         pass
     whole = read_whole(path)
     if whole is None:
-        return None, False
+        return walk.beginning(), True
     kept = tuple(sys.intern(text(whole, keyword)) for keyword in KEPT)
     syntax = text(whole.file_meta, "TransferSyntaxUID")
     return Header(path, syntax, kept, None), _is_cut(whole, size)
@@ -168,6 +170,7 @@ class _Walk:
         self._path, self._size = path, size
         self._block, self._block_at = start, 0
         self._file = -1
+        self._syntax, self._values = "", [""] * len(KEPT)
 
     def header(self) -> tuple[Header, bool]:
         try:
@@ -176,20 +179,29 @@ class _Walk:
             if self._file >= 0:
                 os.close(self._file)
 
+    def beginning(self) -> Header | None:
+        """The values up to where the walk ended, if they tell which image of which series this is."""
+        header = Header(self._path, self._syntax, tuple(map(sys.intern, self._values)), None)
+        uids = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+        return header if all(header.kept(uid) for uid in uids) else None
+
     def _header(self) -> tuple[Header, bool]:
         if self._block[128:132] != b"DICM":
             raise _Odd
         syntax, at = self._file_meta()
-        values = [""] * len(KEPT)
-        pixels = self._elements(at, syntax == ImplicitVRLittleEndian, values)
-        kept = tuple(map(sys.intern, values))
+        self._syntax = syntax
+        pixels = self._elements(at, syntax == ImplicitVRLittleEndian, self._values)
+        kept = tuple(map(sys.intern, self._values))
         if pixels is None:
             raise _Odd  # pydicom finds out whether this is an image
         place, length = pixels
         header = Header(self._path, syntax, kept, pixels)
-        if length < 0:
-            return header, not self._has_end(place)
-        return header, place + length > self._size or _is_too_short(header, syntax, length)
+        end = self._end_of_fragments(place) if length < 0 else place + length
+        if end is None or end > self._size:
+            return header, True
+        if 0 < self._tag(end) <= PIXEL_DATA:
+            raise _Odd  # elements that should have come before: pydicom says which of two counts
+        return header, length >= 0 and _is_too_short(header, syntax, length)
 
     def _bytes(self, at: int, count: int) -> bytes:
         """`count` bytes of the file, fewer at its end."""
@@ -290,17 +302,22 @@ class _Walk:
                     raise _Odd
         raise _Odd
 
-    def _has_end(self, at: int) -> bool:
-        """Whether the fragments of compressed pixel data that begin at `at` end with a sequence delimiter."""
+    def _end_of_fragments(self, at: int) -> int | None:
+        """Where compressed pixel data whose fragments begin at `at` end; None where no sequence delimiter ends them."""
         while at + 8 <= self._size:
             group, element, length = _IMPLICIT.unpack(self._bytes(at, 8))
             tag = group << 16 | element
             if tag == _SEQUENCE_END:
-                return True
+                return at + 8
             if tag != _ITEM or length == _UNDEFINED:
-                return False
+                return None
             at += 8 + length
-        return False
+        return None
+
+    def _tag(self, at: int) -> int:
+        """The tag at `at`; 0 where the file ends."""
+        content = self._bytes(at, 4) if at + 8 <= self._size else b""
+        return int.from_bytes(content[:2], "little") << 16 | int.from_bytes(content[2:], "little")
 
 
 _WALKED = frozenset({str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndian)})
@@ -387,9 +404,10 @@ def _is_image(header: Dataset) -> bool:
 
 def _expected_bytes(header: Dataset) -> int:
     """Length of uncompressed pixel data (PS3.3 C.7.6.3); 0 where the header does not say."""
-    bits = [number(header, name) for name in ("Rows", "Columns", "BitsAllocated")]
-    counts = [number(header, name) or 1.0 for name in ("SamplesPerPixel", "NumberOfFrames")]
-    return math.ceil(math.prod(value or 0.0 for value in [*bits, *counts]) / 8)
+    sizes = [number(header, name) or 0 for name in ("Rows", "Columns", "BitsAllocated")]
+    counts = [number(header, name) or 1 for name in ("SamplesPerPixel", "NumberOfFrames")]
+    bits = math.prod(int(item) for item in (*sizes, *counts))  # whole numbers have no largest one
+    return -(-bits // 8)
 
 
 def value(header: Dataset, keyword: str) -> Any:
@@ -401,15 +419,15 @@ def value(header: Dataset, keyword: str) -> Any:
 
 
 def text(header: Dataset, keyword: str) -> str:
-    """The value of an attribute as text, its values joined by backslashes; empty where it is absent."""
+    """The value of an attribute as text, its values joined by backslashes; empty where it is absent or binary."""
     if isinstance(header, Header):
         kept = header.kept(keyword)
         if kept is not None:
             return kept
     content = value(header, keyword)
-    if content is None:
+    if content is None or isinstance(content, bytes):
         return ""
-    values = content if isinstance(content, Sequence) and not isinstance(content, (str, bytes)) else [content]
+    values = content if isinstance(content, Sequence) and not isinstance(content, str) else [content]
     return "\\".join(str(item).strip(" \0") for item in values)
 
 
@@ -419,10 +437,16 @@ def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | No
     content = value(header, keyword) if kept is None else kept.split("\\")
     values = content if isinstance(content, Sequence) and not isinstance(content, (str, bytes)) else [content]
     try:
-        result = tuple(float(item) for item in values)
+        result = tuple(_as_float(item) for item in values)
     except (TypeError, ValueError, OverflowError):
         return None
     return result if len(result) == count and all(math.isfinite(item) for item in result) else None
+
+
+def _as_float(item: Any) -> float:
+    if "_" in str(item):  # digits in groups are Python's way to write a number, not that of PS3.5 6.2
+        raise ValueError("An underscore is no part of a number.")
+    return float(item)
 
 
 def number(header: Dataset, keyword: str) -> float | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment, SOPClass
 from highdicom.sr import AlgorithmIdentification
-from pydicom import Dataset
+from pydicom import DataElement, Dataset, config
 from pydicom.tag import Tag
 from pydicom.uid import CTImageStorage
 from pydicom.valuerep import MAX_VALUE_LEN, DSfloat
@@ -19,7 +19,7 @@ from pydicom.valuerep import MAX_VALUE_LEN, DSfloat
 from dicomio import codes
 from dicomio.defects import REQUIRED, sound_copy, sound_element
 from dicomio.frames import Frame
-from dicomio.scan import numbers, quiet_pydicom
+from dicomio.scan import numbers, quiet_pydicom, text
 from method.types import SoftwareIdentity
 
 # highdicom quotes UIDs, and now and then a patient's name, in its messages: neither may reach a log.
@@ -49,16 +49,16 @@ BOXES = OutputSeries("boxes", 9105, "Groundglass boxes (research)")
 _OPTIONAL_REFERENCES = ("ReferencedStudySequence", "ReferencedPatientSequence")
 """Type 3, and incomplete in many de-identified archives: an output that repeats such a reference is invalid itself."""
 
-_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+_UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
 """Repeated as they are, valid or not: another UID would name another study or image."""
 
 _GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
 """Numbers, and how many; they are written anew where the source has more digits than DS allows."""
 
-_IMAGE = ("Modality", "Rows", "Columns", "SamplesPerPixel")
+_IMAGE = ("Modality", "Rows", "Columns")
 """The selection and the volume have checked them."""
 
-_REPEATED = tuple(Tag(keyword) for keyword in (*_UIDS, *_IMAGE))
+_REPEATED = tuple(Tag(keyword) for keyword in _IMAGE)
 
 _SERIES = (
     "PositionReferenceIndicator",
@@ -162,7 +162,11 @@ def source_headers(sources: Sequence[Dataset]) -> list[Dataset]:
     It refuses a source without, say, a patient's name, or with a sex or a date that the standard doesn't know. Real
     archives have both, so the first copy carries empty values there and `complete` writes the source's own afterwards.
     """
-    headers = [_source_header(source) for source in sources]
+    frames = (text(source, "FrameOfReferenceUID") for source in sources)
+    # Images without a frame of reference lie in that of the others; the volume has checked that there are not two.
+    known = next((frame for frame in frames if frame and "\\" not in frame), "")
+    frame_uid = known or derive_uid(str(sources[0].get("SeriesInstanceUID", "")), "frame of reference")
+    headers = [_source_header(source, frame_uid) for source in sources]
     for keyword in _SERIES:
         element = sound_element(sources[0], keyword)
         if element is not None:
@@ -173,8 +177,10 @@ def source_headers(sources: Sequence[Dataset]) -> list[Dataset]:
     return headers
 
 
-def _source_header(source: Dataset) -> Dataset:
+def _source_header(source: Dataset, frame_uid: str) -> Dataset:
     header = Dataset({tag: source[tag] for tag in _REPEATED if tag in source})
+    for keyword in _UIDS:
+        header.add(_uid_element(source, keyword))
     for keyword, count in _GEOMETRY.items():
         values = numbers(source, keyword, count)
         if values and all(len(str(value)) <= MAX_VALUE_LEN["DS"] for value in source[keyword].value):
@@ -186,9 +192,13 @@ def _source_header(source: Dataset) -> Dataset:
         header.add_new("SOPClassUID", "UI", CTImageStorage)
         header.add_new("SOPInstanceUID", "UI", source.own_uid)
     header.setdefault("Modality", "CT")
-    if not header.get("FrameOfReferenceUID"):
-        header.FrameOfReferenceUID = derive_uid(str(source.get("SeriesInstanceUID", "")), "frame of reference")
+    header.FrameOfReferenceUID, header.SamplesPerPixel = frame_uid, 1  # as in every image that the volume accepts
     return header
+
+
+def _uid_element(source: Dataset, keyword: str) -> DataElement:
+    """A UID as it is, valid or not, in the value representation of UIDs, whatever the source has."""
+    return DataElement(keyword, "UI", text(source, keyword), validation_mode=config.IGNORE)
 
 
 def complete(dataset: SOPClass, source: Dataset) -> None:
@@ -200,7 +210,7 @@ def complete(dataset: SOPClass, source: Dataset) -> None:
     """
     sound = sound_copy(source)
     for keyword in ("SOPClassUID", "SOPInstanceUID"):  # they say which attributes a source has
-        sound.add(source[keyword])
+        sound.add(_uid_element(source, keyword))
     if "SpecificCharacterSet" in sound:
         dataset.add(sound["SpecificCharacterSet"])
     else:

@@ -25,7 +25,7 @@ _EXPORT = "Export the series again from its source with the complete headers."
 
 REFUSALS = {
     # Files
-    "DAMAGED_FILES": Refusal("Files of the series are cut, so slices are missing.", _SEND_AGAIN),
+    "DAMAGED_FILES": Refusal("Files of the series are cut or not valid, so slices are missing.", _SEND_AGAIN),
     "MISSING_FILES": Refusal(
         "The DICOMDIR lists images of the series that the folder does not hold.",
         "Copy the whole file set, or leave the DICOMDIR out if the images are left out on purpose.",

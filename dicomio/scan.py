@@ -130,7 +130,7 @@ class _Found:
         if is_cut:
             self.images.setdefault(key, [])
             self.cut.setdefault(key, set()).add(instance_uid)
-            raise _Ignored("the file is cut: it ends before its pixel data does, send the image again")
+            raise _Ignored("the file is cut, or not valid, before the end of its pixel data, send the image again")
         if self._is_copy(header, (*key, instance_uid, *(text(header, name) for name in _SAME_IMAGE))):
             raise _Ignored("copy of another file of the same image")
         self.images.setdefault(key, []).append(header)
@@ -230,8 +230,12 @@ def _listed_images(directory: Header) -> Iterator[tuple[_Key, list[str]]]:
 
 
 def _identify(header: Dataset) -> tuple[_Key, str]:
-    """The study and series UIDs together, one of which may be missing, and the SOP Instance UID."""
-    uids = [text(header, name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+    """The study and series UIDs together, one of which may be missing, and the SOP Instance UID.
+
+    Several values are none: no result could refer to them.
+    """
+    found = [text(header, name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
+    uids = ["" if "\\" in uid else uid for uid in found]
     if not uids[2] or not any(uids[:2]):
         raise _Ignored("the DICOM header has no Study and Series, or no SOP Instance UID")
     return (uids[0], uids[1]), uids[2]

@@ -10,8 +10,8 @@ from pydicom.uid import CTImageStorage
 
 from dicomio.errors import SeriesRefused
 from dicomio.frames import MULTI_FRAME_CT, is_multi_frame_ct, take_apart
-from dicomio.geometry import LARGEST_TILT_DEGREES
-from dicomio.header import number, numbers, quiet_pydicom, text
+from dicomio.geometry import LARGEST_TILT_DEGREES, measures
+from dicomio.header import quiet_pydicom, text
 from dicomio.rule_language import NamedSelection, unmet_conditions
 from dicomio.scan import Series
 from dicomio.volume import check_series
@@ -84,8 +84,8 @@ def judge_series(series: Series, rules: SelectionRules) -> list[str]:
     for level, uid in (("Study", series.study_instance_uid), ("Series", series.series_instance_uid)):
         if not uid:
             reasons.append(
-                f"{len(images)} images have no {level} Instance UID, so no archive could file their results. "
-                "Export them again from their source."
+                f"{len(images)} images have no {level} Instance UID, or several, so no archive could file their "
+                "results. Export them again from their source."
             )
 
     modalities = {text(image, "Modality") for image in images}
@@ -112,7 +112,7 @@ def judge_series(series: Series, rules: SelectionRules) -> list[str]:
     spacing_mm, extent_mm = _spacing_and_extent_mm(depths_mm)
     if 0 < extent_mm < rules.minimum_extent_mm:
         reasons.append(f"The series covers {extent_mm:.0f} mm; at least {rules.minimum_extent_mm:g} mm are needed.")
-    thickness_mm = max((number(image, "SliceThickness") or 0.0 for image in images), default=0.0)
+    thickness_mm = max(map(_thickness_mm, images), default=0.0)
     if max(spacing_mm, thickness_mm) > rules.maximum_spacing_mm:
         reasons.append(
             f"Slices are {spacing_mm:.1f} mm apart and {thickness_mm:.1f} mm thick; "
@@ -222,7 +222,7 @@ def _stacking(images: Sequence[Dataset]) -> tuple[np.ndarray, float]:
 
     Images without readable geometry are passed over here; `volume.check_series` refuses them.
     """
-    geometry = [(numbers(i, "ImageOrientationPatient", 6), numbers(i, "ImagePositionPatient", 3)) for i in images]
+    geometry = [(measures(i, "ImageOrientationPatient", 6), measures(i, "ImagePositionPatient", 3)) for i in images]
     readable = [(cosines, position) for cosines, position in geometry if cosines is not None and position is not None]
     if not readable:
         return np.empty(0), 0.0
@@ -242,6 +242,12 @@ def _stacking(images: Sequence[Dataset]) -> tuple[np.ndarray, float]:
         # Slices of a tilted gantry follow one another along the table, whichever way they look.
         angles = np.minimum(angles, np.degrees(np.arccos(min(abs(way_mm[2]) / length_mm, 1.0))))
     return np.sort(depths_mm), float(angles.max())
+
+
+def _thickness_mm(image: Dataset) -> float:
+    """Zero where the header doesn't say."""
+    found = measures(image, "SliceThickness", 1)
+    return found[0] if found else 0.0
 
 
 def _spacing_and_extent_mm(depths_mm: np.ndarray) -> tuple[float, float]:
@@ -264,7 +270,7 @@ def _preference(series: Series) -> list[tuple[int, str]]:
     spacing_mm, extent_mm = _spacing_and_extent_mm(_stacking(series.instances)[0])
     first, slices = series.instances[0], len(series.instances)
     is_derived = text(first, "ImageType").upper().startswith("DERIVED")
-    thickness_mm = number(first, "SliceThickness") or 0.0
+    thickness_mm = _thickness_mm(first)
     is_sharp, has_contrast = _has_bone_kernel(first), bool(text(first, "ContrastBolusAgent"))
     return [
         (soundness, told),

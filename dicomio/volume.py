@@ -1,5 +1,6 @@
 """A CT series as a volume in Hounsfield units, or the reason why it must not become one (PS3.3 C.11.1)."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pydicom.uid import UID
 from dicomio.defects import Defect
 from dicomio.errors import SeriesRefused
 from dicomio.geometry import Grid, check_geometry, order_by_position
-from dicomio.header import quiet_pydicom
+from dicomio.header import number, quiet_pydicom
 from dicomio.pixels import PADDING_HU, read_slice_hu, transfer_syntax
 from dicomio.placement import Placement
 from dicomio.scan import Series
@@ -20,6 +21,8 @@ from method.types import CTVolume
 _AIR_HU, _AIR_FRACTION = -800, 0.01
 _SOFT_TISSUE_HU, _SOFT_TISSUE_FRACTION = (-100, 150), 0.05
 """What every chest CT in Hounsfield units contains, as a fraction of its voxels."""
+_STORED_AS = ("RescaleSlope", "RescaleIntercept", "BitsStored", "PixelRepresentation")
+"""What makes Hounsfield units of stored bits."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,9 @@ def check_series(series: Series, place: bool = False) -> Grid:
     if series.damaged:
         raise SeriesRefused(
             "DAMAGED_FILES",
-            f"{series.damaged} of the {len(series.instances) + series.damaged} files of the series are cut, so slices "
-            "are missing. Send the series again, and check the disk space and the network of the sender.",
+            f"{series.damaged} of the {len(series.instances) + series.damaged} files of the series are cut or not "
+            "valid, so slices are missing. Send the series again, and check the disk space and the network of the "
+            "sender.",
         )
     if series.absent:
         raise SeriesRefused(
@@ -123,18 +127,22 @@ def _read(grid: Grid, threads: int, on_slice: Callable[[], None] | None) -> Read
         except Exception:  # Decoders raise whatever they like; the count of failures is reported.
             return None
 
-    failed, counts = 0, np.zeros(3, np.int64)
+    counts = []
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for found in pool.map(read, range(len(grid.headers))):
-            if found is None:
-                failed += 1
-            else:
-                counts += found
+            counts.append(found)
             if on_slice is not None:
                 on_slice()
-    if failed:
-        raise SeriesRefused("PIXELS", _undecoded(grid.headers, failed))
-    _check_plausible(*counts)
+    tissues = np.array([found for found in counts if found is not None])
+    if len(tissues) < len(counts):
+        raise SeriesRefused("PIXELS", _undecoded(grid.headers, len(counts) - len(tissues)))
+    _check_plausible(tissues, "the voxels")
+    stored_as = [tuple(number(header, name) for name in _STORED_AS) for header in grid.headers]
+    usual, _ = Counter(stored_as).most_common(1)[0]
+    # Every image may be stored in a way of its own, but a wrong one in a few images is lost among all the others.
+    others = np.array([way != usual for way in stored_as])
+    if others.any():
+        _check_plausible(tissues[others], f"the voxels in {others.sum()} images with another rescale or other bits")
     return ReadSeries(volume, grid.headers, grid.placement, grid.notes)
 
 
@@ -177,12 +185,14 @@ def _tissue_counts(slice_hu: np.ndarray) -> np.ndarray:
     return np.array([np.count_nonzero(sample_hu < _AIR_HU), soft_tissue, sample_hu.size])
 
 
-def _check_plausible(air_count: int, soft_tissue_count: int, total: int) -> None:
+def _check_plausible(tissues: np.ndarray, which: str) -> None:
+    """Refuse what is no chest in Hounsfield units; `tissues` are the counts of images, `(image, 3)`."""
+    air_count, soft_tissue_count, total = tissues.sum(axis=0)
     air, soft_tissue = air_count / total, soft_tissue_count / total
     if air < _AIR_FRACTION or soft_tissue < _SOFT_TISSUE_FRACTION:
         raise SeriesRefused(
             "NOT_HU",
-            f"{air:.1%} of the voxels are air (below {_AIR_HU} HU) and {soft_tissue:.1%} soft tissue "
+            f"{air:.1%} of {which} are air (below {_AIR_HU} HU) and {soft_tissue:.1%} soft tissue "
             f"({_SOFT_TISSUE_HU[0]} to {_SOFT_TISSUE_HU[1]} HU); a chest CT has at least {_AIR_FRACTION:.0%} and "
             f"{_SOFT_TISSUE_FRACTION:.0%}. The pixel values are not Hounsfield units, or the images do not show a "
             "chest. Send the original images.",

@@ -31,6 +31,9 @@ from method.types import CTVolume, SoftwareIdentity
 from tests.dicomio import outputs_fixture
 from tests.dicomio.ct_samples import FRAME, Sample, chest_hu, make_series, write
 from tests.dicomio.test_pixels import encode
+from tests.fuzz.files import as_file, as_multi_frame, small_series
+from tests.fuzz.judge import judge
+from tests.fuzz.mutations import OtherValue
 
 SAMPLE = Sample(slices=30, rows=32, columns=40, spacing_mm=(5.0, 1.25, 1.5))
 SOFTWARE = SoftwareIdentity("groundglass", "0.1.0", {"lungs": "ab" * 32, "classifier": "cd" * 32}, "cpu")
@@ -132,23 +135,60 @@ def test_compressed_frames_are_decoded(tmp_path: Path, syntax: str) -> None:
     np.testing.assert_array_equal(read(tmp_path).volume.hu, chest_hu(SAMPLE))
 
 
-def test_a_frame_without_a_place_is_refused_and_a_missing_one_too(tmp_path: Path) -> None:
-    for spoil, code in ((None, "MISSING_GEOMETRY"), (12, "GAP")):
-        image = enhanced(shuffle=False)
-        if spoil is None:
-            del image.PerFrameFunctionalGroupsSequence[3].PlanePositionSequence
-        else:
-            del image.PerFrameFunctionalGroupsSequence[spoil]
-            frame_bytes = 2 * SAMPLE.rows * SAMPLE.columns
-            image.PixelData = image.PixelData[: spoil * frame_bytes] + image.PixelData[(spoil + 1) * frame_bytes :]
-            image.NumberOfFrames = 29
-        write(image, tmp_path / code)
-        (series,) = scan_folder(tmp_path).series
-        chosen = choose_series([series], SelectionRules()).chosen
-        assert chosen is not None
-        with pytest.raises(SeriesRefused, match=code):
-            check_series(chosen)
-        (tmp_path / code).unlink()
+def refusal(image: Dataset, path: Path) -> str:
+    write(image, path)
+    (series,) = scan_folder(path.parent).series
+    chosen = choose_series([series], SelectionRules()).chosen
+    assert chosen is not None
+    with pytest.raises(SeriesRefused) as caught:
+        check_series(chosen)
+    return str(caught.value)
+
+
+def test_a_frame_without_a_place_is_refused(tmp_path: Path) -> None:
+    image = enhanced(shuffle=False)
+    del image.PerFrameFunctionalGroupsSequence[3].PlanePositionSequence
+    assert refusal(image, tmp_path / "image").startswith("MISSING_GEOMETRY: 1 of 30")
+
+
+def test_a_missing_frame_is_refused(tmp_path: Path) -> None:
+    image = enhanced(shuffle=False)
+    del image.PerFrameFunctionalGroupsSequence[12]
+    frame_bytes = 2 * SAMPLE.rows * SAMPLE.columns
+    image.PixelData = image.PixelData[: 12 * frame_bytes] + image.PixelData[13 * frame_bytes :]
+    image.NumberOfFrames = 29
+    assert refusal(image, tmp_path / "image").startswith("GAP")
+
+
+def test_frames_at_the_end_that_no_functional_group_describes_are_not_passed_over(tmp_path: Path) -> None:
+    image = enhanced(shuffle=False)
+    del image.PerFrameFunctionalGroupsSequence[28:]
+    assert refusal(image, tmp_path / "image").startswith("MISSING_GEOMETRY: 1 of 29")
+
+
+def test_what_the_functional_groups_lack_is_not_taken_from_elsewhere(tmp_path: Path) -> None:
+    image = enhanced()
+    del image.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
+    image.RescaleSlope, image.RescaleIntercept = 1, -1000
+    assert refusal(image, tmp_path / "image").startswith("NO_RESCALE: 30 of 30")
+
+
+@pytest.mark.parametrize(
+    ("keyword", "vr", "code"),
+    [
+        ("RescaleSlope", "PN", "NO_RESCALE"),
+        ("RescaleIntercept", "SQ", "NO_RESCALE"),
+        ("ImagePositionPatient", "DS", "MISSING_GEOMETRY"),
+        ("PixelSpacing", "UN", "MISSING_GEOMETRY"),
+    ],
+)
+def test_garbage_in_a_functional_group_is_refused_and_nothing_fails(
+    tmp_path: Path, keyword: str, vr: str, code: str
+) -> None:
+    spoil = OtherValue(keyword, vr, b"CT", frozenset({2}))
+    image = as_multi_frame(spoil(small_series(ExplicitVRLittleEndian)))
+    (tmp_path / "image").write_bytes(as_file(image, ExplicitVRLittleEndian))
+    assert judge(tmp_path, 1).codes == (code,)
 
 
 def references(dataset: Dataset) -> Iterator[Dataset]:

@@ -151,6 +151,26 @@ def test_uneven_distances_are_placed_on_a_regular_grid_with_every_slice_on_it() 
     np.testing.assert_array_equal(placement.slices[placement.homes], np.arange(30))
 
 
+def test_numbers_that_are_left_out_are_noted() -> None:
+    (note,) = read_placed(make_series(Sample(slices=60), skip=range(1, 60, 2))).notes
+    assert (note.attribute, "29 numbers" in note.problem) == ("InstanceNumber", True)
+    assert read_placed(make_series(skip=(0, 1, 29))).notes == ()
+
+
+def test_distances_that_drift_are_not_taken_for_equal_ones() -> None:
+    """No step is off the usual one by a tenth, and slices in the middle are off a regular grid by 7 mm."""
+    steps_mm = np.where(np.arange(299) < 150, 1.0, 1.09)
+    depths_mm = np.concatenate([[0], np.cumsum(steps_mm)])
+    images = make_series(Sample(slices=300, spacing_mm=(1.0, 9, 7)), at_depths(depths_mm))
+    with pytest.raises(SeriesRefused, match=r"up to 6\.7 mm off"):
+        read_volume(images)
+    read = read_placed(images)
+    assert read.placement is not None
+    placed_mm = read.placement.homes * read.volume.spacing_mm[0]
+    assert np.abs(placed_mm - depths_mm).max() <= 0.5 + 1e-9
+    np.testing.assert_array_equal(read.volume.hu[read.placement.homes], chest_hu(Sample(slices=300)))
+
+
 def test_a_missing_slice_is_never_evened_out() -> None:
     assert refusal_code(make_series(skip=[12])) == "GAP"
     depths_mm = uneven_depths()

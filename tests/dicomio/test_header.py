@@ -124,3 +124,27 @@ def test_a_compressed_file_is_walked_over_to_its_end(tmp_path: Path) -> None:
     assert not is_cut
     path.write_bytes(content[:-8])
     assert read(path)[1]
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, RLELossless])
+def test_of_an_element_that_comes_again_after_the_pixels_the_one_counts_that_pydicom_reads(
+    tmp_path: Path, syntax: str
+) -> None:
+    path = write(make_series(SAMPLE)[0], tmp_path / "image", syntax)
+    with path.open("ab") as file:
+        file.write(b"\x28\x00\x52\x10DS\x02\x00-7")
+    header, is_cut = read(path)
+    assert header is not None
+    assert not is_cut
+    assert (number(header, "RescaleIntercept"), header.RescaleIntercept) == (-7, -7)
+
+
+@pytest.mark.parametrize("value", ["1_024", "-1_0", "1_0e3"])
+def test_digits_in_groups_are_no_number(tmp_path: Path, value: str) -> None:
+    path = write(make_series(SAMPLE)[0], tmp_path / "image")
+    path.write_bytes(path.read_bytes().replace(b"-1024.0 ", value.ljust(8).encode()))
+    header, _ = read(path)
+    assert header is not None
+    assert number(header, "RescaleIntercept") is None
+    assert header.RescaleIntercept is not None  # the elements are read from here on
+    assert number(header, "RescaleIntercept") is None

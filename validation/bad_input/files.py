@@ -50,6 +50,18 @@ def cut(index: int, keep: float) -> Make:
     return with_files(spoil)
 
 
+def behind_uids(index: int, new: bytes) -> Make:
+    """One file goes on in another way two bytes behind its Series Instance UID."""
+
+    def spoil(files: list[Path]) -> None:
+        content = files[index].read_bytes()
+        place = content.index(b"\x20\x00\x0e\x00UI")
+        place += 8 + struct.unpack_from("<H", content, place + 6)[0] + 2
+        files[index].write_bytes(content[:place] + new)
+
+    return with_files(spoil)
+
+
 def cut_by(index: int, count: int) -> Make:
     """One file lacks its last bytes."""
     return with_files(lambda files: files[index].write_bytes(files[index].read_bytes()[:-count]))
@@ -349,6 +361,9 @@ CASES = tuple(
         ("cut, and sent again whole", sent_again, reads(said="cut")),
         ("zeros after the end", appended(MIDDLE, bytes(2048)), reads()),
         ("garbage after the end", appended(MIDDLE, b"\xa5" * 77), reads()),
+        ("cut in the header of the last slice, behind its UIDs", behind_uids(LAST, b""), refused("DAMAGED_FILES")),
+        ("garbage in the header of the last slice, behind its UIDs", behind_uids(LAST, b"\xa5" * 3000),
+         refused("DAMAGED_FILES")),
         ("another file system block in the middle", patched(MIDDLE, 400, bytes(300)), refused("GAP")),
         ("a file of zeros in place of an image", replaced(MIDDLE, bytes(2000)), refused("GAP")),
         ("every image twice", twice, reads(said="copy of another file")),

@@ -80,6 +80,13 @@ def stretched(image: Dataset, index: int) -> None:
     moved((0, 0, -6 * max(0, index - 15)))(image, index)
 
 
+def below_zero(image: Dataset, index: int) -> None:
+    """Rows and columns with a sign, both negative: their product is what it should be."""
+    rows, columns = CHEST.shape[1:]
+    image.add_new("Rows", "SS", -rows)
+    image.add_new("Columns", "SS", -columns)
+
+
 def set_upright() -> CTVolume:
     """A tilted series on a regular grid: each slice one row farther down, exactly, and no measurement around it."""
     hu = np.full((24, 96 + 23, 32), -1024, np.int16)
@@ -88,6 +95,7 @@ def set_upright() -> CTVolume:
     return replace(FINE.truth, hu=hu)
 
 
+DENSE = Chest((60, 24, 32), (2.5, 9, 7))
 FINE = Chest((24, 96, 32), (6, 1, 7))
 UPRIGHT = set_upright()
 ROUNDED = replace(CHEST, orientation=(1, 1e-4, 0, -1e-4, 1, 0))
@@ -102,7 +110,9 @@ CASES = tuple(
         ("the last but one missing", series(skip={22}), refused("GAP")),
         ("three slices missing side by side", series(skip={10, 11, 12}), refused("GAP")),
         ("every third slice missing, of very many",
-         series(skip=range(0, 60, 3), chest=Chest((60, 24, 32), (2.5, 9, 7))), refused("GAP")),
+         series(skip=range(0, 60, 3), chest=DENSE), refused("GAP")),
+        ("every second slice missing", series(skip=range(1, 60, 2), chest=DENSE),
+         reads(replace(DENSE.truth, hu=DENSE.hu[::2], spacing_mm=(5, 9, 7)), said="29 numbers")),
         ("the upper slices never sent", series(skip={0, 1}), reads(part(CHEST.truth, slice(2, None)))),
         ("the lower slices never sent", series(skip={22, 23}), reads(part(CHEST.truth, slice(0, 22)))),
         ("files from feet to head", lambda folder: write_all(folder, CHEST.images()[::-1]), reads()),
@@ -116,6 +126,9 @@ CASES = tuple(
          refused("MISSING_GEOMETRY")),
         ("a position at infinity", series(on(ONE, ImagePositionPatient=[0, 0, INFINITE])), refused("MISSING_GEOMETRY")),
         ("a position beyond the horizon", series(on(ONE, ImagePositionPatient=[0, 0, "1e30"])),
+         refused("MISSING_GEOMETRY")),
+        ("positions at both ends of the numbers there are",
+         series(on(ALL, ImagePositionPatient=lambda index: [0, 0, ("1e308", "-1e308", 0)[min(index, 2)]])),
          refused("MISSING_GEOMETRY")),
         ("positions with sixteen digits and more",
          geometry(ImagePositionPatient=lambda index: ["-100.000000000000000", "-90.000000000000000",
@@ -163,6 +176,7 @@ CASES = tuple(
         ("one image of another size", series(on(ONE, Rows=12)), refused("MATRIX")),
         ("no number of rows", geometry(Rows=None), refused("MISSING_GEOMETRY")),
         ("no rows at all", geometry(Rows=0), refused("TOO_LARGE")),
+        ("rows and columns below zero", series(below_zero), refused("TOO_LARGE")),
         ("rows that are too many for the pixels", geometry(Rows=48), rejected("complete")),
         ("no pixel spacing", geometry(PixelSpacing=None), refused("MISSING_GEOMETRY")),
         ("no pixel spacing, but that of the detector", geometry(PixelSpacing=None, ImagerPixelSpacing=[9, 7]),
@@ -174,6 +188,7 @@ CASES = tuple(
         ("another pixel spacing in one image", series(on(ONE, PixelSpacing=[9, 7.5])), refused("PIXEL_SPACING")),
         ("slices twelve millimetres apart", series(chest=Chest(spacing_mm=(12, 9, 7))), rejected("12.0 mm apart")),
         ("slices twenty millimetres thick", geometry(SliceThickness=20), rejected("20.0 mm thick")),
+        ("slices thicker than the universe", geometry(SliceThickness="1e308"), reads()),
         ("no slice thickness", geometry(SliceThickness=None), reads()),
         ("a slice thickness in words", geometry(SliceThickness="thin"), reads()),
         ("a wrong SpacingBetweenSlices", geometry(SpacingBetweenSlices="-1.25"), reads()),

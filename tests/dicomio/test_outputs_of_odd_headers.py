@@ -1,0 +1,76 @@
+"""Headers that the volume accepts never fail an output: hours of computing would be lost."""
+
+from collections.abc import Callable
+
+import pytest
+from pydicom import DataElement, config
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from dicomio.defects import find_defects
+from dicomio.key_images import make_key_images
+from dicomio.presentation_state import make_presentation_state
+from dicomio.report import make_refusal_report, make_report
+from dicomio.segmentation import make_segmentation
+from tests.dicomio.outputs_fixture import SOFTWARE, Case, make_case
+
+FRAME = "1.2.3.5"
+
+
+def outputs(case: Case) -> dict[str, Dataset]:
+    find_defects(case.sources)
+    common = (case.sources, case.volume, case.findings, SOFTWARE)
+    segmentation = make_segmentation(*common)
+    return {
+        "seg": segmentation,
+        "sr": make_report(*common, segmentation),
+        "key-images": make_key_images(*common),
+        "boxes": make_presentation_state(*common),
+        "refusal": make_refusal_report(case.sources, SOFTWARE, "GAP", "Slices are missing."),
+    }
+
+
+def without(keyword: str, *indices: int) -> Callable[[list[Dataset]], None]:
+    def spoil(sources: list[Dataset]) -> None:
+        for index in indices:
+            delattr(sources[index], keyword)
+
+    return spoil
+
+
+def other(keyword: str, representation: str, value: object) -> Callable[[list[Dataset]], None]:
+    def spoil(sources: list[Dataset]) -> None:
+        for source in sources:
+            element = DataElement(Tag(keyword), representation, value, validation_mode=config.IGNORE)
+            source[Tag(keyword)] = element
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        without("FrameOfReferenceUID", 5),
+        without("FrameOfReferenceUID", 0),
+        without("SamplesPerPixel", *range(8)),
+        other("SamplesPerPixel", "LO", "none"),
+        other("InstanceNumber", "UT", "first"),
+        other("StudyInstanceUID", "PN", "1.2.3"),
+        other("SeriesInstanceUID", "UT", "1.2.3.4"),
+    ],
+)
+def test_every_output_is_made_and_refers_to_the_one_frame_of_reference(
+    spoil: Callable[[list[Dataset]], None],
+) -> None:
+    case = make_case()
+    spoil(case.sources)
+    made = outputs(case)
+    assert made["seg"].FrameOfReferenceUID == FRAME
+    assert {item.StudyInstanceUID for item in made.values()} == {"1.2.3"}
+    assert all(item["StudyInstanceUID"].VR == "UI" for item in made.values())
+
+
+def test_a_frame_of_reference_of_several_values_is_replaced_by_one() -> None:
+    case = make_case()
+    other("FrameOfReferenceUID", "UI", "1.2\\1.3")(case.sources)
+    assert str(outputs(case)["seg"].FrameOfReferenceUID).startswith("2.25.")
