@@ -18,6 +18,7 @@ from method.score_gradients import Reading
 
 READINGS: tuple[Reading, ...] = ("score_map", "score")
 BLUR_MM = (0.0, 3.0, 5.0, 8.0)
+POWERS = (1.0, 2.0, 4.0, 6.0, 10.0)
 CAPTUM_STEPS = 25
 RANDOM_BOXES, RANDOM_SIDE_MM = 3, (10.0, 60.0)
 
@@ -90,22 +91,42 @@ class AttributionMaps:
         rows["random boxes"] = random_boxes(item, rng)
         return rows
 
-    @staticmethod
-    def ablation(item: LesionSlice, integrals: dict[str, PathIntegrals]) -> Maps:
+    def ablation(self, item: LesionSlice, integrals: dict[str, PathIntegrals]) -> Maps:
         """What the paper leaves open about the joint saliency."""
-        rows: Maps = {}
+        rows = self._weighted(item)
         for reading, found in integrals.items():
             rows[f"{reading}, product (the paper's)"] = joint_saliency(found.attributions)
             plain = np.divide(
                 found.attributions, item.image, out=np.zeros_like(found.attributions), where=item.image > 0
             )
-            factors = {"attributions": found.attributions, "gradients": plain, "weighted gradients": found.gradients}
+            factors = {
+                "attributions": found.attributions,
+                "gradients": plain,
+                "weighted gradients, as in app.yaml": found.gradients,
+            }
             for name, maps in factors.items():
                 for width_mm in BLUR_MM:
                     blur_pixels = width_mm / item.pixel_mm
                     row = f"{reading}, geometric mean of {name}, blurred by {width_mm:g} mm"
                     rows[row] = geometric_mean(joint_saliency(maps, blur_pixels))
                     rows[f"{row}, positive parts"] = geometric_mean(joint_saliency(maps, blur_pixels, "positive"))
+        return rows
+
+    def _weighted(self, item: LesionSlice) -> Maps:
+        """How much the gradients near the image count: by powers of their place on the path."""
+        reading = READINGS[0]
+        image, (places, parts) = torch.from_numpy(item.image), self._gradients[reading].nodes()
+        pairs = image.new_tensor(places)[:, None, None].split(2)
+        at_nodes = torch.cat([self._scores[reading](pair * image)[0] for pair in pairs], dim=1).float().numpy()
+        blur_mm = self._rules.joint_blur_mm
+        rows: Maps = {}
+        for power in POWERS:
+            shares = parts * places**power
+            mean = np.tensordot(at_nodes, shares / shares.sum(), ([1], [0])) * (item.image > 0)
+            row = (
+                f"{reading}, geometric mean of gradients with power {power:g} of their place, blurred by {blur_mm:g} mm"
+            )
+            rows[row] = geometric_mean(joint_saliency(mean, blur_mm / item.pixel_mm))
         return rows
 
 
