@@ -125,7 +125,7 @@ $(RUNTIME): requirements.txt $(CREATED)
 	@$(INSTALL) -r requirements.txt
 	@touch $(CREATED) $(RUNTIME)
 
-$(DEVELOPMENT): requirements-dev.txt requirements.txt $(CREATED)
+$(DEVELOPMENT): requirements-dev.txt requirements.txt deploy/orthanc/requirements.txt $(CREATED)
 	@echo "Installing what the application, its tests and its training need (once, some minutes)"
 	@rm -f $(CREATED) $(RUNTIME) $(DEVELOPMENT)
 	@$(INSTALL) -r requirements-dev.txt
