@@ -1,5 +1,6 @@
 """What the bridge asks of Orthanc, over its REST API. Nothing here holds more than a piece of an image."""
 
+import json
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -135,9 +136,11 @@ class Archive:
 
     def find_series(self, uids: Sequence[str]) -> list[str]:
         """Orthanc's identifiers of the series with these Series Instance UIDs."""
-        with _talking("a series by its UID"):
-            found = [each for uid in uids for each in _json(self._client.post_tools_lookup(content=uid.encode()))]
-            return [each["ID"] for each in found if each["Type"] == "Series"]
+        if not uids:
+            return []
+        with _talking("series by their UIDs"):
+            asked = {"Level": "Series", "Query": {"SeriesInstanceUID": "\\".join(uids)}}
+            return [str(name) for name in _json(self._client.post_tools_find(json=asked))]
 
     def delete_series(self, series: str) -> None:
         """Delete a series; one that is gone already is no error."""
@@ -169,7 +172,7 @@ def _talking(asked: str) -> Iterator[None]:
         raise Refused(f"Orthanc was asked for {asked} and answered with HTTP status {code}.{hint}") from None
     except httpx.TransportError as error:
         raise Unreachable(f"Orthanc does not answer ({type(error).__name__}).") from None
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, json.JSONDecodeError):
         raise Refused(
             f"What answers at orthanc.url, asked for {asked}, is no Orthanc of version 1.9.4 or newer."
         ) from None

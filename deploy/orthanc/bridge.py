@@ -169,7 +169,7 @@ class Bridge:
         else:
             seconds = round(time.perf_counter() - start, 3)
             if outcome == "images_changed":
-                self._state.retry_later(job, "", self._settings.settle_s)
+                self._state.look_again(job, self._settings.settle_s)
             else:
                 self._state.finish(job)
             if outcome in _STORED:

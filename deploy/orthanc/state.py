@@ -124,11 +124,15 @@ class State:
         return None if row is None else row[0]
 
     def note(self, due: Mapping[str, float], position: int) -> None:
-        """Studies that Orthanc told of, each with the time at which to look at it, and how far has been read."""
+        """Studies that Orthanc told of, each with the time at which to look at it, and how far has been read.
+
+        A study whose try has failed waits for its next one as before: what Orthanc told of may be the bridge's results.
+        """
         with self._lock, self._db:
             self._db.executemany(
                 """INSERT INTO studies (study, state, due, touches) VALUES (:study, 'waiting', :due, 1)
-                ON CONFLICT (study) DO UPDATE SET due = :due, touches = touches + 1,
+                ON CONFLICT (study) DO UPDATE SET touches = touches + 1,
+                    due = CASE WHEN state = 'waiting' AND attempts > 0 THEN max(due, :due) ELSE :due END,
                     state = CASE WHEN state = 'running' THEN state ELSE 'waiting' END""",
                 [{"study": study, "due": at} for study, at in due.items()],
             )
@@ -206,8 +210,13 @@ class State:
 
     def retry_later(self, job: Job, reason: str, after_s: float) -> None:
         """Try again after so many seconds."""
-        later = "reason = :reason, due = CASE WHEN touches = :touches THEN :due ELSE due END"
+        later = "reason = :reason, due = max(due, :due)"
         self._hand_back(job, "waiting", later, reason=reason, due=time.time() + after_s)
+
+    def look_again(self, job: Job, after_s: float) -> None:
+        """The images changed during the run: look again when Orthanc tells of them, or else after so many seconds."""
+        later = "attempts = 0, due = CASE WHEN touches = :touches THEN :due ELSE due END"
+        self._hand_back(job, "waiting", later, due=time.time() + after_s)
 
     def release(self, job: Job) -> None:
         """Hand a study back for reasons that lie outside it: the try doesn't count."""
