@@ -27,6 +27,8 @@ class TrialBridge:
     """`python -m deploy.orthanc`, which can be started, stopped, killed and started again.
 
     Attributes:
+        url: that it serves /health and /metrics at.
+        state: folder of its state.
         log: file with all its lines.
         process: the latest one; None before the first start.
     """
@@ -34,12 +36,13 @@ class TrialBridge:
     def __init__(self, folder: Path, orthanc_url: str, **settings: Any) -> None:
         """Write its settings file; `settings` are sections of bridge.yaml in place of those that suit a trial."""
         folder.mkdir(parents=True, exist_ok=True)
-        (self._port,) = free_ports(1)
+        (port,) = free_ports(1)
+        self.url = f"http://127.0.0.1:{port}"
         own: dict[str, Any] = {
             "orthanc": {"url": orthanc_url},
             "changes": {"poll_s": 0.2, "settle_s": 15},
             "folders": {"state": str(folder / "state"), "work": str(folder / "work")},
-            "monitoring": {"port": self._port},
+            "monitoring": {"port": port},
         }
         for section, value in settings.items():
             own[section] = own.get(section, {}) | value if isinstance(value, dict) else value
@@ -75,7 +78,7 @@ class TrialBridge:
     def health(self) -> dict[str, Any] | None:
         """What /health tells, healthy or not; None where nothing answers."""
         try:
-            return self._health(_OPENER.open(f"http://127.0.0.1:{self._port}/health", timeout=10))
+            return self._health(_OPENER.open(f"{self.url}/health", timeout=10))
         except HTTPError as unhealthy:
             return self._health(unhealthy)
         except (URLError, OSError):
@@ -89,7 +92,7 @@ class TrialBridge:
 
     def metrics(self) -> dict[str, float]:
         """Every sample of /metrics, by name and labels as they are written there."""
-        with _OPENER.open(f"http://127.0.0.1:{self._port}/metrics", timeout=10) as answer:
+        with _OPENER.open(f"{self.url}/metrics", timeout=10) as answer:
             lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
