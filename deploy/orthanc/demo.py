@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> None:
     """
     find("dcmsend")
     with (
-        TemporaryDirectory(prefix="groundglass-pacs-demo-") as name,
+        TemporaryDirectory(prefix="groundglass-demo-") as name,
         orthanc.running(StableAge=STABLE_AGE_S) as archive,
     ):
         folder = Path(name)

@@ -56,6 +56,11 @@ class TrialBridge:
         """The bridge's command line, with the trial's settings."""
         return [sys.executable, "-m", "deploy.orthanc", "--settings", str(self._file), *words]
 
+    @property
+    def pid(self) -> int:
+        """Of the running process; 0 before the first start."""
+        return self.process.pid if self.process else 0
+
     def start(self) -> None:
         """Start it and wait until it answers."""
         with self.log.open("ab") as log:
