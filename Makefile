@@ -17,7 +17,7 @@ DEVELOPMENT := $(VENV)/.development
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help demo validate test fuzz lint train evaluate bench conformance conformance-tools viewer viewer-tools clean FORCE
-.PHONY: map map-lock map-sizing map-test map-tools
+.PHONY: map map-lock map-sizing map-test map-tools pacs-demo pacs-demo-tools
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +54,9 @@ bench: $(DEVELOPMENT) ## Time each stage of the analysis, the SEG writer and the
 conformance: $(DEVELOPMENT) conformance-tools ## Check every output with tools of others (CONFORMANCE_ARGS=...)
 	@$(RUN) -m validation.conformance $(CONFORMANCE_ARGS)
 
+pacs-demo: $(DEVELOPMENT) pacs-demo-tools ## Send a synthetic study to an Orthanc here, and list the results it gets (PACS_DEMO_ARGS=--keep)
+	@$(RUN) -m deploy.orthanc.demo $(PACS_DEMO_ARGS)
+
 viewer: $(RUNTIME) viewer-tools ## Show the outputs in cornerstone3D, and compare its screen with the files (VIEWER_ARGS=...)
 	@$(RUN) -m validation.viewer $(VIEWER_ARGS)
 
@@ -76,11 +79,12 @@ map-sizing: $(DEVELOPMENT) ## Measure time and memory of the image, and write th
 # the check starts an Orthanc of its own on other ports, and doesn't need the service.
 conformance-tools: NEEDED := dcmdump:dcmtk dciodvfy:dicom3tools DicomSRValidator:pixelmed-apps Orthanc:orthanc \
 	/usr/share/orthanc/plugins/libOrthancDicomWeb.so:orthanc-dicomweb
+pacs-demo-tools: NEEDED := dcmsend:dcmtk Orthanc:orthanc /usr/share/orthanc/plugins/libOrthancDicomWeb.so:orthanc-dicomweb
 viewer-tools: NEEDED := chromium:chromium npm:npm
 # An image can be built and run with no registry.
 map-tools: NEEDED := podman:podman runc:runc /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns \
 	iptables:iptables mmdebstrap:mmdebstrap
-conformance-tools viewer-tools map-tools:
+conformance-tools pacs-demo-tools viewer-tools map-tools:
 	@command -v apt-get >/dev/null || exit 0; \
 	missing=; \
 	for needed in $(NEEDED); do \
@@ -128,7 +132,7 @@ $(RUNTIME): requirements.txt $(CREATED)
 	@$(INSTALL) -r requirements.txt
 	@touch $(CREATED) $(RUNTIME)
 
-$(DEVELOPMENT): requirements-dev.txt requirements.txt $(CREATED)
+$(DEVELOPMENT): requirements-dev.txt requirements.txt deploy/orthanc/requirements.txt $(CREATED)
 	@echo "Installing what the application, its tests and its training need (once, some minutes)"
 	@rm -f $(CREATED) $(RUNTIME) $(DEVELOPMENT)
 	@$(INSTALL) -r requirements-dev.txt

@@ -8,7 +8,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,24 +21,62 @@ from validation.conformance.tools import ToolMissing, find, run
 
 DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 _START_S = 60
-_SENDER = "DCMSEND"
+SENDERS = ("DCMSEND", "SCANNER-A", "SCANNER-B")
+"""Application entity titles that it takes images from."""
 _SEARCHED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "Modality", "PatientID")
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never a proxy for the loopback
 
 
-@dataclass(frozen=True)
+@dataclass
 class Orthanc:
-    """A running archive, by its ports on the loopback and the folder that it keeps everything in."""
+    """An archive, by its ports on the loopback and the folder that it keeps everything in."""
 
     dicom_port: int
     http_port: int
     folder: Path
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Of Orthanc's own configuration, in place of those below."""
+    process: subprocess.Popen | None = None
 
-    def store(self, paths: Sequence[Path]) -> list[str]:
-        """C-STORE with DCMTK's dcmsend; returns its errors."""
+    @property
+    def url(self) -> str:
+        """Of its REST API."""
+        return f"http://127.0.0.1:{self.http_port}"
+
+    def start(self) -> None:
+        """Start it, with all that its folder holds, and wait until it answers.
+
+        Raises:
+            ToolMissing: Orthanc is not installed.
+            RuntimeError: it did not start.
+        """
+        configuration = Path(self.folder, "orthanc.json")
+        configuration.write_text(json.dumps(_settings(self) | self.settings), encoding="utf-8")
+        with Path(self.folder, "log").open("ab") as log:
+            self.process = subprocess.Popen([find("Orthanc"), configuration], stdout=log, stderr=subprocess.STDOUT)
+        _wait(self, self.process, Path(self.folder, "log"))
+
+    def stop(self) -> None:
+        """End it, and wait until it has."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it as a power cut does."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def store(self, paths: Sequence[Path], sender: str = SENDERS[0]) -> list[str]:
+        """C-STORE with DCMTK's dcmsend, as one of SENDERS; returns its errors."""
         if not paths:
             return []
-        arguments = ("--aetitle", _SENDER, "--call", "ORTHANC", "--no-halt", "127.0.0.1", self.dicom_port)
+        arguments = ("--aetitle", sender, "--call", "ORTHANC", "--no-halt", "127.0.0.1", self.dicom_port)
         code, text = run("dcmsend", *arguments, *paths)
         errors = [line for line in text.splitlines() if line.startswith(("E:", "F:"))]
         return errors or ([f"dcmsend ended with the exit code {code}."] if code else [])
@@ -82,50 +120,42 @@ class Orthanc:
         return pydicom.dcmread(io.BytesIO(part.partition(b"\r\n\r\n")[2]))
 
     def _get(self, place: str, accept: str) -> tuple[bytes, str]:
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.http_port}/dicom-web/{place}", headers={"Accept": accept}
-        )
+        request = urllib.request.Request(f"{self.url}/dicom-web/{place}", headers={"Accept": accept})
         with _OPENER.open(request, timeout=60) as answer:
             return answer.read(), answer.headers.get("Content-Type", "")
 
 
 @contextmanager
-def running() -> Iterator[Orthanc]:
+def running(**settings: Any) -> Iterator[Orthanc]:
     """Starts Orthanc with a folder of its own; stops and removes it at the end, whatever happens in between.
 
     A service that the Debian package may have started is left alone: the ports are others.
+
+    Args:
+        settings: of Orthanc's configuration, in place of those below.
 
     Raises:
         ToolMissing: Orthanc or its DICOMweb plugin is not installed.
         RuntimeError: it did not start.
     """
-    program = find("Orthanc")
     if not DICOMWEB.is_file():
         raise ToolMissing("Orthanc's DICOMweb plugin is not installed. Run `apt-get install orthanc-dicomweb`.")
     with TemporaryDirectory(prefix="groundglass-orthanc-") as folder:
-        dicom_port, http_port = _free_ports(2)
-        archive = Orthanc(dicom_port, http_port, Path(folder))
-        configuration = Path(folder, "orthanc.json")
-        configuration.write_text(json.dumps(_settings(archive, folder)), encoding="utf-8")
-        with Path(folder, "log").open("w+b") as log:
-            process = subprocess.Popen([program, configuration], stdout=log, stderr=subprocess.STDOUT)
-            try:
-                _wait(archive, process, Path(folder, "log"))
-                yield archive
-            finally:
-                process.terminate()
-                try:
-                    process.wait(30)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+        dicom_port, http_port = free_ports(2)
+        archive = Orthanc(dicom_port, http_port, Path(folder), settings)
+        try:
+            archive.start()
+            yield archive
+        finally:
+            archive.stop()
 
 
-def _settings(archive: Orthanc, folder: str) -> dict[str, Any]:
+def _settings(archive: Orthanc) -> dict[str, Any]:
+    senders = {name: {"AET": name, "Host": "127.0.0.1", "Port": 104, "AllowStore": True} for name in SENDERS}
     return {
-        "Name": "groundglass conformance",
-        "StorageDirectory": folder,
-        "IndexDirectory": folder,
+        "Name": "groundglass",
+        "StorageDirectory": str(archive.folder),
+        "IndexDirectory": str(archive.folder),
         "HttpPort": archive.http_port,
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
@@ -135,7 +165,7 @@ def _settings(archive: Orthanc, folder: str) -> dict[str, Any]:
         "DicomAlwaysAllowStore": False,
         "DicomAlwaysAllowEcho": False,
         "DicomCheckModalityHost": True,
-        "DicomModalities": {"sender": {"AET": _SENDER, "Host": "127.0.0.1", "Port": 104, "AllowStore": True}},
+        "DicomModalities": senders,
         "Plugins": [str(DICOMWEB)],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         "OverwriteInstances": True,
@@ -143,7 +173,8 @@ def _settings(archive: Orthanc, folder: str) -> dict[str, Any]:
     }
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     try:
         for each in sockets:

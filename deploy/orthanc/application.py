@@ -1,0 +1,121 @@
+"""Runs the application, whichever way a site runs it, on one study."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.exit_codes import ExitCode
+from deploy.orthanc.settings import ROOT
+
+RESULT_FILE = "result.json"
+_GRACE_S = 10
+_LOOK_S = 0.5
+
+
+class Failed(Exception):
+    """This run gave no result, and another one may; the text is a sentence for clinical IT."""
+
+
+class CannotRun(Exception):
+    """No study can be analysed as the application is set up: the bridge has to stop."""
+
+
+class Stopped(Exception):
+    """The bridge was asked to end."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run left.
+
+    Attributes:
+        outcome: `analysed`, `refused` or `not_eligible`.
+        files: DICOM files to store: none, where no series was eligible.
+    """
+
+    outcome: str
+    files: tuple[Path, ...]
+
+
+def analyse(command: Sequence[str], results: Path, log: Path, timeout_s: float, stop: threading.Event) -> Results:
+    """Run the application and act on its exit code.
+
+    Args:
+        command: with the folders of the study and of `results`, an empty one.
+        log: file that takes all that the application says.
+        timeout_s: after which the run is ended.
+        stop: set when the bridge has to end.
+
+    Raises:
+        Failed, CannotRun, Stopped: as they say.
+    """
+    code = _run(command, log, timeout_s, stop)
+    if code == ExitCode.USAGE:
+        raise CannotRun(f"The application can't be used as it is set up. It says: {_last_line(log)}")
+    if code not in (ExitCode.SUCCESS, ExitCode.NO_ELIGIBLE_SERIES, ExitCode.ALL_FAILED, ExitCode.PARTIAL):
+        ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
+        raise Failed(f"The application {ended}.")
+    files = tuple(sorted(results.glob("*.dcm")))
+    statuses = _case_statuses(results / RESULT_FILE)
+    if code == ExitCode.NO_ELIGIBLE_SERIES:
+        return Results("not_eligible", ())
+    if "failed" in statuses:
+        # Unlike a refusal, which the study is the reason of: a defect, or a full disk. It may pass.
+        raise Failed("The application failed on a case; result.json of the run gives the reason.")
+    if not files:
+        raise Failed(f"The application ended with exit code {code} and left no DICOM file.")
+    return Results("refused" if code == ExitCode.ALL_FAILED else "analysed", files)
+
+
+def _run(command: Sequence[str], log: Path, timeout_s: float, stop: threading.Event) -> int:
+    # The application ends with the bridge, however that ends; a container doesn't, and writes into a folder of its own.
+    setpriv = shutil.which("setpriv")
+    prefix = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+    if shutil.which(command[0]) is None:
+        raise CannotRun(f"The program {command[0]!r} of the setting application.command can't be found or started.")
+    with log.open("wb") as told:
+        process = subprocess.Popen(
+            [*prefix, *command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=told, stderr=told, start_new_session=True
+        )
+    deadline = time.monotonic() + timeout_s
+    try:
+        while True:
+            try:
+                return process.wait(_LOOK_S)
+            except subprocess.TimeoutExpired:
+                if stop.is_set():
+                    raise Stopped from None
+                if time.monotonic() > deadline:
+                    raise Failed(f"The application did not end within {timeout_s:g} s.") from None
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End what is left of a run: as asked first, then by force."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(_GRACE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _case_statuses(file: Path) -> list[str]:
+    try:
+        return [case["status"] for case in json.loads(file.read_text(encoding="utf-8"))["cases"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise Failed("The application left no result.json that can be read.") from None
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else "nothing."

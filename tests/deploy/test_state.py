@@ -1,0 +1,170 @@
+"""What the bridge must not forget, and its settings."""
+
+import stat
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from deploy.orthanc.application import CannotRun, Failed, Results, analyse
+from deploy.orthanc.settings import SettingsError, load_settings
+from deploy.orthanc.state import State, StateInUse
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return State(tmp_path / "state")
+
+
+def test_a_study_is_taken_by_one_worker_and_only_when_it_is_due(state: State) -> None:
+    state.note({"late": 1e12, "due": 0.0}, 5)
+    job = state.take()
+    assert job is not None
+    assert job.study == "due"
+    assert state.take() is None
+    assert state.position == 5
+    assert (state.counts().running, state.counts().receiving) == (1, 1)
+
+
+def test_what_orthanc_tells_during_a_run_is_looked_at_after_it(state: State) -> None:
+    state.note({"study": 0.0}, 1)
+    job = state.take()
+    assert job is not None
+    state.note({"study": 0.0}, 2)
+    assert state.take() is None
+    state.finish(job)
+    again = state.take()
+    assert again is not None
+    state.finish(again)
+    assert state.take() is None
+    assert state.counts().done == 1
+
+
+def test_a_killed_bridge_has_its_studies_again_and_the_try_counts(tmp_path: Path) -> None:
+    first = State(tmp_path)
+    first.take_over()
+    first.note({"study": 0.0}, 1)
+    job = first.take()
+    assert job is not None
+    assert first.count_attempt(job, "images") == 1
+    with pytest.raises(StateInUse):
+        State(tmp_path).take_over()
+    first.close()
+    second = State(tmp_path)
+    assert second.take_over() == 1
+    job = second.take()
+    assert job is not None
+    assert (job.tried, job.attempts) == ("images", 1)
+    assert second.count_attempt(job, "images") == 2
+    assert second.count_attempt(job, "more images") == 1
+
+
+def test_results_that_orthanc_tells_of_don_t_shorten_the_wait_for_the_next_try(state: State) -> None:
+    state.note({"study": 0.0}, 1)
+    job = state.take()
+    assert job is not None
+    state.count_attempt(job, "images")
+    state.retry_later(job, "It failed.", 60)
+    state.note({"study": 0.0}, 2)
+    assert state.take() is None
+    assert state.counts().retrying == 1
+
+
+def test_a_release_does_not_count(state: State) -> None:
+    state.note({"study": 0.0}, 1)
+    job = state.take()
+    assert job is not None
+    state.count_attempt(job, "images")
+    state.release(job)
+    again = state.take()
+    assert again is not None
+    assert again.attempts == 0
+
+
+def test_the_state_is_readable_for_its_user_alone(tmp_path: Path) -> None:
+    State(tmp_path / "state")
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "state" / "bridge.sqlite").stat().st_mode) == 0o600
+
+
+# The application's exit codes
+
+
+def run_script(folder: Path, script: str, timeout_s: float = 20) -> Results:
+    results = folder / "results"
+    results.mkdir()
+    command = ["sh", "-c", f"cd {results}; {script}"]
+    return analyse(command, results, folder / "log", timeout_s, threading.Event())
+
+
+CASES = 'echo \'{"cases": [{"status": "%s"}]}\' > result.json'
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome", "files"),
+    [
+        (f"touch a.dcm b.dcm; {CASES % 'analysed'}; exit 0", "analysed", 2),
+        ("echo '{\"cases\": []}' > result.json; exit 3", "not_eligible", 0),
+        (f"touch a.dcm; {CASES % 'refused'}; exit 4", "refused", 1),
+        (f"touch a.dcm; {CASES % 'analysed'}; exit 5", "analysed", 1),
+    ],
+)
+def test_a_run_that_came_to_its_end_is_final(tmp_path: Path, script: str, outcome: str, files: int) -> None:
+    results = run_script(tmp_path, script)
+    assert (results.outcome, len(results.files)) == (outcome, files)
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("exit 1", "exit code 1"),
+        ("exit 137", "exit code 137"),
+        ("kill -9 $$", "signal 9"),
+        ("exit 0", "no result.json"),
+        (f"{CASES % 'analysed'}; exit 0", "left no DICOM file"),
+        (f"touch a.dcm; {CASES % 'failed'}; exit 4", "failed on a case"),
+        ("sleep 30", "did not end within"),
+    ],
+)
+def test_a_run_that_gave_no_result_has_failed(tmp_path: Path, script: str, said: str) -> None:
+    with pytest.raises(Failed, match=said):
+        run_script(tmp_path, script, 1)
+
+
+def test_a_usage_error_is_told_with_the_application_s_own_sentence(tmp_path: Path) -> None:
+    with pytest.raises(CannotRun, match=r"It says: ERROR The weights are missing\."):
+        run_script(tmp_path, "echo ERROR The weights are missing. >&2; exit 2")
+    with pytest.raises(CannotRun, match="no-such-program"):
+        analyse(["no-such-program"], tmp_path, tmp_path / "log", 1, threading.Event())
+
+
+# Settings
+
+
+def test_the_shipped_settings_are_valid_and_others_take_their_place(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text("queue: {attempts: 2}\ndestination: pacs\n")
+    settings, shipped = load_settings(file), load_settings()
+    assert (settings.attempts, settings.destination, settings.workers) == (2, "pacs", shipped.workers)
+    assert settings.command_for(Path("/in"), Path("/out"))[:5] == [sys.executable, "-m", "app", "-i", "/in"]
+    assert [shipped.retry_after_s(tries) for tries in (1, 2, 3, 100)] == [60, 120, 240, 3600]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("queue: {atempts: 2}", "'atempts' was unexpected"),
+        ("queue: {workers: 0}", r"queue\.workers: 0 is less than"),
+        ("orthanc: {url: localhost}", r"orthanc\.url: 'localhost' does not match"),
+        ("application: {command: ['{input}']}", "has no {output}"),
+        ("application: {command: ['{volume}']}", "'{volume}'"),
+        ("orthanc: {password_file: none}", r"password_file names can't be read"),
+        ("- a list", "is not of type 'object'"),
+        ("a: [", "is not valid YAML"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "site.yaml").write_text(text)
+    with pytest.raises(SettingsError, match=said):
+        load_settings(tmp_path / "site.yaml")
