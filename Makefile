@@ -16,7 +16,7 @@ DEVELOPMENT := $(VENV)/.development
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo validate test lint train evaluate bench conformance conformance-tools viewer viewer-tools clean FORCE
+.PHONY: help demo cohort-demo validate test lint train evaluate bench conformance conformance-tools viewer viewer-tools clean FORCE
 .PHONY: map map-lock map-sizing map-test map-tools
 
 help: ## List the commands
@@ -24,6 +24,9 @@ help: ## List the commands
 
 demo: $(RUNTIME) ## Analyse a synthetic study whose truth is known, and show what came out (DEMO_ARGS=...)
 	@$(RUN) -m validation.demo $(DEMO_ARGS)
+
+cohort-demo: $(DEVELOPMENT) ## An archive of phantoms as a cohort: killed in the middle, resumed (COHORT_DEMO_ARGS=...)
+	@$(RUN) -m validation.cohort_demo $(COHORT_DEMO_ARGS)
 
 validate: $(RUNTIME) ## Prove that this copy works on this machine: a report to sign (VALIDATE_ARGS=...)
 	@$(RUN) -m validation.build_record
@@ -125,7 +128,7 @@ $(RUNTIME): requirements.txt $(CREATED)
 	@$(INSTALL) -r requirements.txt
 	@touch $(CREATED) $(RUNTIME)
 
-$(DEVELOPMENT): requirements-dev.txt requirements.txt $(CREATED)
+$(DEVELOPMENT): requirements-dev.txt requirements-cohort.txt requirements.txt $(CREATED)
 	@echo "Installing what the application, its tests and its training need (once, some minutes)"
 	@rm -f $(CREATED) $(RUNTIME) $(DEVELOPMENT)
 	@$(INSTALL) -r requirements-dev.txt

@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     """Run the application; every problem becomes a sentence on standard error and an exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    _set_up_logging(options.log_level)
+    set_up_logging(options.log_level)
     # Imports wait until they are needed: the help answers at once, and a wrong path is told before a network is loaded.
     from app.settings import SettingsError
     from dicomio.errors import OutputFailed
@@ -127,7 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _set_up_logging(level: str) -> None:
+def set_up_logging(level: str) -> None:
+    """The application's log, and none of what its libraries say of a patient's headers."""
     name = "WARNING" if level == "WARN" else level
     logging.basicConfig(stream=sys.stderr, level="WARNING", format="%(levelname)s %(message)s")
     LOG.setLevel(name)
@@ -173,7 +174,7 @@ def _tell(record, code: ExitCode) -> None:  # type: ignore[no-untyped-def]
         )
 
 
-def _open_standard_streams() -> None:
+def open_standard_streams() -> None:
     """Give a process that was started without them standard streams, to nowhere.
 
     Else a result would be opened under the number of standard error, and what decoders say there would end up in it.
@@ -191,7 +192,7 @@ def run_and_exit() -> None:
     """Leave the process with the exit code; an unforeseen exception is told without a patient's data."""
     from app.interruption import end_cleanly_when_asked
 
-    _open_standard_streams()
+    open_standard_streams()
     end_cleanly_when_asked()
     try:
         code = main()
