@@ -17,7 +17,7 @@ DEVELOPMENT := $(VENV)/.development
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help demo cohort-demo validate test lint train evaluate bench conformance conformance-tools viewer viewer-tools clean FORCE
-.PHONY: map map-lock map-sizing map-test map-tools
+.PHONY: deploy-files map map-lock map-sizing map-test map-tools
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +71,9 @@ map-lock: $(DEVELOPMENT) ## Resolve the image's packages again, with hashes, aft
 
 map-sizing: $(DEVELOPMENT) ## Measure time and memory of the image, and write them into docs/deployment.md (SIZING_ARGS=...)
 	@$(RUN) packaging/sizing.py $(SIZING_ARGS)
+
+deploy-files: $(RUNTIME) ## Write deploy/mercure and deploy/kubernetes again, after a change of app.yaml
+	@$(RUN) -m deploy.generate
 
 # The programs of others that commands start, as program:package. Debian may start a service with its orthanc package;
 # the check starts an Orthanc of its own on other ports, and doesn't need the service.

@@ -22,6 +22,7 @@ OWN_IMPORTS: dict[str, frozenset[str]] = {
     "validation": frozenset({"app.command_line", "dicomio", "method.types"}),
     "benchmarks": ANYTHING,
     "packaging": frozenset({"app.accelerator", "validation"}),
+    "deploy": frozenset(),  # besides packaging's manifests, which are scripts: `manifests`, `build`
 }
 """What each top-level package may import of the others: a package with all that is in it, or one module."""
 
