@@ -27,7 +27,7 @@ class ClusterError(Exception):
     """The cluster can't be reached or has no room for a worker; the sentence says what to do."""
 
 
-class _RemoteWorker(Worker):
+class RemoteWorker(Worker):
     """A worker in a process of its own, where the libraries' log is still to be silenced."""
 
     def __init__(self, job: Job) -> None:
@@ -35,7 +35,14 @@ class _RemoteWorker(Worker):
         super().__init__(job)
 
 
-def analyse_on_cluster(address: str, job: Job, queue: Queue, timeout_s: float, use_gpus: bool) -> Iterator[Outcome]:
+def analyse_on_cluster(
+    address: str,
+    job: Job,
+    queue: Queue,
+    timeout_s: float,
+    use_gpus: bool,
+    worker: type[Worker] = RemoteWorker,
+) -> Iterator[Outcome]:
     """Analyse all studies of the queue.
 
     Args:
@@ -45,13 +52,14 @@ def analyse_on_cluster(address: str, job: Job, queue: Queue, timeout_s: float, u
         queue: the studies.
         timeout_s: a worker that has one study for longer is given up; 0: never.
         use_gpus: take a GPU for each worker where the cluster has GPUs.
+        worker: what each process runs; benchmarks have one of their own.
 
     Raises:
         ClusterError, CohortStopped, AnalysisError: no study can be analysed, or none any more.
     """
     ray = _join(address)
     try:
-        crew = _Crew(ray, job, use_gpus)
+        crew = _Crew(ray, job, use_gpus, worker)
         while queue or crew.busy:
             crew.hire(len(queue) + len(crew.busy))
             while queue and crew.idle:
@@ -91,6 +99,7 @@ class _Crew:
     ray: Any
     job: Job
     use_gpus: bool
+    worker: type[Worker]
     starting: dict[Any, Any] = field(default_factory=dict)
     idle: list[Any] = field(default_factory=list)
     busy: dict[Any, tuple[Any, Study, float]] = field(default_factory=dict)
@@ -103,7 +112,7 @@ class _Crew:
             raise ClusterError(
                 f"No machine of the cluster has {self.job.cores} cores for a worker. Give fewer with --cores."
             )
-        remote = self.ray.remote(num_cpus=self.job.cores, num_gpus=int(gpus), max_restarts=0)(_RemoteWorker)
+        remote = self.ray.remote(num_cpus=self.job.cores, num_gpus=int(gpus), max_restarts=0)(self.worker)
         while len(self.starting) + len(self.idle) + len(self.busy) < min(places, wanted):
             worker = remote.remote(self.job)
             self.starting[worker.ready.remote()] = worker

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import yaml
 from tqdm import tqdm
@@ -17,6 +17,10 @@ from app import NAME, SETTINGS_FILE, VERSION
 from app.command_line import set_up_logging
 from app.exit_codes import ExitCode
 from app.interruption import end_cleanly_when_asked
+
+if TYPE_CHECKING:  # the help answers at once
+    from app.cohort.queue import Outcome, Queue
+    from app.cohort.results import Results
 
 LOG = logging.getLogger("groundglass")
 
@@ -79,7 +83,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     return ExitCode.USAGE
 
 
-def run(options: argparse.Namespace, results: "Results") -> ExitCode:  # type: ignore[name-defined]  # noqa: F821
+def run(options: argparse.Namespace, results: "Results") -> ExitCode:
     """Analyse every study under `options.input` that has no results yet; raises what `main` turns into sentences."""
     from app.cohort.page import write_page
     from app.cohort.queue import Queue
@@ -131,8 +135,8 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:  # type: i
 
 
 def _analyse(
-    options: argparse.Namespace, queue: Any, package_cores: int, timeout_s: float, use_gpus: bool
-) -> Iterator[Any]:
+    options: argparse.Namespace, queue: "Queue", package_cores: int, timeout_s: float, use_gpus: bool
+) -> Iterator["Outcome"]:
     from app.cohort.cluster import analyse_on_cluster
     from app.cohort.local import analyse_here
     from app.cohort.worker import Job

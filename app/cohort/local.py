@@ -6,18 +6,18 @@ from app.cohort.queue import Outcome, Queue
 from app.cohort.worker import CohortStopped, Job, Worker
 
 
-def analyse_here(job: Job, queue: Queue) -> Iterator[Outcome]:
+def analyse_here(job: Job, queue: Queue, worker: type[Worker] | None = None) -> Iterator[Outcome]:
     """Analyse all studies of the queue.
 
     Raises:
         CohortStopped: no study can be analysed any more.
         AnalysisError: the device or the weights can't be used.
     """
-    worker = Worker(job)
+    here = (worker or Worker)(job)
     while queue:
         study = queue.take()
         try:
-            yield Outcome(study.name, worker.analyse(study))
+            yield Outcome(study.name, here.analyse(study))
         except CohortStopped:
             raise
         except Exception as error:

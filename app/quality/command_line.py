@@ -5,8 +5,12 @@ import logging
 import sys
 from enum import IntEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app import NAME, VERSION
+
+if TYPE_CHECKING:  # the help answers at once
+    from app.quality.observations import Observations
 
 LOG = logging.getLogger("groundglass")
 
@@ -60,7 +64,7 @@ def _sizes(outcomes: dict[str, int]) -> tuple[int, int]:
     return sum(outcomes.values()), outcomes.get("analysed", 0)
 
 
-def _report(options: argparse.Namespace, observations) -> QualityCode:  # type: ignore[no-untyped-def]
+def _report(options: argparse.Namespace, observations: "Observations") -> QualityCode:
     from app.quality.metrics import to_metrics
     from app.quality.observations import QualityError, read_reference
     from app.quality.page import to_html

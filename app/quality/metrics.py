@@ -3,7 +3,7 @@
 Labels are words of the application: no UID, no path. Days are not labels, since Prometheus keeps the time itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from app.quality.report import QUANTILES, Day, Report
 
@@ -57,7 +57,7 @@ def to_metrics(report: Report) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _metric(name: str, told: str, values) -> Iterator[str]:  # type: ignore[no-untyped-def]
+def _metric(name: str, told: str, values: Iterable[tuple[str, float]]) -> Iterator[str]:
     yield f"# HELP {_PREFIX}{name} {told}"
     yield f"# TYPE {_PREFIX}{name} gauge"
     for labels, value in values:
