@@ -16,14 +16,17 @@ DEVELOPMENT := $(VENV)/.development
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo validate test fuzz lint train evaluate bench conformance conformance-tools viewer viewer-tools clean FORCE
-.PHONY: map map-lock map-sizing map-test map-tools pacs-demo pacs-demo-tools
+.PHONY: help demo cohort-demo validate test fuzz lint train evaluate bench conformance conformance-tools
+.PHONY: viewer viewer-tools deploy-files map map-lock map-sizing map-test map-tools pacs-demo pacs-demo-tools clean FORCE
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(RUNTIME) ## Analyse a synthetic study whose truth is known, and show what came out (DEMO_ARGS=...)
 	@$(RUN) -m validation.demo $(DEMO_ARGS)
+
+cohort-demo: $(DEVELOPMENT) ## An archive of phantoms as a cohort: killed in the middle, resumed (COHORT_DEMO_ARGS=...)
+	@$(RUN) -m validation.cohort_demo $(COHORT_DEMO_ARGS)
 
 validate: $(RUNTIME) ## Prove that this copy works on this machine: a report to sign (VALIDATE_ARGS=...)
 	@$(RUN) -m validation.build_record
@@ -74,6 +77,9 @@ map-lock: $(DEVELOPMENT) ## Resolve the image's packages again, with hashes, aft
 
 map-sizing: $(DEVELOPMENT) ## Measure time and memory of the image, and write them into docs/deployment.md (SIZING_ARGS=...)
 	@$(RUN) packaging/sizing.py $(SIZING_ARGS)
+
+deploy-files: $(RUNTIME) ## Write deploy/mercure and deploy/kubernetes again, after a change of app.yaml
+	@$(RUN) -m deploy.generate
 
 # The programs of others that commands start, as program:package. Debian may start a service with its orthanc package;
 # the check starts an Orthanc of its own on other ports, and doesn't need the service.
@@ -132,7 +138,7 @@ $(RUNTIME): requirements.txt $(CREATED)
 	@$(INSTALL) -r requirements.txt
 	@touch $(CREATED) $(RUNTIME)
 
-$(DEVELOPMENT): requirements-dev.txt requirements.txt deploy/orthanc/requirements.txt $(CREATED)
+$(DEVELOPMENT): requirements-dev.txt requirements-cohort.txt requirements.txt deploy/orthanc/requirements.txt $(CREATED)
 	@echo "Installing what the application, its tests and its training need (once, some minutes)"
 	@rm -f $(CREATED) $(RUNTIME) $(DEVELOPMENT)
 	@$(INSTALL) -r requirements-dev.txt

@@ -6,6 +6,7 @@ from pathlib import Path
 from monai.deploy.core import Application
 
 from app.settings import Settings
+from dicomio.scan import Scan
 from method.classifier_network import MultiScaleClassifier
 from method.lung_network import LungUNet
 from method.types import SoftwareIdentity
@@ -24,7 +25,7 @@ class GroundglassApplication(Application):
 
     def __init__(
         self,
-        input_folder: Path,
+        scan: Callable[[], Scan],
         output_folder: Path,
         settings: Settings,
         lung_network: LungUNet,
@@ -32,7 +33,7 @@ class GroundglassApplication(Application):
         software: SoftwareIdentity,
         progress: Callable[[str, int, int], None],
     ) -> None:
-        self._input_folder = input_folder
+        self._scan = scan
         self._output_folder = output_folder
         self._settings = settings
         self._lung_network = lung_network
@@ -44,7 +45,7 @@ class GroundglassApplication(Application):
 
     def compose(self) -> None:
         settings, record, progress = self._settings, self.record, self._progress
-        loader = DICOMLoaderOperator(self, folder=self._input_folder, record=record, name="dicom_loader")
+        loader = DICOMLoaderOperator(self, scan=self._scan, record=record, name="dicom_loader")
         selector = SeriesSelectorOperator(
             self, rules=settings.selection, record=record, on_nothing=loader.resume, name="series_selector"
         )

@@ -1,7 +1,6 @@
 """The command line: check what can be known beforehand, run the graph, write result.json, tell how it went."""
 
 import argparse
-import getpass
 import logging
 import os
 import re
@@ -9,6 +8,7 @@ import sys
 import tempfile
 import traceback
 import warnings
+from functools import partial
 from pathlib import Path
 
 from app import NAME, SETTINGS_FILE, VERSION
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     """Run the application; every problem becomes a sentence on standard error and an exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    _set_up_logging(options.log_level)
+    set_up_logging(options.log_level)
     # Imports wait until they are needed: the help answers at once, and a wrong path is told before a network is loaded.
     from app.settings import SettingsError
     from dicomio.errors import OutputFailed
@@ -75,47 +75,21 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path, settings_fi
     _prepare_output(output_folder)
     check_room(output_folder, LEAST_ROOM_BYTES)
 
-    from app.accelerator import AcceleratorError, choose_device, load_cuda_runtime
-
-    try:
-        load_cuda_runtime()
-        device = choose_device(settings.device)
-    except AcceleratorError as error:
-        raise UsageError(str(error)) from error
-    if settings.device == "auto" and device == "cpu":
-        LOG.info("No usable GPU was found: the CPU computes. Set device to cuda in app.yaml to insist on a GPU.")
-
-    _name_user()
-    # Imported only now: the graph engine needs the CUDA runtime loaded before it.
-    from app.application import GroundglassApplication
+    from app.analysis import AnalysisError, load_analysis
     from app.progress import ProgressReporter
-    from app.result import write_result
-    from method.types import SoftwareIdentity
-    from method.weights import WeightsRefused, load_classifier, load_lung_network
+    from dicomio.scan import scan_folder
 
     try:
-        lung_network = load_lung_network(model_folder / settings.lungs_weights.file, settings.lungs_weights.sha256)
-        classifier = load_classifier(
-            model_folder / settings.classifier_weights.file, settings.classifier_weights.sha256
-        )
-    except WeightsRefused as error:
+        analysis = load_analysis(settings, model_folder)
+    except AnalysisError as error:
         raise UsageError(str(error)) from error
-    hashes = {"lungs": settings.lungs_weights.sha256, "classifier": settings.classifier_weights.sha256}
-    software = SoftwareIdentity(NAME, VERSION, hashes, device)
+    from app.result import write_result  # it imports the graph's engine, for which `load_analysis` has prepared
+
     progress = ProgressReporter()
-    application = GroundglassApplication(
-        input_folder,
-        output_folder,
-        settings,
-        lung_network.to(device),
-        classifier.to(device),
-        software,
-        progress,
-    )
-    application.run()
+    record = analysis.run(partial(scan_folder, input_folder), output_folder, progress)
     progress.close()
-    code = write_result(application.record, software, output_folder)
-    _tell(application.record, code)
+    code = write_result(record, analysis.software, output_folder)
+    _tell(record, code)
     return code
 
 
@@ -153,7 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _set_up_logging(level: str) -> None:
+def set_up_logging(level: str) -> None:
+    """The application's log, and none of what its libraries say of a patient's headers."""
     name = "WARNING" if level == "WARN" else level
     logging.basicConfig(stream=sys.stderr, level="WARNING", format="%(levelname)s %(message)s")
     LOG.setLevel(name)
@@ -163,14 +138,6 @@ def _set_up_logging(level: str) -> None:
     warnings.filterwarnings("ignore", module="pydicom|highdicom")
     # The engine's own log counts GPUs and entities; it is of use only when the engine itself is in doubt.
     os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "DEBUG" if name == "DEBUG" else "ERROR")
-
-
-def _name_user() -> None:
-    """Give the user a name where the system has none for the uid, as in containers: MONAI's import fails without."""
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):  # the second since Python 3.13
-        os.environ["LOGNAME"] = f"uid-{os.getuid()}"
 
 
 def _prepare_output(folder: Path) -> None:
@@ -207,7 +174,7 @@ def _tell(record, code: ExitCode) -> None:  # type: ignore[no-untyped-def]
         )
 
 
-def _open_standard_streams() -> None:
+def open_standard_streams() -> None:
     """Give a process that was started without them standard streams, to nowhere.
 
     Else a result would be opened under the number of standard error, and what decoders say there would end up in it.
@@ -225,7 +192,7 @@ def run_and_exit() -> None:
     """Leave the process with the exit code; an unforeseen exception is told without a patient's data."""
     from app.interruption import end_cleanly_when_asked
 
-    _open_standard_streams()
+    open_standard_streams()
     end_cleanly_when_asked()
     try:
         code = main()

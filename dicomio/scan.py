@@ -7,7 +7,7 @@ too, so that a missing slice never goes unnoticed.
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +73,21 @@ class Scan:
     ignored: tuple[IgnoredFile, ...]
 
 
-def scan_folder(folder: Path, on_file: Callable[[], None] | None = None) -> Scan:
+@dataclass(frozen=True)
+class Archive:
+    """Which files of a folder belong to which study.
+
+    Attributes:
+        studies: relative paths by Study Instance UID, which is empty where images have none. A file-set directory
+            (DICOMDIR) belongs to every study that it lists.
+        ignored: the files that belong to no study.
+    """
+
+    studies: dict[str, tuple[str, ...]]
+    ignored: tuple[IgnoredFile, ...]
+
+
+def scan_folder(folder: Path, on_file: Callable[[], None] | None = None, names: Sequence[str] | None = None) -> Scan:
     """Find every DICOM series under `folder`, at any depth, in the order of the relative paths.
 
     Symbolic links to files are followed as long as they stay inside the folder, links to folders never. Copies of one
@@ -82,25 +96,62 @@ def scan_folder(folder: Path, on_file: Callable[[], None] | None = None) -> Scan
     Args:
         folder: an existing folder.
         on_file: called after each file, to show progress.
+        names: relative paths of the only files to look at, as `find_studies` gives them for one study.
 
     Raises:
         NotADirectoryError: there is no such folder. No file in it, whatever it holds, raises an error.
     """
-    if not folder.is_dir():
-        raise NotADirectoryError("The input folder does not exist, or is not a folder. Check the path and the mounts.")
     found = _Found()
     with quiet_pydicom():
-        for name, read in _read_all(str(folder)):
-            try:
-                if isinstance(read, _Ignored):
-                    raise read
-                found.add(*read)
-            except _Ignored as ignoring:
-                shown = os.fsencode(name).decode("utf-8", "backslashreplace")
-                found.ignored.append(IgnoredFile(shown, str(ignoring)))
-            if on_file is not None:
-                on_file()
+        found.ignored += _visit(folder, lambda _, header, is_cut: found.add(header, is_cut), on_file, names)
         return found.scan()
+
+
+def find_studies(folder: Path, on_file: Callable[[], None] | None = None) -> Archive:
+    """Which files under `folder` belong to which study, for a folder too large to hold all its headers in memory.
+
+    Of each study `scan_folder` with its files finds the same as in a folder that holds this study alone.
+
+    Raises:
+        NotADirectoryError: there is no such folder.
+    """
+    files: dict[str, list[str]] = {}
+    with_images: set[str] = set()
+
+    def add(name: str, header: Header, is_cut: bool) -> None:
+        if _is_directory(header):
+            studies = {study for (study, _), _ in _listed_images(header)}
+        else:
+            studies = {_identify(header)[0][0]}
+            with_images.update(studies)
+        for study in studies:
+            files.setdefault(study, []).append(name)
+
+    with quiet_pydicom():
+        ignored = _visit(folder, add, on_file)
+    return Archive({study: tuple(names) for study, names in files.items() if study in with_images}, tuple(ignored))
+
+
+def _visit(
+    folder: Path,
+    add: Callable[[str, Header, bool], None],
+    on_file: Callable[[], None] | None,
+    names: Sequence[str] | None = None,
+) -> list[IgnoredFile]:
+    """Hand every file's relative path, header, and whether the file is cut to `add`; returns what was ignored."""
+    if not folder.is_dir():
+        raise NotADirectoryError("The input folder does not exist, or is not a folder. Check the path and the mounts.")
+    ignored = []
+    for name, read in _read_all(str(folder), names):
+        try:
+            if isinstance(read, _Ignored):
+                raise read
+            add(name, *read)
+        except _Ignored as ignoring:
+            ignored.append(IgnoredFile(os.fsencode(name).decode("utf-8", "backslashreplace"), str(ignoring)))
+        if on_file is not None:
+            on_file()
+    return ignored
 
 
 class _Ignored(Exception):
@@ -122,7 +173,7 @@ class _Found:
     ignored: list[IgnoredFile] = field(default_factory=list)
 
     def add(self, header: Header, is_cut: bool) -> None:
-        if not text(header, "SOPClassUID") and _is_directory(header):
+        if _is_directory(header):
             for key, uids in _listed_images(header):
                 self.listed.setdefault(key, set()).update(uids)
             raise _Ignored("file-set directory, its files are read directly")
@@ -157,14 +208,14 @@ class _Found:
         return Scan(tuple(series), tuple(self.ignored))
 
 
-def _read_all(folder: str) -> Iterator[tuple[str, tuple[Header, bool] | _Ignored]]:
-    """Every file by its relative path, and its header or why it has none, in the order of the paths."""
+def _read_all(folder: str, names: Sequence[str] | None = None) -> Iterator[tuple[str, tuple[Header, bool] | _Ignored]]:
+    """Every file, or those of `names`, by its relative path, and its header or why it has none, in their order."""
     root = os.path.realpath(folder)
 
-    def read(names: list[str]) -> list[tuple[Header, bool] | _Ignored]:
+    def read(names: Sequence[str]) -> list[tuple[Header, bool] | _Ignored]:
         return [_read(os.path.join(folder, name), root) for name in names]
 
-    names = _walk(folder)
+    names = _walk(folder) if names is None else names
     batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
     with ThreadPoolExecutor(_THREADS) as pool:
         for batch, headers in zip(batches, pool.map(read, batches), strict=True):
@@ -209,6 +260,8 @@ def _read(path: str, root: str) -> tuple[Header, bool] | _Ignored:
 
 
 def _is_directory(header: Header) -> bool:
+    if text(header, "SOPClassUID"):
+        return False
     return text(header.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
 
 
@@ -241,4 +294,16 @@ def _identify(header: Dataset) -> tuple[_Key, str]:
     return (uids[0], uids[1]), uids[2]
 
 
-__all__ = ["IgnoredFile", "Scan", "Series", "number", "numbers", "quiet_pydicom", "scan_folder", "text", "value"]
+__all__ = [
+    "Archive",
+    "IgnoredFile",
+    "Scan",
+    "Series",
+    "find_studies",
+    "number",
+    "numbers",
+    "quiet_pydicom",
+    "scan_folder",
+    "text",
+    "value",
+]

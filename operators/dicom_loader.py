@@ -1,6 +1,6 @@
-"""DICOM loader: the input folder as DICOM studies, one message a study."""
+"""DICOM loader: the input as DICOM studies, one message a study."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 from holoscan.conditions import BooleanCondition
 from holoscan.core import Fragment
@@ -8,7 +8,7 @@ from monai.deploy.core import Operator, OperatorSpec
 from monai.deploy.core.domain.dicom_series import DICOMSeries
 from monai.deploy.core.domain.dicom_study import DICOMStudy
 
-from dicomio.scan import Series, scan_folder
+from dicomio.scan import Scan, Series
 from operators.run_record import RunRecord
 
 
@@ -23,7 +23,7 @@ class ScannedSeries(DICOMSeries):
 
 
 class DICOMLoaderOperator(Operator):
-    """Scans a folder and emits a list with one study at a tick, in a fixed order.
+    """Scans the input and emits a list with one study at a tick, in a fixed order.
 
     After each study it waits for `resume`, so that one volume at a time is in memory, however many studies there are.
 
@@ -31,8 +31,10 @@ class DICOMLoaderOperator(Operator):
         dicom_study_list: `list[DICOMStudy]`.
     """
 
-    def __init__(self, fragment: Fragment, *args: object, folder: Path, record: RunRecord, name: str) -> None:
-        self._folder = folder
+    def __init__(
+        self, fragment: Fragment, *args: object, scan: Callable[[], Scan], record: RunRecord, name: str
+    ) -> None:
+        self._scan_input = scan
         self._record = record
         self._studies: list[DICOMStudy] | None = None
         self._alive = BooleanCondition(fragment, name="alive")
@@ -54,7 +56,7 @@ class DICOMLoaderOperator(Operator):
             self._alive.enable_tick()
 
     def _scan(self) -> list[DICOMStudy]:
-        scan = scan_folder(self._folder)
+        scan = self._scan_input()
         self._record.files_ignored += [{"file": item.file, "reason": item.reason} for item in scan.ignored]
         studies: dict[str, DICOMStudy] = {}
         for series in scan.series:

@@ -22,7 +22,7 @@ OWN_IMPORTS: dict[str, frozenset[str]] = {
     "validation": frozenset({"app.command_line", "dicomio", "method.types"}),
     "benchmarks": ANYTHING,
     "packaging": frozenset({"app.accelerator", "validation"}),
-    "deploy": frozenset({"app.exit_codes", "validation"}),
+    "deploy": frozenset({"app.exit_codes", "validation"}),  # and packaging's manifests, which are scripts
 }
 """What each top-level package may import of the others: a package with all that is in it, or one module."""
 
@@ -32,6 +32,10 @@ METHOD_LIBRARIES = frozenset({"numpy", "torch", "scipy", "skimage", "safetensors
 FRAMEWORK = ("monai.deploy", "holoscan")
 FRAMEWORK_USERS = frozenset({"app", "operators", "benchmarks"})
 """Only these know that the graph is a MONAI Deploy one."""
+
+COHORT_LIBRARIES = frozenset({"ray", "pyarrow"})
+COHORT_USERS = ("app/cohort/", "validation/cohort_demo.py", "benchmarks/")
+"""The container image doesn't have the libraries of requirements-cohort.txt: nothing else may import them."""
 
 UNCHECKED = frozenset({"tests"})
 """Tests may import whatever they test."""
@@ -106,6 +110,8 @@ def violations(root: Path) -> list[str]:
                 broken.append(f"{found}: {found.package} may import only {sorted(allowed) or 'itself'}")
         elif any(is_within(found.target, name) for name in FRAMEWORK) and found.package not in FRAMEWORK_USERS:
             broken.append(f"{found}: only {sorted(FRAMEWORK_USERS)} may import the graph's framework")
+        elif top in COHORT_LIBRARIES and not found.file.startswith(COHORT_USERS):
+            broken.append(f"{found}: only {', '.join(COHORT_USERS)} may import what cohorts alone need")
         elif found.package == "method" and top not in {"method", *METHOD_LIBRARIES, *sys.stdlib_module_names}:
             broken.append(f"{found}: method may import only {sorted(METHOD_LIBRARIES)}")
     loaders = {f.file for f in imports if f.package == "method" and is_within(f.target, "safetensors")}
@@ -132,6 +138,7 @@ def write_tree(root: Path, files: dict[str, str]) -> None:
 
 GOOD_TREE = {
     "__main__.py": "from app.command_line import main\n",
+    "app/cohort/cluster.py": "def join():\n    import ray\n",
     "app/command_line.py": "import operators.writer\nfrom monai.deploy.core import Application\n",
     "operators/writer.py": "from dicomio import scan\nfrom method.types import CTVolume\n",
     "dicomio/scan.py": "import pydicom\nfrom method import types\nfrom .codes import LUNG\n",
@@ -168,6 +175,7 @@ def test_a_tree_that_keeps_the_table_has_no_violation(tmp_path: Path) -> None:
         ("app/bad.py", "import training.train\n", "imports training.train"),
         ("app/bad.py", "from importlib import import_module\nimport_module('training.train')\n", "app/bad.py:2"),
         ("app/bad.py", "from validation import demo\n", "imports validation.demo"),
+        ("app/bad.py", "def f():\n    from pyarrow import parquet\n", "imports pyarrow"),
         ("training/bad.py", "from validation import demo\n", "imports validation.demo"),
         ("training/bad.py", "import app.command_line\n", "imports app.command_line"),
         ("validation/bad.py", "from method.weights import load\n", "imports method.weights"),

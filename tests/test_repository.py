@@ -10,7 +10,12 @@ import pytest
 from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-REQUIREMENT_FILES = ("requirements.txt", "requirements-dev.txt", "deploy/orthanc/requirements.txt")
+REQUIREMENT_FILES = (
+    "requirements.txt",
+    "requirements-cohort.txt",
+    "requirements-dev.txt",
+    "deploy/orthanc/requirements.txt",
+)
 LARGEST_FILE_MIB = 12
 
 

@@ -13,7 +13,7 @@ from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from dicomio.errors import SeriesRefused
-from dicomio.scan import Scan, quiet_pydicom, scan_folder
+from dicomio.scan import Scan, find_studies, quiet_pydicom, scan_folder
 from dicomio.select import SelectionRules, choose_series, judge_series
 from dicomio.volume import check_series
 from tests.dicomio.ct_samples import (
@@ -165,6 +165,49 @@ def test_an_image_that_the_file_set_directory_lists_and_the_folder_lacks_is_coun
     assert (len(series.instances), series.absent) == (3, 1)
     with pytest.raises(SeriesRefused, match="MISSING_FILES: The DICOMDIR lists 4 images of the series, and 1 of them"):
         check_series(series)
+
+
+def test_each_study_of_an_archive_is_scanned_as_if_it_were_alone(tmp_path: Path) -> None:
+    """Studies that share folders, one with a cut file and a copy, and files of no study."""
+    archive, alone = tmp_path / "archive", tmp_path / "alone"
+    other = make_series(Sample(slices=4, study=f"{STUDY}.5", series=f"{SERIES}.5"))
+    paths = write_series(archive / "b", make_series(FEW))
+    cut_in_half(paths[1])
+    (archive / "b" / "copy.dcm").write_bytes(paths[2].read_bytes())
+    for path in (archive / "b").iterdir():
+        alone.mkdir(exist_ok=True)
+        (alone / path.name).write_bytes(path.read_bytes())
+    write_series(archive / "a", other)
+    for path in (archive / "a").iterdir():
+        path.rename(archive / "b" / f"other-{path.name}")
+    (archive / "notes.txt").write_text("not an image")
+
+    found = find_studies(archive)
+    assert found.studies.keys() == {STUDY, f"{STUDY}.5"}
+    assert [item.file for item in found.ignored] == ["notes.txt"]
+    (series,), (expected,) = scan_folder(archive, names=found.studies[STUDY]).series, scan_folder(alone).series
+    assert [header.SOPInstanceUID for header in series.instances] == [
+        header.SOPInstanceUID for header in expected.instances
+    ]
+    assert (series.damaged, len(series.instances)) == (expected.damaged, len(expected.instances)) == (1, 3)
+
+
+def test_a_file_set_directory_belongs_to_the_studies_that_it_lists(tmp_path: Path) -> None:
+    file_set = FileSet()
+    for path in write_series(tmp_path / "source", make_series(FEW)):
+        image = dcmread(path)
+        image.StudyDate, image.StudyTime, image.StudyID, image.SeriesNumber = "20200101", "120000", "1", 1
+        file_set.add(image)
+    file_set.write(tmp_path / "disc")
+    files = sorted(path for path in (tmp_path / "disc").rglob("*") if path.is_file() and path.name != "DICOMDIR")
+    files[0].unlink()
+    found = find_studies(tmp_path / "disc")
+    assert (len(found.studies[STUDY]), found.ignored) == (4, ())
+    (series,) = scan_folder(tmp_path / "disc", names=found.studies[STUDY]).series
+    assert (len(series.instances), series.absent) == (3, 1)
+    for path in files[1:]:
+        path.unlink()
+    assert find_studies(tmp_path / "disc").studies == {}
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, RLELossless])

@@ -1,0 +1,88 @@
+"""The analysis with its weights loaded: one input after another goes through the graph."""
+
+import getpass
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from app import NAME, VERSION
+from app.accelerator import AcceleratorError, choose_device, load_cuda_runtime
+from app.settings import Settings
+from dicomio.scan import Scan
+from method.classifier_network import MultiScaleClassifier
+from method.lung_network import LungUNet
+from method.types import SoftwareIdentity
+from method.weights import WeightsRefused, load_classifier, load_lung_network
+
+if TYPE_CHECKING:  # it imports the graph's engine
+    from operators.run_record import RunRecord
+
+LOG = logging.getLogger("groundglass")
+
+
+class AnalysisError(Exception):
+    """The machine or the weights can't be used; the sentence says what to do."""
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """Settings, and both networks on the device that computes."""
+
+    settings: Settings
+    lung_network: LungUNet
+    classifier: MultiScaleClassifier
+    software: SoftwareIdentity
+
+    def run(
+        self, scan: Callable[[], Scan], output_folder: Path, progress: Callable[[str, int, int], None]
+    ) -> "RunRecord":
+        """Analyse every study of one input and write its DICOM files; result.json is left to the caller.
+
+        Args:
+            scan: finds the series of the input.
+            output_folder: exists, and has no results of another run.
+            progress: called with the stage, units done and units in all.
+
+        Returns:
+            What the run found.
+        """
+        # Imported only now: the graph's engine needs the CUDA runtime loaded, and the user named, before it is.
+        from app.application import GroundglassApplication
+
+        application = GroundglassApplication(
+            scan, output_folder, self.settings, self.lung_network, self.classifier, self.software, progress
+        )
+        application.run()
+        return application.record
+
+
+def load_analysis(settings: Settings, model_folder: Path) -> Analysis:
+    """Choose the device and load the weights.
+
+    Raises:
+        AnalysisError: the device can't be used, or a weight file is missing or another than the settings name.
+    """
+    try:
+        load_cuda_runtime()
+        device = choose_device(settings.device)
+        if settings.device == "auto" and device == "cpu":
+            LOG.info("No usable GPU was found: the CPU computes. Set device to cuda in app.yaml to insist on a GPU.")
+        lungs, classifier = settings.lungs_weights, settings.classifier_weights
+        lung_network = load_lung_network(model_folder / lungs.file, lungs.sha256).to(device)
+        slice_classifier = load_classifier(model_folder / classifier.file, classifier.sha256).to(device)
+    except (AcceleratorError, WeightsRefused) as error:
+        raise AnalysisError(str(error)) from error
+    _name_user()
+    hashes = {"lungs": lungs.sha256, "classifier": classifier.sha256}
+    return Analysis(settings, lung_network, slice_classifier, SoftwareIdentity(NAME, VERSION, hashes, device))
+
+
+def _name_user() -> None:
+    """Give the user a name where the system has none for the uid, as in containers: MONAI's import fails without."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # the second since Python 3.13
+        os.environ["LOGNAME"] = f"uid-{os.getuid()}"

@@ -1,0 +1,133 @@
+"""The folder of a cohort's results: those of a study are whole or absent.
+
+    OUT/cohort.json                   what the results were made with: version, weights, settings
+    OUT/studies/ab/abcdef0123456789/  result.json and the DICOM objects of one study, as the application writes them
+    OUT/*.parquet, OUT/index.html     written when all studies have been worked through
+
+A study's folder is named after a hash of its UID: the same in every run, safe as a file name whatever the UID holds,
+and fit for logs, where no UID may stand.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dicomio.files import write_text
+
+RESULT_FILE = "result.json"
+_UNFINISHED = ".part"
+
+
+class ResultsError(ValueError):
+    """The results folder can't be used for this run; the sentence says what to do."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study of the archive.
+
+    Attributes:
+        name: of its folder among the results, and in logs.
+        files: relative paths in the archive.
+    """
+
+    name: str
+    files: tuple[str, ...]
+
+
+def name_study(study_instance_uid: str) -> str:
+    """Sixteen hexadecimal digits: of a million studies no two share them but with a chance of one in 40 million."""
+    return hashlib.sha256(study_instance_uid.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of a cohort, in `folder`."""
+
+    folder: Path
+
+    def place(self, study: str) -> Path:
+        """Where the results of a study lie, if it has been finished. A file system is slow with a million in a row."""
+        return self.folder / "studies" / study[:2] / study
+
+    def is_finished(self, study: str) -> bool:
+        """Whether the results of a study are there."""
+        return (self.place(study) / RESULT_FILE).is_file()
+
+    def finished(self) -> Iterator[Path]:
+        """The folders of all finished studies, sorted."""
+        for path in sorted(self.folder.glob("studies/*/*")):
+            if not path.name.startswith(".") and (path / RESULT_FILE).is_file():
+                yield path
+
+    @contextmanager
+    def new(self, study: str) -> Iterator[Path]:
+        """A folder to write a study's results into: it takes its place when all is written, and goes if not.
+
+        Where another worker was quicker, taken for dead when it wasn't, the results that are there stay.
+        """
+        place = self.place(study)
+        aside = place.with_name(f".{study}.{socket.gethostname()}.{os.getpid()}{_UNFINISHED}")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        try:
+            yield aside
+            if not self.is_finished(study):
+                os.rename(aside, place)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+    def take_leftovers(self) -> set[str]:
+        """Remove what was under way when a run was killed; returns the studies."""
+        leftovers = list(self.folder.glob(f"studies/*/.*{_UNFINISHED}"))
+        for path in leftovers:
+            shutil.rmtree(path, ignore_errors=True)
+        return {path.name.split(".")[1] for path in leftovers}
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder against a second run that would write into it.
+
+        Raises:
+            ResultsError: another run holds it, or it can't be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise ResultsError(
+                f"The results folder can't be written ({error.strerror}). Give a writable folder with --output."
+            ) from error
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ResultsError(
+                    "Another run is writing into this results folder. Wait for it, or give another with --output."
+                ) from error
+            yield
+
+    def bind(self, made_with: dict[str, Any]) -> None:
+        """Note what the results are made with, and refuse to mix them with results made otherwise.
+
+        Raises:
+            ResultsError: the folder holds results of another version, other weights or other settings.
+        """
+        file = self.folder / "cohort.json"
+        if file.exists():
+            before = json.loads(file.read_text(encoding="utf-8"))
+            if differing := [name for name in made_with if made_with[name] != before.get(name)]:
+                raise ResultsError(
+                    f"The {' and '.join(differing)} of this run differ from what the results in this folder were made "
+                    "with. Give a new folder with --output, or go on with what they were made with."
+                )
+        else:
+            write_text(json.dumps(made_with, indent=2) + "\n", file)

@@ -1,0 +1,180 @@
+"""What result.json files say, a row a case: the day, what became of it, and what was measured.
+
+result.json holds no time of day: the day is that of the file, in the machine's time zone, which is written when the run
+ends. Copy results with their times (`cp -p`, `rsync -t`).
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from dicomio.files import write_text
+
+QUANTITIES = {
+    "p_np": "probability of no pneumonia",
+    "p_cap": "probability of CAP",
+    "p_covid19": "probability of COVID-19",
+    "lungs_ml": "lung volume (ml)",
+    "infected_fraction": "infected part of the lungs",
+}
+"""What is measured of an analysed case, and what to call it."""
+
+LARGEST_REFERENCE = 5_000
+"""Values a quantity in a reference: enough for its distribution, and a small file."""
+_REFERENCE_VERSION = 1
+
+
+class QualityError(ValueError):
+    """Results or reference can't be used; the sentence says what to do."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One case, or a run without any.
+
+    Attributes:
+        day: on which the run ended.
+        outcome: `analysed`, `no_eligible_series`, or `refused GAP` and the like.
+        weights: SHA-256 of the models, by name.
+        label: of the study; empty unless analysed.
+        values: by quantity; empty unless analysed.
+    """
+
+    day: date
+    outcome: str
+    weights: dict[str, str]
+    label: str = ""
+    values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What was read.
+
+    Attributes:
+        rows: of all results.
+        newest: when the last run ended, in seconds since 1970.
+        unreadable: result files that are none.
+    """
+
+    rows: tuple[Observation, ...]
+    newest: float
+    unreadable: int
+
+
+def read_results(folder: Path) -> Observations:
+    """Every result.json below `folder`, at any depth; hidden folders hold unfinished ones.
+
+    Raises:
+        QualityError: there is no such folder, or no result in it.
+    """
+    rows: list[Observation] = []
+    newest, unreadable = 0.0, 0
+    for path in sorted(folder.rglob("result.json")):
+        if any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        ended = path.stat().st_mtime
+        try:
+            rows += observe_run(json.loads(path.read_text(encoding="utf-8")), datetime.fromtimestamp(ended).date())
+        except (OSError, ValueError, KeyError, TypeError):
+            unreadable += 1
+            continue
+        newest = max(newest, ended)
+    if not rows:
+        raise QualityError("No result.json was found that can be read. Give the folder of the results with --results.")
+    return Observations(tuple(rows), newest, unreadable)
+
+
+def observe_run(result: dict[str, Any], day: date) -> list[Observation]:
+    """The cases of one result.json; a run without any is one row too."""
+    weights = {name: model["sha256"] for name, model in result["software"]["models"].items()}
+    if not result["cases"]:
+        return [Observation(day, result["status"], weights)]
+    return [_observe_case(case, day, weights) for case in result["cases"]]
+
+
+def _observe_case(case: dict[str, Any], day: date, weights: dict[str, str]) -> Observation:
+    if case["status"] != "analysed":
+        return Observation(day, f"{case['status']} {case['reason']['code']}", weights)
+    values = {f"p_{name}": float(value) for name, value in case["prediction"]["probabilities"].items()}
+    values |= {"lungs_ml": case["lungs"]["volume_ml"], "infected_fraction": case["infected_fraction"]}
+    label = case["prediction"]["label"]
+    return Observation(day, "analysed", weights, label, {name: values[name] for name in QUANTITIES})
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Cases taken together: a reference, or the cases of a window of days.
+
+    Attributes:
+        outcomes, labels: how many of each.
+        quantities: sorted values.
+        weights: the models that found them.
+    """
+
+    outcomes: dict[str, int]
+    labels: dict[str, int]
+    quantities: dict[str, list[float]]
+    weights: dict[str, str]
+
+
+def sample_of(rows: Iterable[Observation], weights: dict[str, str]) -> Sample:
+    """The cases that were found with `weights`."""
+    outcomes: dict[str, int] = {}
+    labels: dict[str, int] = {}
+    quantities: dict[str, list[float]] = {name: [] for name in QUANTITIES}
+    for row in rows:
+        if row.weights != weights:
+            continue
+        outcomes[row.outcome] = outcomes.get(row.outcome, 0) + 1
+        if row.label:
+            labels[row.label] = labels.get(row.label, 0) + 1
+        for name, value in row.values.items():
+            quantities[name].append(value)
+    return Sample(outcomes, labels, {name: sorted(values) for name, values in quantities.items()}, weights)
+
+
+def write_reference(observations: Observations, file: Path) -> Sample:
+    """Make a reference of results that were found to be good; it holds no identifier and no case as such.
+
+    Raises:
+        QualityError: the results were found with more than one set of weights.
+    """
+    weights = observations.rows[0].weights
+    if any(row.weights != weights for row in observations.rows):
+        raise QualityError(
+            "The results were made with different weights. Make the reference of results of one version alone."
+        )
+    sample = sample_of(observations.rows, weights)
+    thinned = {name: _thin(values) for name, values in sample.quantities.items()}
+    content = {"reference_version": _REFERENCE_VERSION, **vars(sample), "quantities": thinned}
+    write_text(json.dumps(content, indent=1) + "\n", file)
+    return sample
+
+
+def _thin(values: list[float]) -> list[float]:
+    """At most so many of the sorted values, evenly by rank."""
+    if len(values) <= LARGEST_REFERENCE:
+        return values
+    return [values[round(place * (len(values) - 1) / (LARGEST_REFERENCE - 1))] for place in range(LARGEST_REFERENCE)]
+
+
+def read_reference(file: Path) -> Sample:
+    """A reference that `write_reference` has made.
+
+    Raises:
+        QualityError: the file is none.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content.pop("reference_version") != _REFERENCE_VERSION:
+            raise ValueError
+        return Sample(**content)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise QualityError(
+            f"The reference '{file.name}' can't be read. Make it with: python -m app.quality --results DIR "
+            "--make-reference FILE"
+        ) from error

@@ -1,0 +1,91 @@
+"""Whole cohorts: killed and resumed here, and on a Ray cluster that loses workers."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+from pyarrow import parquet
+from pydicom import dcmread
+from ray.cluster_utils import Cluster
+
+from app.cohort.results import Results
+from tests.app import runs
+from tests.app.cohort.archives import start, wait_for, write_archive
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return runs.write_quick_settings(tmp_path_factory.mktemp("settings") / "quick.yaml")
+
+
+def results_of(folder: Path) -> dict[str, Any]:
+    """What result.json tells of the study itself: not how long it took, nor where the archive has its files."""
+    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    for case in result["cases"]:
+        del case["timings_s"]
+    return {name: value for name, value in result.items() if name != "files_ignored"}
+
+
+@pytest.mark.slow
+def test_a_killed_cohort_goes_on_without_redoing_studies_and_finds_what_the_application_finds(
+    tmp_path: Path, settings: Path
+) -> None:
+    sources = write_archive(tmp_path / "archive", studies=3)
+    results = Results(tmp_path / "out")
+    killed = start(tmp_path / "archive", results.folder, settings)
+    (first,) = wait_for(lambda: list(results.finished()), killed)
+    wait_for(lambda: list(results.folder.glob("studies/*/.*.part")), killed)
+    killed.kill()
+    killed.communicate()
+    before = {path: (path / "result.json").stat().st_mtime_ns for path in results.finished()}
+    assert first in before
+    assert len(before) < 3
+
+    resumed = start(tmp_path / "archive", results.folder, settings)
+    told = resumed.communicate(timeout=200)[1]
+    assert resumed.returncode == 0, told
+    assert f"{len(before)} of them have their results already" in told
+    assert {path.name for path in results.finished()} == sources.keys()
+    assert {path: (path / "result.json").stat().st_mtime_ns for path in before} == before
+    assert list(results.folder.glob("studies/*/.*")) == []
+    assert parquet.read_table(results.folder / "cases.parquet").column("status").to_pylist() == ["analysed"] * 3
+
+    alone = runs.run(sources[first.name], tmp_path / "alone", "--settings", str(settings))
+    assert alone.code == 0, alone.told
+    assert results_of(first) == results_of(alone.out)
+    assert sorted(path.name for path in first.iterdir()) == alone.files
+    for name in (name for name in alone.files if name.endswith(".dcm")):
+        ours, expected = dcmread(first / name), dcmread(alone.out / name)
+        assert ours.SOPInstanceUID == expected.SOPInstanceUID
+        if "PixelData" in expected:
+            assert np.array_equal(ours.pixel_array, expected.pixel_array)
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_worker_and_a_machine_ends_with_every_study_once(
+    tmp_path: Path, settings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    sources = write_archive(tmp_path / "archive", studies=4)
+    results = Results(tmp_path / "out")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    try:
+        second = cluster.add_node(num_cpus=1)
+        cohort = start(tmp_path / "archive", results.folder, settings, "--ray", cluster.address)
+        both = wait_for(lambda: list(results.folder.glob("studies/*/.*.part")), cohort, count=2)
+        os.kill(int(both[0].name.split(".")[-2]), signal.SIGKILL)
+        wait_for(lambda: list(results.finished()), cohort)
+        cluster.remove_node(second, allow_graceful=False)
+        told = cohort.communicate(timeout=300)[1]
+    finally:
+        cluster.shutdown()
+        ray.shutdown()
+    assert cohort.returncode == 0, told
+    assert {path.name for path in results.finished()} == sources.keys()
+    cases = parquet.read_table(results.folder / "cases.parquet").to_pylist()
+    assert sorted((case["study"], case["status"]) for case in cases) == [(name, "analysed") for name in sorted(sources)]
