@@ -310,7 +310,18 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         }
         for name, split in splits.items()
     }
+    rows = rows_of_earlier_call(options.out, described) | rows
+    rows = {row: rows[row] for row in ROWS if row in rows}
     return {"splits": described, "rows": rows, "published": PUBLISHED, "published_images": PUBLISHED_TEST_IMAGES}
+
+
+def rows_of_earlier_call(out: Path, splits: dict[str, Any]) -> dict[str, Any]:
+    """Rows that an earlier call left in `out`, where it scored the very same images."""
+    path = out / "benchmark.json"
+    if not path.exists():
+        return {}
+    report = json.loads(path.read_text(encoding="utf-8"))
+    return dict(report["rows"]) if report["splits"] == splits else {}
 
 
 if __name__ == "__main__":

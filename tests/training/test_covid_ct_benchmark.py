@@ -89,6 +89,20 @@ def test_the_test_split_changes_no_weight_and_a_second_call_trains_no_further(
     assert (tmp_path / "plain0" / "log.csv").read_text() == log
 
 
+def test_rows_of_an_earlier_call_stay_where_the_images_are_the_same(
+    trained: Path, folder: Path, pretrained: Path, tmp_path: Path
+) -> None:
+    earlier = json.loads((trained / "benchmark.json").read_text(encoding="utf-8"))
+    (tmp_path / "benchmark.json").write_text(json.dumps(earlier), encoding="utf-8")
+    call = [*arguments(folder, pretrained, tmp_path), "--rows", "best"]
+    assert main([*call, "--test", str(folder / "test")]) == 0
+    rows = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))["rows"]
+    assert list(rows) == ["plain", "best"]
+    assert rows["plain"] == earlier["rows"]["plain"]
+    assert main(call) == 0  # without the test split
+    assert list(json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))["rows"]) == ["best"]
+
+
 def test_weights_are_never_written_into_the_model_folder(
     folder: Path, pretrained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
