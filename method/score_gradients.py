@@ -1,8 +1,9 @@
 """II-F.1: the class scores of the three scales and their gradients with respect to the input, for one class.
 
 The operations that integrated gradients spend their time on, and no others: BatchNorm is folded into the convolutions,
-one forward pass serves the three scales, a scale is followed down only from images whose gradient can be non-zero, and
-from the deepest scale upwards all gradients travel as one batch.
+one forward pass serves the three scales, features are computed where they differ from those of a black image
+(`method.changed_window`), a scale is followed down only from images whose gradient can be non-zero, and from the
+deepest scale upwards all gradients travel as one batch.
 """
 
 from typing import Any, Literal
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from method.classifier_network import SCALES, MultiScaleClassifier
+from method.changed_window import Window, changed_windows
+from method.classifier_network import INPUT_SIZE, SCALES, MultiScaleClassifier
 
 Reading = Literal["score", "score_map"]
 
@@ -81,30 +83,33 @@ class ScoreGradients:
         heads: list[Any] = list(network.heads)
         self._head_weights = [head.weight[target, :, 0, 0].detach() for head in heads]
         self._head_biases = [head.bias[target].detach() for head in heads]
+        self._black, self._black_maps = self._features_of_black()
 
     @torch.inference_mode()
     def scores(self, images: Tensor) -> Tensor:
-        """S of the class, `(scale, batch)`, of images `(batch, row, col)`."""
-        return torch.stack([self._score(score_map) for score_map in self._forward(images, None, None)])
+        """S of the class, `(scale, batch)`, of images `(batch, 224, 224)`."""
+        return torch.stack([self._score(score_map) for score_map in self._forward(images, self._windows(images))])
 
     @torch.inference_mode()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of S with respect to the images, and S itself.
 
         Args:
-            images: `(batch, row, col)`, in the network's precision.
+            images: `(batch, 224, 224)`, in the network's precision.
 
         Returns:
-            Gradients `(scale, batch, row, col)` and S `(scale, batch)`, in the same precision.
+            Gradients `(scale, batch, row, col)`, 0 outside the box around all pixels that aren't black, and S
+            `(scale, batch)`, in the same precision.
         """
         active: list[list[Tensor]] = []
         pooled: list[Tensor] = []
-        maps = self._forward(images, active, pooled)
+        windows = self._windows(images)
+        maps = self._forward(images, windows, active, pooled)
         gradient, image_of, scale_of = self._nothing(images)
         for level in range(len(self._blocks) - 1, -1, -1):
             if level >= _FIRST_LEVEL:
                 scale = level - _FIRST_LEVEL
-                cells = self._counting_cells(maps[scale])
+                cells = windows[level].of(self._counting_cells(maps[scale]))
                 alive = cells.flatten(1).any(dim=1).nonzero()[:, 0]
                 weight = self._head_weights[scale].to(self.backward)[None, :, None, None]
                 from_head = cells[alive][:, None].to(self.backward) * weight
@@ -115,32 +120,50 @@ class ScoreGradients:
                 continue
             gradient = gradient.contiguous(memory_format=torch.channels_last)
             for convolution, mask in zip(reversed(self._blocks[level]), reversed(active[level]), strict=True):
-                gradient = functional.conv2d(gradient * mask[image_of], convolution.turned_weight, padding=1)
+                # At the window's border gradients from outside are missing: such cells reach no pixel that counts.
+                gradient = functional.conv2d(gradient * _of_images(mask, image_of), convolution.turned_weight, padding=1)
             if level:
-                gradient = functional.interpolate(gradient, scale_factor=2.0) * pooled[level - 1][image_of]
+                gradient = windows[level - 1].halved().inside(windows[level]).of(gradient)
+                gradient = functional.interpolate(gradient, scale_factor=2.0) * _of_images(pooled[level - 1], image_of)
         result = images.new_zeros(len(SCALES), *images.shape)
         if len(gradient):
-            result[scale_of, image_of] = gradient[:, 0].to(images.dtype)
+            windows[0].of(result)[scale_of, image_of] = gradient[:, 0].to(images.dtype)
         return result, torch.stack([self._score(score_map) for score_map in maps])
 
-    def _forward(self, images: Tensor, active: list[list[Tensor]] | None, pooled: list[Tensor] | None) -> list[Tensor]:
+    def _windows(self, images: Tensor) -> list[Window]:
+        if images.shape[1:] != (INPUT_SIZE, INPUT_SIZE):
+            raise ValueError(f"Images are {INPUT_SIZE} x {INPUT_SIZE}, not {images.shape[1]} x {images.shape[2]}.")
+        return changed_windows(images, [len(block) for block in self._blocks])
+
+    def _forward(
+        self,
+        images: Tensor,
+        windows: list[Window],
+        active: list[list[Tensor]] | None = None,
+        pooled: list[Tensor] | None = None,
+    ) -> list[Tensor]:
         """Score maps of the class, each `(batch, row, col)`.
 
         Args:
             images: `(batch, row, col)`.
+            windows: of each level, outside which the features are those of the black image.
             active: filled, block by block, with what each ReLU lets through: 1 or 0 in the gradients' precision.
             pooled: filled with what each pooling lets through.
         """
         maps = []
-        features = images[:, None].contiguous(memory_format=torch.channels_last)
-        for level, block in enumerate(self._blocks):
+        features, known = windows[0].of(images)[:, None], windows[0]
+        for level, (block, window) in enumerate(zip(self._blocks, windows, strict=True)):
             if level:
                 features, chosen = functional.max_pool2d(features, 2, return_indices=True)
+                known = windows[level - 1].halved()
                 if pooled is not None:
                     pooled.append(functional.max_unpool2d(torch.ones_like(features), chosen, [2, 2]).to(self.backward))
             masks = []
-            for convolution in block:
-                features = functional.conv2d(features, convolution.weight, convolution.bias, padding=1).relu_()
+            for convolution, black in zip(block, self._black[level], strict=True):
+                features = functional.conv2d(
+                    _framed(features, known, black, window), convolution.weight, convolution.bias
+                ).relu_()
+                known = window
                 if active is not None:
                     masks.append((features > 0).to(self.backward))
             if active is not None:
@@ -148,8 +171,30 @@ class ScoreGradients:
             if level >= _FIRST_LEVEL:
                 scale = level - _FIRST_LEVEL
                 channels = self._head_weights[scale][None, :, None, None]
-                maps.append((features * channels).sum(dim=1) + self._head_biases[scale])
+                score_map = self._black_maps[scale].repeat(len(images), 1, 1)
+                window.of(score_map)[:] = (features * channels).sum(dim=1) + self._head_biases[scale]
+                maps.append(score_map)
         return maps
+
+    @torch.inference_mode()
+    def _features_of_black(self) -> tuple[list[list[Tensor]], list[Tensor]]:
+        """Of a black image: what each convolution sees, by level, with the zeros around it, and the score maps."""
+        weight = self._blocks[0][0].weight
+        features = weight.new_zeros(1, 1, INPUT_SIZE, INPUT_SIZE)
+        seen: list[list[Tensor]] = []
+        maps = []
+        for level, block in enumerate(self._blocks):
+            if level:
+                features = functional.max_pool2d(features, 2)
+            seen.append([])
+            for convolution in block:
+                seen[-1].append(functional.pad(features, (1, 1, 1, 1)).contiguous(memory_format=torch.channels_last))
+                features = functional.conv2d(seen[-1][-1], convolution.weight, convolution.bias).relu_()
+            if level >= _FIRST_LEVEL:
+                scale = level - _FIRST_LEVEL
+                channels = self._head_weights[scale][None, :, None, None]
+                maps.append((features * channels).sum(dim=1) + self._head_biases[scale])
+        return seen, maps
 
     def _score(self, score_map: Tensor) -> Tensor:
         if self._reading == "score":
@@ -168,3 +213,21 @@ class ScoreGradients:
         """No gradients yet, and for each of them the image and the scale it belongs to."""
         none = torch.zeros(0, dtype=torch.long, device=images.device)
         return images.new_zeros(0, dtype=self.backward), none, none
+
+
+def _framed(features: Tensor, known: Window, black: Tensor, window: Window) -> Tensor:
+    """What a 3x3 convolution sees that makes the cells of `window`: `features`, and the black image's around them.
+
+    Args:
+        features: of the window `known`, `(batch, channel, row, col)`.
+        black: with a border of one cell, `(1, channel, row, col)`.
+    """
+    framed = Window(window.top, window.bottom + 2, window.left, window.right + 2)  # in the cells of `black`
+    seen = framed.of(black).expand(len(features), -1, -1, -1).clone(memory_format=torch.channels_last)
+    Window(*(bound + 1 for bound in known)).inside(framed).of(seen).copy_(features)
+    return seen
+
+
+def _of_images(values: Tensor, image_of: Tensor) -> Tensor:
+    """Each gradient's own; one image's serve all without a copy."""
+    return values if len(values) == 1 else values[image_of]
