@@ -8,7 +8,6 @@ cells whose gradient can reach a non-zero pixel.
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 

@@ -26,7 +26,7 @@ class IntegratedGradients:
         steps: m of Eq. 3, or the number of nodes of the other rules.
         gradient_power: in the mean of the gradients each counts with this power of its place on the path; 0 gives the
             mean that Eq. 3 multiplies with the input.
-        batch: interpolated images at a time, about 100 MB each; None takes two on a CPU, whose cache holds no more, and
+        batch: interpolated images at a time, up to 100 MB each; None takes one on a CPU, whose cache holds no more, and
             sixteen on a GPU.
     """
 
@@ -63,7 +63,7 @@ class IntegratedGradients:
         positions, weights, mean_weights = (
             image.new_tensor(values)[:, None, None] for values in (places, parts, shares / shares.sum())
         )
-        batch = self.batch or (16 if image.is_cuda else 2)
+        batch = self.batch or (16 if image.is_cuda else 1)
         total, mean = image.new_zeros(2, 3, *image.shape)
         scores = [gradients.scores(torch.stack([image, torch.zeros_like(image)]))]
         for first in range(0, self.steps, batch):

@@ -6,6 +6,7 @@ one forward pass serves the three scales, features are computed where they diffe
 deepest scale upwards all gradients travel as one batch.
 """
 
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -25,8 +26,9 @@ _FIRST_LEVEL = 2
 def backward_precision(network: MultiScaleClassifier) -> torch.dtype:
     """The gradients' precision: bfloat16 for a float32 network where the device computes with it, else the network's.
 
-    The forward pass keeps the network's precision: rounding there would switch ReLUs, which costs the map a correlation
-    of .003 with float64; rounding on the way back costs .00001 (`python -m benchmarks.saliency`).
+    The forward pass keeps the network's precision: rounding there would switch ReLUs and poolings, which costs single
+    maps a correlation of .006 with float64 even where only Conv3 and above are rounded, and .05 where all is; rounding
+    on the way back costs .00001 (`python -m benchmarks.saliency`).
     """
     own = next(network.parameters()).dtype
     if own != torch.float32:
@@ -39,7 +41,7 @@ def backward_precision(network: MultiScaleClassifier) -> torch.dtype:
 
 
 class _Convolution:
-    """3x3 convolution with BatchNorm folded in: its weights forward, and turned round for the way back."""
+    """3x3 convolution with BatchNorm folded in, and ReLU; turned round for the way back."""
 
     def __init__(self, convolution: nn.Conv2d, norm: nn.BatchNorm2d, backward: torch.dtype) -> None:
         weight, bias = fuse_conv_bn_weights(
@@ -51,10 +53,32 @@ class _Convolution:
             norm.weight,
             norm.bias,
         )
-        self.weight = weight.detach().contiguous(memory_format=torch.channels_last)
-        self.bias = bias.detach()
-        turned = self.weight.flip(2, 3).transpose(0, 1).to(backward)
-        self.turned_weight = turned.contiguous(memory_format=torch.channels_last)
+        self._weight = weight.detach().contiguous(memory_format=torch.channels_last)
+        self._bias = bias.detach()
+        turned = self._weight.flip(2, 3).transpose(0, 1).to(backward)
+        self._turned_weight = turned.contiguous(memory_format=torch.channels_last)
+        self.channels_in = weight.shape[1]
+
+    def __call__(self, framed: Tensor) -> Tensor:
+        """Features of `framed`, which has a border of one cell."""
+        return functional.conv2d(framed, self._weight, self._bias).relu_()
+
+    def back(self, gradient: Tensor) -> Tensor:
+        """From the gradient behind the convolution, the ReLU's mask applied, to the gradient before it."""
+        return functional.conv2d(gradient, self._turned_weight, padding=1)
+
+
+@dataclass
+class _Passed:
+    """What a forward pass lets through, by level.
+
+    Attributes:
+        active: by each ReLU, 1 or 0 in the gradients' precision.
+        pooled: by each pooling.
+    """
+
+    active: list[list[Tensor]] = field(default_factory=list)
+    pooled: list[Tensor] = field(default_factory=list)
 
 
 class ScoreGradients:
@@ -83,11 +107,11 @@ class ScoreGradients:
         heads: list[Any] = list(network.heads)
         self._head_weights = [head.weight[target, :, 0, 0].detach() for head in heads]
         self._head_biases = [head.bias[target].detach() for head in heads]
-        self._black, self._black_maps = self._features_of_black()
+        self._see_black()
 
     @torch.inference_mode()
     def scores(self, images: Tensor) -> Tensor:
-        """S of the class, `(scale, batch)`, of images `(batch, 224, 224)`."""
+        """S of the class, `(scale, batch)`, of images `(batch, 224, 224)`, in the network's precision."""
         return torch.stack([self._score(score_map) for score_map in self._forward(images, self._windows(images))])
 
     @torch.inference_mode()
@@ -101,10 +125,8 @@ class ScoreGradients:
             Gradients `(scale, batch, row, col)`, 0 outside the box around all pixels that aren't black, and S
             `(scale, batch)`, in the same precision.
         """
-        active: list[list[Tensor]] = []
-        pooled: list[Tensor] = []
-        windows = self._windows(images)
-        maps = self._forward(images, windows, active, pooled)
+        passed, windows = _Passed(), self._windows(images)
+        maps = self._forward(images, windows, passed)
         gradient, image_of, scale_of = self._nothing(images)
         for level in range(len(self._blocks) - 1, -1, -1):
             if level >= _FIRST_LEVEL:
@@ -119,12 +141,13 @@ class ScoreGradients:
             if not len(gradient):
                 continue
             gradient = gradient.contiguous(memory_format=torch.channels_last)
-            for convolution, mask in zip(reversed(self._blocks[level]), reversed(active[level]), strict=True):
+            for convolution, active in zip(reversed(self._blocks[level]), reversed(passed.active[level]), strict=True):
                 # At the window's border gradients from outside are missing: such cells reach no pixel that counts.
-                gradient = functional.conv2d(gradient * _of_images(mask, image_of), convolution.turned_weight, padding=1)
+                gradient = convolution.back(gradient * _of_images(active, image_of))
             if level:
                 gradient = windows[level - 1].halved().inside(windows[level]).of(gradient)
-                gradient = functional.interpolate(gradient, scale_factor=2.0) * _of_images(pooled[level - 1], image_of)
+                pooled = _of_images(passed.pooled[level - 1], image_of)
+                gradient = functional.interpolate(gradient, scale_factor=2.0) * pooled
         result = images.new_zeros(len(SCALES), *images.shape)
         if len(gradient):
             windows[0].of(result)[scale_of, image_of] = gradient[:, 0].to(images.dtype)
@@ -135,20 +158,34 @@ class ScoreGradients:
             raise ValueError(f"Images are {INPUT_SIZE} x {INPUT_SIZE}, not {images.shape[1]} x {images.shape[2]}.")
         return changed_windows(images, [len(block) for block in self._blocks])
 
+    @torch.inference_mode()
+    def _see_black(self) -> None:
+        """What each convolution sees of a black image, by level, with the zeros around it, and the score maps."""
+        black = self._head_weights[0].new_zeros(1, INPUT_SIZE, INPUT_SIZE)
+        sizes = [INPUT_SIZE // 2**level for level in range(len(self._blocks))]
+        self._black = [
+            [black.new_zeros(1, convolution.channels_in, size + 2, size + 2) for convolution in block]
+            for block, size in zip(self._blocks, sizes, strict=True)
+        ]
+        self._black_maps = [black.new_zeros(1, size, size) for size in sizes[_FIRST_LEVEL:]]
+        seen: list[list[Tensor]] = []
+        self._black_maps = self._forward(black, [Window(0, size, 0, size) for size in sizes], seen=seen)
+        self._black = seen
+
     def _forward(
         self,
         images: Tensor,
         windows: list[Window],
-        active: list[list[Tensor]] | None = None,
-        pooled: list[Tensor] | None = None,
+        passed: _Passed | None = None,
+        seen: list[list[Tensor]] | None = None,
     ) -> list[Tensor]:
         """Score maps of the class, each `(batch, row, col)`.
 
         Args:
             images: `(batch, row, col)`.
             windows: of each level, outside which the features are those of the black image.
-            active: filled, block by block, with what each ReLU lets through: 1 or 0 in the gradients' precision.
-            pooled: filled with what each pooling lets through.
+            passed: is filled with what the way back needs.
+            seen: is filled with what each convolution sees.
         """
         maps = []
         features, known = windows[0].of(images)[:, None], windows[0]
@@ -156,18 +193,19 @@ class ScoreGradients:
             if level:
                 features, chosen = functional.max_pool2d(features, 2, return_indices=True)
                 known = windows[level - 1].halved()
-                if pooled is not None:
-                    pooled.append(functional.max_unpool2d(torch.ones_like(features), chosen, [2, 2]).to(self.backward))
-            masks = []
+                if passed is not None:
+                    ones = torch.ones_like(features)
+                    passed.pooled.append(functional.max_unpool2d(ones, chosen, [2, 2]).to(self.backward))
+            active, framed = [], []
             for convolution, black in zip(block, self._black[level], strict=True):
-                features = functional.conv2d(
-                    _framed(features, known, black, window), convolution.weight, convolution.bias
-                ).relu_()
-                known = window
-                if active is not None:
-                    masks.append((features > 0).to(self.backward))
-            if active is not None:
-                active.append(masks)
+                framed.append(_framed(features, known, black, window))
+                features, known = convolution(framed[-1]), window
+                if passed is not None:
+                    active.append(features.sign().to(self.backward))  # none is negative; quicker than a comparison
+            if passed is not None:
+                passed.active.append(active)
+            if seen is not None:
+                seen.append(framed)
             if level >= _FIRST_LEVEL:
                 scale = level - _FIRST_LEVEL
                 channels = self._head_weights[scale][None, :, None, None]
@@ -175,26 +213,6 @@ class ScoreGradients:
                 window.of(score_map)[:] = (features * channels).sum(dim=1) + self._head_biases[scale]
                 maps.append(score_map)
         return maps
-
-    @torch.inference_mode()
-    def _features_of_black(self) -> tuple[list[list[Tensor]], list[Tensor]]:
-        """Of a black image: what each convolution sees, by level, with the zeros around it, and the score maps."""
-        weight = self._blocks[0][0].weight
-        features = weight.new_zeros(1, 1, INPUT_SIZE, INPUT_SIZE)
-        seen: list[list[Tensor]] = []
-        maps = []
-        for level, block in enumerate(self._blocks):
-            if level:
-                features = functional.max_pool2d(features, 2)
-            seen.append([])
-            for convolution in block:
-                seen[-1].append(functional.pad(features, (1, 1, 1, 1)).contiguous(memory_format=torch.channels_last))
-                features = functional.conv2d(seen[-1][-1], convolution.weight, convolution.bias).relu_()
-            if level >= _FIRST_LEVEL:
-                scale = level - _FIRST_LEVEL
-                channels = self._head_weights[scale][None, :, None, None]
-                maps.append((features * channels).sum(dim=1) + self._head_biases[scale])
-        return seen, maps
 
     def _score(self, score_map: Tensor) -> Tensor:
         if self._reading == "score":
