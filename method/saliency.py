@@ -65,7 +65,7 @@ class IntegratedGradients:
         )
         batch = self.batch or (16 if image.is_cuda else 1)
         total, mean = image.new_zeros(2, 3, *image.shape)
-        scores = [gradients.scores(torch.stack([image, torch.zeros_like(image)]))]
+        scores = [gradients.scores(image[None]), gradients.score_of_black()]
         for first in range(0, self.steps, batch):
             part = slice(first, first + batch)
             found, at_nodes = gradients(positions[part] * image)
