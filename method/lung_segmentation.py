@@ -60,7 +60,7 @@ def predict_planes(
     """Probability of lung on consecutive planes, averaged over the windows.
 
     Args:
-        network: in evaluation mode, on the device to use.
+        network: in evaluation mode, on the device to use; in float32 it is computed with mixed precision.
         planes: `(plane, row, col)` in HU, or in the units of `windows`.
         windows: the windows that vote.
         batch: planes at a time; bounds the memory.
@@ -78,8 +78,8 @@ def predict_planes(
         for first in range(0, len(planes), batch):
             last = min(first + batch, len(planes))
             block = torch.from_numpy(padded[first : last + 2 * half]).to(parameter.device)[None]
-            with torch.autocast(parameter.device.type, torch.bfloat16):
-                probability = network(block).float().sigmoid()[0]
+            with torch.autocast(parameter.device.type, torch.bfloat16, enabled=parameter.dtype == torch.float32):
+                probability = network(block.to(parameter.dtype)).float().sigmoid()[0]
             total[first:last] += probability[:, : planes.shape[1], : planes.shape[2]].cpu().numpy()
             if on_planes is not None:
                 on_planes(last - first)
@@ -220,12 +220,23 @@ def label_lungs(probability: np.ndarray, spacing_mm: Sequence[float]) -> np.ndar
             "Check that the series shows the chest.",
         )
     mask = (sizes_ml >= SMALL_PIECE * float(sizes_ml.max()))[regions]
-    labels = _separate_sides(mask, spacing_mm)
+    labels = np.zeros(mask.shape, dtype=np.uint8)
+    place = _slices_and_rows(mask)
+    labels[place] = _separate_sides(mask[place], spacing_mm)
     for number, place in enumerate(ndimage.find_objects(labels), start=1):
         if place is not None:
             part = labels[place]  # a closing never reaches beyond the bounding box
             part[_close(part == number, spacing_mm) & (part == BACKGROUND)] = number
     return labels
+
+
+def _slices_and_rows(mask: np.ndarray) -> tuple[slice, slice]:
+    """Those that hold the mask, and two on each side; distances to and inside the mask are the same there."""
+    bounds = []
+    for axis in (0, 1):
+        marked = np.nonzero(mask.any(axis=(1 - axis, 2)))[0]
+        bounds.append(slice(max(marked[0] - 2, 0), marked[-1] + 3))
+    return bounds[0], bounds[1]
 
 
 def _close(lung: np.ndarray, spacing_mm: Sequence[float], radius_mm: float = 6.0) -> np.ndarray:
@@ -295,8 +306,10 @@ def _part_beyond(region: np.ndarray, middle: float) -> float:
 def _to_source_grid(probability: np.ndarray, labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
     """Bring probability and sides to the source grid: the border from the interpolated probability, the side from the
     nearest labelled cube."""
-    nearest = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
-    side = labels[tuple(nearest)]
+    place = _slices_and_rows(labels > 0)
+    nearest = ndimage.distance_transform_edt(labels[place] == 0, return_distances=False, return_indices=True)
+    side = np.zeros_like(labels)
+    side[place] = labels[place][tuple(nearest)]
     # Probability outside the kept regions must not come back: one cube around them is enough for the border.
     near = ndimage.binary_dilation(labels > 0, iterations=1)
     filled = np.where(labels > 0, np.maximum(probability, 0.5 + 1e-3), probability) * near

@@ -1,0 +1,203 @@
+"""What a user would take instead of this application: `python -m benchmarks.peer STUDY RESULTS`.
+
+The SDK's loader, selector, series-to-volume operator, Segmentation writer and text SR writer, the same networks called
+plainly (float32, BatchNorm as it stands), and captum once a scale with Eq. 3's rule. Which slices are classified and
+explained, and what is a lung and a box, is decided by the same rules as the application's. Writes RESULTS/peer.json and
+RESULTS/peer.npz, which `benchmarks.stages` holds against the application's results.
+"""
+
+import argparse
+import json
+import resource
+import time
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from captum.attr import IntegratedGradients as CaptumIntegratedGradients
+from torch import Tensor, nn
+
+from app.accelerator import load_cuda_runtime
+from app.settings import Settings, load_settings
+from method.classifier_network import SCALES, MultiScaleClassifier
+from method.explanation import explain_slices
+from method.lung_network import LungUNet
+from method.lung_segmentation import segment_lungs
+from method.saliency import IntegratedGradients, PathIntegrals, completeness_errors
+from method.slice_classification import classify_slices
+from method.slice_input import SliceInputs
+from method.types import CTVolume
+from method.weights import load_classifier, load_lung_network
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+CAPTUM_STEPS, CAPTUM_BATCH = 25, 5
+"""m of Eq. 3, and images at a time: the fastest of 1, 2, 5 and 25 on two cores."""
+
+
+class InFloat32(nn.Module):
+    """The network without automatic mixed precision."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        if isinstance(network, LungUNet):
+            self.neighbours, self.size_multiple = network.neighbours, network.size_multiple
+
+    def forward(self, planes: Tensor) -> Tensor:
+        """As the network's, in float32."""
+        with torch.autocast(planes.device.type, enabled=False):
+            return self.network(planes.float())
+
+
+@dataclass(frozen=True)
+class CaptumGradients(IntegratedGradients):
+    """Eq. 3 by captum, once a scale, in the place of ours."""
+
+    def prepare(self, network: MultiScaleClassifier, target: int) -> "CaptumScores":  # type: ignore[override]
+        return CaptumScores(network, target)
+
+    def attribute(self, gradients: "CaptumScores", image: Tensor) -> PathIntegrals:  # type: ignore[override]
+        black = torch.zeros_like(image)
+        attributions, errors = [], []
+        for scale in range(len(SCALES)):
+            score = partial(gradients.score, scale)
+            found = CaptumIntegratedGradients(score).attribute(
+                image[None, None], n_steps=CAPTUM_STEPS, method="riemann_right", internal_batch_size=CAPTUM_BATCH
+            )
+            attributions.append(found[0, 0].detach().numpy())
+            with torch.inference_mode():
+                ends = score(torch.stack([image, black])[:, None]).double().numpy()
+            errors.append(completeness_errors(attributions[-1].sum(dtype=np.float64)[None], ends[None])[0])
+        maps = np.stack(attributions)
+        pixels = image.numpy()
+        return PathIntegrals(maps, maps / np.where(pixels > 0, pixels, 1), np.array(errors))
+
+
+@dataclass(frozen=True)
+class CaptumScores:
+    """S of one class at each scale."""
+
+    network: MultiScaleClassifier
+    target: int
+
+    def score(self, scale: int, images: Tensor) -> Tensor:
+        """`(batch,)`: the sum of the positive cells of one scale's map."""
+        return self.network.score_maps(images)[scale][:, self.target].clamp_min(0).sum(dim=(1, 2))
+
+
+def analyse(study: Path, results: Path, settings: Settings) -> dict[str, float]:
+    """Seconds by stage; the Segmentation and the text SR lie in `results`, with peer.npz for a comparison."""
+    load_cuda_runtime()  # before the graph engine is imported
+    from monai.deploy.core import Application
+    from monai.deploy.operators.dicom_data_loader_operator import DICOMDataLoaderOperator
+    from monai.deploy.operators.dicom_seg_writer_operator import DICOMSegmentationWriterOperator, SegmentDescription
+    from monai.deploy.operators.dicom_series_selector_operator import DICOMSeriesSelectorOperator
+    from monai.deploy.operators.dicom_series_to_volume_operator import DICOMSeriesToVolumeOperator
+    from monai.deploy.operators.dicom_text_sr_writer_operator import DICOMTextSRWriterOperator, EquipmentInfo, ModelInfo
+
+    from dicomio import codes
+
+    class Graph(Application):
+        """An operator needs one to live in."""
+
+        def compose(self) -> None:
+            pass
+
+    seconds = {}
+    clock = time.perf_counter()
+
+    def stage(name: str) -> None:
+        nonlocal clock
+        seconds[name], clock = time.perf_counter() - clock, time.perf_counter()
+
+    graph = Graph()
+    lung_network = InFloat32(load_lung_network(REPOSITORY / "models" / settings.lungs_weights.file))
+    classifier = load_classifier(REPOSITORY / "models" / settings.classifier_weights.file)
+    stage("start")
+    rules = {"selections": [{"name": "CT", "conditions": {"Modality": "CT"}}]}
+    studies = DICOMDataLoaderOperator(graph, name="loader").load_data_to_studies(study)
+    selected = DICOMSeriesSelectorOperator(graph, name="selector").filter(rules, studies)
+    image = DICOMSeriesToVolumeOperator(graph, name="to_volume").convert_to_image(selected)
+    series = selected[0].selected_series[0].series
+    volume = _volume_of(image.asnumpy(), series)
+    stage("volume")
+    lungs = segment_lungs(lung_network, volume, settings.lungs.windows, settings.lungs.grid_mm, settings.lungs.views)  # type: ignore[arg-type]
+    inputs = SliceInputs.of_volume(
+        volume, lungs, settings.classification.window, settings.classification.hide_outside_lungs
+    )
+    stage("lungs")
+    slices = classify_slices(InFloat32(classifier), volume, inputs, settings.classification.minimum_lung_mm2)  # type: ignore[arg-type]
+    label, probabilities = settings.classification.study_rule.apply(slices)
+    stage("classification")
+    gradients = CaptumGradients(settings.gradients.reading, "riemann_right", CAPTUM_STEPS)
+    explanation = explain_slices(
+        classifier, volume, lungs, inputs, slices, label, gradients, replace(settings.explanation)
+    )
+    stage("saliency")
+    segments = [
+        SegmentDescription(
+            segment_label=name,
+            segmented_property_category=codes.ANATOMICAL_STRUCTURE,
+            segmented_property_type=codes.LUNG,
+            algorithm_name="peer",
+            algorithm_version="1",
+        )
+        for name in ("Right lung", "Left lung", "Salient")
+    ]
+    writer = DICOMSegmentationWriterOperator(
+        graph, segment_descriptions=segments, output_folder=results, omit_empty_frames=False, name="seg_writer"
+    )
+    labels = np.where(explanation.salient & (lungs > 0), np.uint8(3), lungs).astype(np.uint8)
+    writer.create_dicom_seg(labels, series, results)
+    text = json.dumps({"label": label, "probabilities": probabilities, "boxes": len(explanation.boxes)})
+    DICOMTextSRWriterOperator(
+        graph, output_folder=results, model_info=ModelInfo(), equipment_info=EquipmentInfo(), name="sr_writer"
+    ).write(text, series, results)
+    stage("writing")
+    uids = [str(item.get_native_sop_instance().SOPInstanceUID) for item in series.get_sop_instances()]
+    np.savez(
+        results / "peer.npz",
+        lungs=lungs,
+        uids=np.array(uids),
+        slices=np.array([finding.index for finding in slices]),
+        probabilities=np.array([finding.probabilities for finding in slices]),
+        study=np.array(probabilities),
+        boxes=np.array([[box.slice_index, *_bounds(box.place)] for box in explanation.boxes]).reshape(-1, 5),
+    )
+    return seconds
+
+
+def _bounds(place: tuple[slice, slice]) -> tuple[int, int, int, int]:
+    return place[0].start, place[0].stop, place[1].start, place[1].stop
+
+
+def _volume_of(hu: np.ndarray, series: object) -> CTVolume:
+    """The SDK's array with the geometry of its headers."""
+    headers = [item.get_native_sop_instance() for item in series.get_sop_instances()]  # type: ignore[attr-defined]
+    positions = np.array([header.ImagePositionPatient for header in headers], dtype=float)
+    along_row, along_column = np.array(headers[0].ImageOrientationPatient, dtype=float).reshape(2, 3)
+    step = (positions[-1] - positions[0]) / (len(headers) - 1)
+    slice_mm = float(np.linalg.norm(step))
+    row_mm, column_mm = (float(value) for value in headers[0].PixelSpacing)
+    directions = np.stack([step / slice_mm, along_column, along_row])
+    return CTVolume(hu, (slice_mm, row_mm, column_mm), positions[0], directions)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write peer.json: seconds by stage, peak MiB."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peer", description=__doc__)
+    parser.add_argument("study", type=Path)
+    parser.add_argument("results", type=Path)
+    options = parser.parse_args(arguments)
+    options.results.mkdir(parents=True, exist_ok=True)
+    seconds = analyse(options.study, options.results, load_settings())
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    told = json.dumps({"seconds": seconds, "peak_mib": peak})
+    (options.results / "peer.json").write_text(told + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
