@@ -10,6 +10,7 @@ import argparse
 import json
 import resource
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
+from pydicom import Dataset
 from torch import Tensor, nn
 
 from app.accelerator import load_cuda_runtime
@@ -121,7 +123,11 @@ def analyse(study: Path, results: Path, settings: Settings) -> dict[str, float]:
     selected = DICOMSeriesSelectorOperator(graph, name="selector").filter(rules, studies)
     image = DICOMSeriesToVolumeOperator(graph, name="to_volume").convert_to_image(selected)
     series = selected[0].selected_series[0].series
-    volume = _volume_of(image.asnumpy(), series)
+    headers = [item.get_native_sop_instance() for item in series.get_sop_instances()]
+    # The networks' slices run from head to feet; the writer wants the SDK's own order.
+    feet_first = headers[0].ImagePositionPatient[2] < headers[-1].ImagePositionPatient[2]
+    order = slice(None, None, -1 if feet_first else 1)
+    volume = _volume_of(image.asnumpy()[order], headers[order])
     stage("volume")
     lungs = segment_lungs(lung_network, volume, settings.lungs.windows, settings.lungs.grid_mm, settings.lungs.views)  # type: ignore[arg-type]
     inputs = SliceInputs.of_volume(
@@ -150,17 +156,16 @@ def analyse(study: Path, results: Path, settings: Settings) -> dict[str, float]:
         graph, segment_descriptions=segments, output_folder=results, omit_empty_frames=False, name="seg_writer"
     )
     labels = np.where(explanation.salient & (lungs > 0), np.uint8(3), lungs).astype(np.uint8)
-    writer.create_dicom_seg(labels, series, results)
+    writer.create_dicom_seg(labels[order], series, results)
     text = json.dumps({"label": label, "probabilities": probabilities, "boxes": len(explanation.boxes)})
     DICOMTextSRWriterOperator(
         graph, output_folder=results, model_info=ModelInfo(), equipment_info=EquipmentInfo(), name="sr_writer"
     ).write(text, series, results)
     stage("writing")
-    uids = [str(item.get_native_sop_instance().SOPInstanceUID) for item in series.get_sop_instances()]
     np.savez(
         results / "peer.npz",
         lungs=lungs,
-        uids=np.array(uids),
+        uids=np.array([str(header.SOPInstanceUID) for header in headers[order]]),
         slices=np.array([finding.index for finding in slices]),
         probabilities=np.array([finding.probabilities for finding in slices]),
         study=np.array(probabilities),
@@ -173,9 +178,8 @@ def _bounds(place: tuple[slice, slice]) -> tuple[int, int, int, int]:
     return place[0].start, place[0].stop, place[1].start, place[1].stop
 
 
-def _volume_of(hu: np.ndarray, series: object) -> CTVolume:
+def _volume_of(hu: np.ndarray, headers: Sequence[Dataset]) -> CTVolume:
     """The SDK's array with the geometry of its headers."""
-    headers = [item.get_native_sop_instance() for item in series.get_sop_instances()]  # type: ignore[attr-defined]
     positions = np.array([header.ImagePositionPatient for header in headers], dtype=float)
     along_row, along_column = np.array(headers[0].ImageOrientationPatient, dtype=float).reshape(2, 3)
     step = (positions[-1] - positions[0]) / (len(headers) - 1)

@@ -1,72 +1,366 @@
-"""`make bench`: seconds of each stage and in all, and peak memory, on the phantom and on P001 where it is at hand."""
+"""Seconds of each stage, peak memory, growth, the peer and the machine's limits: `make bench`.
+
+Every run is a process of its own. Phantoms of several lengths, and the real series where they are at hand, go through
+the application; the median of the runs counts. On two of the studies the peer (`benchmarks.peer`) takes turns with it.
+Limits: the stages' operations (`benchmarks.operations`) at the rates that convolutions of the networks' own shapes
+reach here, and for the volume reading the files' bytes and decoding them once. Writes benchmarks/results/stages.json
+and stages.md, and README's lines; `--write-only` writes the table again from stages.json.
+"""
 
 import argparse
+import io
 import json
 import os
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+from highdicom.seg import segread
+from pydicom import dcmread
+from torch.nn import functional
+from tqdm import tqdm
+
+from app.settings import load_settings
+from benchmarks.input import load_with_ours
+from benchmarks.operations import as_figures, count_stages
+from dicomio.scan import scan_folder
+from dicomio.select import choose_series
+from dicomio.volume import read_volume
+from training.ship import write_readme
 from validation.phantom.study import write_study
 from validation.phantom.thorax import make_thorax
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+RESULTS = REPOSITORY / "benchmarks" / "results"
+REAL = {"P001": "P001, 148 slices", "lung_dx_A0001": "lung_dx_A0001"}
+STAGES = ("start", "scan", "volume", "lungs", "classification", "saliency", "writing", "end", "total")
+"""`start` is all until the scan begins, `end` all after the last stage."""
+PEER_STAGES = ("start", "volume", "lungs", "classification", "saliency", "writing", "total")
 _MEASURE = """
-import json, resource, sys
-from app.command_line import main
-code = int(main(sys.argv[1:]))
-print(json.dumps({"code": code, "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+import json, resource, sys, time
+began, results = float(sys.argv[1]), sys.argv[3]
+from app import command_line, analysis
+run = analysis.Analysis.run
+marks = {}
+def timed(self, scan, *others):
+    def scanned():
+        marks["start"] = time.time() - began
+        found = scan()
+        marks["scan"] = time.time() - began - marks["start"]
+        return found
+    return run(self, scanned, *others)
+analysis.Analysis.run = timed
+code = int(command_line.main(["-i", sys.argv[2], "-o", results, "-m", "models", "-l", "ERROR"]))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+print(json.dumps({"code": code, "marks": marks, "peak_mib": peak}))
 """
 
 
 def measure(study: Path, results: Path) -> dict[str, float]:
-    """One run in a process of its own: seconds by stage, `total` from process start to end, `peak_mib`.
+    """One run in a process of its own: seconds by stage, `peak MiB`, and the slices explained.
 
     Raises:
         RuntimeError: the application did not end with exit code 0.
     """
-    command = [sys.executable, "-c", _MEASURE, "-i", str(study), "-o", str(results), "-m", "models", "-l", "ERROR"]
-    start = time.perf_counter()
-    run = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, check=True)
-    total = time.perf_counter() - start
+    began = time.time()
+    command = [sys.executable, "-c", _MEASURE, str(began), str(study), str(results)]
+    run = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+    total = time.time() - began
     told = json.loads(run.stdout.decode().strip().splitlines()[-1])
     if told["code"] != 0:
         raise RuntimeError(f"The application ended with exit code {told['code']}.")
     case = json.loads((results / "result.json").read_text(encoding="utf-8"))["cases"][0]
-    stages: dict[str, float] = case["timings_s"]
-    start_up = total - sum(stages.values())
-    return {"start and scan": start_up, **stages, "total": total, "peak MiB": told["peak_mib"]}
+    stages = {**told["marks"], **case["timings_s"]}
+    explained = sum(item["explained"] for item in case["slices"])
+    end = total - sum(stages.values())
+    return {**stages, "end": end, "total": total, "peak MiB": told["peak_mib"], "explained": explained}
+
+
+def measure_peer(study: Path, results: Path) -> dict[str, float]:
+    """One run of the peer in a process of its own, with the same names."""
+    start = time.time()
+    command = [sys.executable, "-m", "benchmarks.peer", str(study), str(results)]
+    subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    total = time.time() - start
+    told = json.loads((results / "peer.json").read_text(encoding="utf-8"))
+    stages = told["seconds"]
+    stages["start"] += total - sum(stages.values())  # imports, which come before its clock
+    return {**stages, "total": total, "peak MiB": told["peak_mib"]}
+
+
+def medians(runs: list[dict[str, float]]) -> dict[str, float]:
+    """By stage."""
+    return {stage: statistics.median(run[stage] for run in runs) for stage in runs[0]}
+
+
+def exponent(slices: list[int], seconds: list[float]) -> float:
+    """b of seconds = a * slices^b, by least squares of the logarithms."""
+    return float(np.polyfit(np.log(slices), np.log(seconds), 1)[0])
+
+
+def agreement(ours: Path, peer: Path) -> dict[str, float]:
+    """How far two results are the same: the lungs' Dice, probabilities' largest difference, pixels boxes share."""
+    theirs = np.load(peer / "peer.npz")
+    uids = [str(uid) for uid in theirs["uids"]]
+    case = json.loads((ours / "result.json").read_text(encoding="utf-8"))["cases"][0]
+    segmentation = segread(ours / "case-001.seg.dcm")
+    lungs = segmentation.get_pixels_by_source_instance(uids, segment_numbers=[1, 2], combine_segments=True) > 0
+    other = theirs["lungs"] > 0
+    their_slices = dict(zip(theirs["slices"].tolist(), theirs["probabilities"], strict=True))
+    pairs = [(item["probabilities"], their_slices.get(uids.index(item["sop_instance_uid"]))) for item in case["slices"]]
+    slices = [np.abs(np.array([*mine.values()]) - other).max() for mine, other in pairs if other is not None]
+    boxes = np.zeros((2, *lungs.shape), dtype=bool)
+    for box in case["boxes"]:
+        rows, columns = slice(box["row_min"], box["row_max"] + 1), slice(box["column_min"], box["column_max"] + 1)
+        boxes[0, uids.index(box["sop_instance_uid"]), rows, columns] = True
+    for index, top, bottom, left, right in theirs["boxes"]:
+        boxes[1, index, top:bottom, left:right] = True
+    study = np.array([*case["prediction"]["probabilities"].values()])
+    return {
+        "lungs_dice": float(2 * (lungs & other).sum() / (lungs.sum() + other.sum())),
+        "slices_compared": len(slices),
+        "slices_not_in_both": len(pairs) + len(their_slices) - 2 * len(slices),
+        "slice_probability_difference": float(max(slices)),
+        "study_probability_difference": float(np.abs(study - theirs["study"]).max()),
+        "boxes_iou": float(boxes.all(axis=0).sum() / max(boxes.any(axis=0).sum(), 1)),
+    }
+
+
+def rates() -> dict[str, float]:
+    """Giga-operations a second of the classifier's widest convolutions by precision, and GB/s of a copy in memory."""
+    found = {}
+    with torch.inference_mode():
+        for precision in (torch.float32, torch.bfloat16):
+            image = torch.rand(2, 256, 28, 28).to(precision).contiguous(memory_format=torch.channels_last)
+            weight = torch.rand(256, 256, 3, 3).to(precision).contiguous(memory_format=torch.channels_last)
+            seconds = _quickest(partial(functional.conv2d, image, weight, padding=1))
+            found[str(precision).removeprefix("torch.")] = 2 * 2 * 9 * 256 * 256 * 28 * 28 / seconds / 1e9
+        block = torch.rand(64 << 20)
+        found["copy_gb_s"] = 2 * block.nbytes / _quickest(block.clone, 5) / 1e9
+    return found
+
+
+def _quickest(work: Callable[[], object], repeat: int = 20) -> float:
+    seconds = []
+    for _ in range(repeat):
+        start = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)
+
+
+def reading_floor(study: Path) -> float:
+    """Seconds to read a study's files and to decode each once, in one thread."""
+    start = time.perf_counter()
+    for path in sorted(path for path in study.rglob("*") if path.is_file()):
+        _ = dcmread(io.BytesIO(path.read_bytes())).pixel_array
+    return time.perf_counter() - start
+
+
+def limits(study: Path, seconds: dict[str, float]) -> dict[str, dict[str, float]]:
+    """Each stage's limit in seconds, and how many times as long it took."""
+    settings = load_settings()
+    chosen = choose_series(scan_folder(study).series, settings.selection).chosen
+    if chosen is None:
+        raise ValueError("No series was chosen.")
+    volume, _ = read_volume(chosen.instances, settings.decoding_threads)
+    machine = rates()
+    found = {}
+    for stage, count in count_stages(volume, settings, None).items():
+        limit = sum(value / 1e9 / machine[precision] for precision, value in count.operations.items())
+        found[stage] = {**as_figures(count), "limit_s": limit, "times": seconds[stage] / limit}
+    load_with_ours(study)  # the files are in memory then, as they are for the floor
+    floor, took = reading_floor(study), _quickest(lambda: load_with_ours(study), 3)
+    found["scan and volume"] = {"limit_s": floor, "times": took / floor}
+    return {"rates": machine, **found}
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """The report as tables."""
+    machine, repeat = report["machine"], report["repeat"]
+    studies = report["studies"]
+    lines = [
+        "# Speed",
+        "",
+        f"Commit `{report['commit']}`; {machine['processor']}, {machine['cores']} cores, no GPU, torch "
+        f"{machine['torch']}, Python {machine['python']}. Medians of {repeat} runs, each in a process of its own. "
+        "Written by `make bench`. No figure of a GPU exists yet.",
+        "",
+        "## Stages, seconds",
+        "",
+        "The last column is b of seconds = a x slices^b over the phantoms: 1 is linear. A phantom is as high whatever "
+        f"its slices, the lungs are segmented on cubes of one size, and at most {report['maximum_slices']} slices are "
+        "explained, so that three stages don't grow with the slices.",
+        "",
+        "| stage | " + " | ".join(studies) + " | b |",
+        "| --- |" + " ---: |" * (len(studies) + 1),
+    ]
+    for stage in STAGES:
+        cells = " | ".join(f"{study['ours'][stage]:.1f}" for study in studies.values())
+        grown = report["exponents"].get(stage)
+        lines.append(f"| {stage} | {cells} | {'' if grown is None else f'{grown:.2f}'} |")
+    for name, key in (("slices explained", "explained"), ("peak memory, MiB", "peak MiB")):
+        cells = " | ".join(f"{study['ours'][key]:.0f}" for study in studies.values())
+        lines.append(f"| {name} | {cells} | |")
+    lines += ["", "## The peer", "", _PEER, ""]
+    for name, peer in report["peers"].items():
+        ours, theirs, same = peer["ours"], peer["peer"], peer["agreement"]
+        lines += [
+            f"### {name}",
+            "",
+            "| stage | ours, s | peer, s | peer to ours |",
+            "| --- | ---: | ---: | ---: |",
+        ]
+        joined = {**ours, "volume": ours["scan"] + ours["volume"]}
+        for stage in PEER_STAGES:
+            lines.append(
+                f"| {stage} | {joined[stage]:.1f} | {theirs[stage]:.1f} | {theirs[stage] / joined[stage]:.1f}x |"
+            )
+        mib = ours["peak MiB"], theirs["peak MiB"]
+        lines += [
+            f"| peak memory, MiB | {mib[0]:.0f} | {mib[1]:.0f} | {mib[1] / mib[0]:.1f}x |",
+            "",
+            f"The same result? Lungs: Dice {same['lungs_dice']:.5f}. Probabilities differ by at most "
+            f"{same['slice_probability_difference']:.3f} on {same['slices_compared']} slices "
+            f"({same['slices_not_in_both']} are classified by one of the two alone), and by "
+            f"{same['study_probability_difference']:.3f} for the study. Pixels in boxes: IoU {same['boxes_iou']:.2f}; "
+            "captum's gradients all count alike along the path, ours with a power of their place.",
+            "",
+        ]
+    lines += [
+        f"## Limits, {report['limits_of']}",
+        "",
+        f"Convolutions reach {report['limits']['rates']['float32']:.0f} GF/s in float32 and "
+        f"{report['limits']['rates']['bfloat16']:.0f} in bfloat16 on this machine, a copy in memory "
+        f"{report['limits']['rates']['copy_gb_s']:.0f} GB/s. The limit of a network stage is its operations at these "
+        "rates; that of scan and volume is reading the files and decoding each once, in one thread. Times are those of "
+        "the application's run, all that a stage does besides included.",
+        "",
+        "| stage | operations float32, G | bfloat16, G | bytes, GB | limit, s | took, times the limit |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for stage, item in report["limits"].items():
+        if stage == "rates":
+            continue
+        counts = " | ".join(f"{item[key]:.0f}" if key in item else "" for key in ("float32_gop", "bfloat16_gop", "gb"))
+        lines.append(f"| {stage} | {counts} | {item['limit_s']:.2f} | {item['times']:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+_PEER = (
+    "What a user would take instead (`benchmarks/peer.py`): the SDK's loader, selector and series-to-volume operator, "
+    "the same networks called plainly in float32, captum once a scale with Eq. 3's rule, the SDK's Segmentation writer "
+    "and text SR writer. It writes no structured report, key images, boxes or presentation states. Ours and the peer "
+    "took turns, on the same cores."
+)
+
+
+def readme_lines(report: dict[str, Any]) -> str:
+    """README's three lines."""
+    (name, study), *others = report["studies"].items()
+    for other, item in others:
+        if other.startswith("P001"):
+            name, study = other, item
+    ours = study["ours"]
+    peers = "; ".join(
+        f"{title} {peer['peer']['total'] / peer['ours']['total']:.1f} times as fast, "
+        f"{peer['ours']['peak MiB'] / peer['peer']['peak MiB']:.2f} of the memory"
+        for title, peer in report["peers"].items()
+    )
+    times = ", ".join(f"{stage} {item['times']:.1f}" for stage, item in report["limits"].items() if stage != "rates")
+    return (
+        f"- A study on {report['machine']['cores']} cores without a GPU ({name}): {ours['total']:.0f} s, "
+        f"{ours['peak MiB']:.0f} MiB, {ours['explained']:.0f} slices explained.\n"
+        f"- Against the SDK's operators, plain networks and captum in turns: {peers}.\n"
+        f"- Times the limit of this machine's arithmetic, or of reading the files ({report['limits_of']}): {times}.\n"
+    )
+
+
+def _commit() -> str:
+    run = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    return run.stdout.strip() or "unknown"
+
+
+def write(report: dict[str, Any]) -> None:
+    """stages.md, and README's lines."""
+    text = as_markdown(report)
+    (RESULTS / "stages.md").write_text(text, encoding="utf-8")
+    write_readme("speed", readme_lines(report))
+    print(text)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print the table."""
+    """Measure, keep and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stages", description=__doc__)
-    parser.add_argument("--repeat", type=int, default=1, help="runs of each study; the median counts (default 1)")
-    parser.add_argument("--slices", type=int, default=120, help="slices of the phantom (default 120)")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each study; the median counts (default 3)")
+    parser.add_argument("--slices", type=int, nargs="+", default=[64, 150, 300, 600], help="phantoms' lengths")
+    parser.add_argument("--peer-slices", type=int, default=300, help="the phantom that the peer analyses too")
+    parser.add_argument("--write-only", action="store_true", help="write the table again from stages.json")
     options = parser.parse_args(arguments)
-    data = Path(os.environ.get("GROUNDGLASS_DATA", REPOSITORY / "../shared/data")).resolve()
+    kept = RESULTS / "stages.json"
+    if options.write_only:
+        write(json.loads(kept.read_text(encoding="utf-8")))
+        return 0
+    data = Path(os.environ.get("GROUNDGLASS_DATA", REPOSITORY / "../shared/data")).resolve() / "dicom"
     with tempfile.TemporaryDirectory() as folder:
-        phantom = Path(folder) / "phantom"
-        volume, _ = make_thorax("covid19", slices=options.slices)
-        write_study(volume, phantom, preset="covid19")
-        studies = {f"phantom, {options.slices} slices": phantom}
-        if (data / "dicom" / "P001").is_dir():
-            studies["P001, 148 slices"] = data / "dicom" / "P001"
-        else:
-            print("P001 is left out: no folder 'dicom/P001' under GROUNDGLASS_DATA.")
-        print(
-            f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-        )
-        for name, study in studies.items():
-            runs = [measure(study, Path(folder) / "results") for _ in range(options.repeat)]
-            print(f"\n{name} (median of {options.repeat})")
-            for stage in runs[0]:
-                values = sorted(run[stage] for run in runs)
-                print(f"  {stage:<16} {values[len(values) // 2]:8.1f}")
+        studies = {}
+        for slices in options.slices:
+            studies[f"phantom, {slices} slices"] = path = Path(folder) / f"phantom-{slices}"
+            volume, _ = make_thorax("covid19", slices=slices)
+            write_study(volume, path, preset="covid19")
+            del volume
+        studies |= {title: data / name for name, title in REAL.items() if (data / name).is_dir()}
+        peer_of = [f"phantom, {options.peer_slices} slices", REAL["P001"]]
+        report = _measure_all(studies, [name for name in peer_of if name in studies], Path(folder), options.repeat)
+    phantoms = {length: report["studies"][f"phantom, {length} slices"]["ours"] for length in options.slices}
+    report["exponents"] = {
+        stage: exponent(list(phantoms), [max(run[stage], 1e-3) for run in phantoms.values()]) for stage in STAGES
+    }
+    kept.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    write(report)
     return 0
+
+
+def _measure_all(studies: dict[str, Path], with_peer: list[str], folder: Path, repeat: int) -> dict[str, Any]:
+    report: dict[str, Any] = {
+        "commit": _commit(),
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+        "repeat": repeat,
+        "maximum_slices": load_settings().explanation.maximum_slices,
+        "studies": {},
+        "peers": {},
+    }
+    for name, study in tqdm(studies.items(), desc="studies", unit="study"):
+        ours, peers = folder / "ours", folder / "peer"
+        runs, theirs = [], []
+        for turn in range(repeat):
+            runs.append(measure(study, ours))
+            if name in with_peer and turn % 2 == 0:  # it takes many times as long
+                theirs.append(measure_peer(study, peers))
+        report["studies"][name] = {"ours": medians(runs)}
+        if theirs:
+            report["peers"][name] = {
+                "ours": medians(runs), "peer": medians(theirs), "agreement": agreement(ours, peers)
+            }  # fmt: skip
+    report["limits_of"] = with_peer[-1] if with_peer else next(iter(studies))
+    report["limits"] = limits(studies[report["limits_of"]], report["studies"][report["limits_of"]]["ours"])
+    return report
 
 
 if __name__ == "__main__":

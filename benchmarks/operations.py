@@ -1,0 +1,137 @@
+"""Operations and bytes of the network stages: `python -m benchmarks.operations`.
+
+Counted, not timed: they are the same on every machine, so that a test holds them against the recorded ones
+(benchmarks/results/operations.json) and no change makes a stage dearer unnoticed. A multiplication and an addition are
+two operations; the bytes are those of each tensor operation's inputs and outputs, views aside.
+"""
+
+import argparse
+import json
+import sys
+from collections import defaultdict
+from dataclasses import dataclass, field, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from app.settings import Settings, load_settings
+from method.classifier_network import MultiScaleClassifier
+from method.explanation import explain_slices
+from method.folding import folded
+from method.lung_segmentation import segment_lungs
+from method.saliency import IntegratedGradients
+from method.score_gradients import ScoreGradients
+from method.slice_classification import classify_slices
+from method.slice_input import SliceInputs
+from method.types import CTVolume
+from method.weights import load_classifier, load_lung_network
+from validation.phantom.thorax import make_thorax
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+RECORD = REPOSITORY / "benchmarks" / "results" / "operations.json"
+SLICES, EXPLAINED = 40, 2
+"""Of the phantom whose stages are recorded."""
+
+
+@dataclass
+class Count(TorchDispatchMode):
+    """Counts while it is entered.
+
+    Attributes:
+        operations: of convolutions and matrix products, by precision.
+        bytes: of all operations.
+    """
+
+    operations: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    bytes: int = 0
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func.is_view:
+            return result
+        inputs = [leaf for leaf in tree_leaves((args, kwargs or {})) if isinstance(leaf, Tensor)]
+        outputs = [leaf for leaf in tree_leaves(result) if isinstance(leaf, Tensor)]
+        self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in (*inputs, *outputs))
+        name = func.overloadpacket.__name__
+        if name in ("conv2d", "conv_transpose2d"):
+            image, weight = args[:2]
+            places = image if name == "conv_transpose2d" else result
+            self._add(weight, 2 * weight.numel() * places.shape[0] * prod(places.shape[2:]))
+        elif name in ("matmul", "mm", "bmm"):
+            self._add(args[0], 2 * result.numel() * args[0].shape[-1])
+        elif name in ("convolution", "addmm", "linear", "einsum"):
+            raise NotImplementedError(f"The operations of '{name}' are not counted yet.")
+        return result
+
+    def _add(self, operand: Tensor, operations: int) -> None:
+        self.operations[str(operand.dtype).removeprefix("torch.")] += operations
+
+
+class _InBfloat16(IntegratedGradients):
+    """Gradients in bfloat16 on every machine."""
+
+    def prepare(self, network: MultiScaleClassifier, target: int) -> ScoreGradients:
+        return ScoreGradients(network, target, self.reading, torch.bfloat16)
+
+
+def count_stages(volume: CTVolume, settings: Settings, explained: int | None) -> dict[str, Count]:
+    """What lungs, classification and saliency of a volume take, as the operators do them.
+
+    Args:
+        volume: the CT.
+        settings: the application's.
+        explained: slices at most; None for the settings' own limit.
+    """
+    models = REPOSITORY / "models"
+    counts = {stage: Count() for stage in ("lungs", "classification", "saliency")}
+    lung_network = folded(load_lung_network(models / settings.lungs_weights.file), torch.bfloat16)
+    classifier = load_classifier(models / settings.classifier_weights.file)
+    with counts["lungs"]:
+        lungs = segment_lungs(
+            lung_network, volume, settings.lungs.windows, settings.lungs.grid_mm, settings.lungs.views
+        )
+    classification = settings.classification
+    inputs = SliceInputs.of_volume(volume, lungs, classification.window, classification.hide_outside_lungs)
+    with counts["classification"]:
+        slices = classify_slices(classifier, volume, inputs, classification.minimum_lung_mm2)
+    label, _ = classification.study_rule.apply(slices)
+    rules = settings.explanation if explained is None else replace(settings.explanation, maximum_slices=explained)
+    gradients = _InBfloat16(**vars(settings.gradients))
+    with counts["saliency"]:
+        explain_slices(classifier, volume, lungs, inputs, slices, label, gradients, rules)
+    return counts
+
+
+def count_phantom() -> dict[str, dict[str, float]]:
+    """Giga-operations and gigabytes of each stage on the phantom of the record."""
+    volume, _ = make_thorax("covid19", slices=SLICES)
+    return {stage: as_figures(count) for stage, count in count_stages(volume, load_settings(), EXPLAINED).items()}
+
+
+def as_figures(count: Count) -> dict[str, float]:
+    """Giga-operations by precision, and gigabytes."""
+    operations = {f"{precision}_gop": round(value / 1e9, 3) for precision, value in sorted(count.operations.items())}
+    return operations | {"gb": round(count.bytes / 1e9, 3)}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print the counts and record them."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.operations", description=__doc__)
+    parser.add_argument("--out", type=Path, default=RECORD, help="default benchmarks/results/operations.json")
+    options = parser.parse_args(arguments)
+    text = json.dumps(count_phantom(), indent=1)
+    options.out.write_text(text + "\n", encoding="utf-8")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
