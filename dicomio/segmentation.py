@@ -152,22 +152,7 @@ def _encode(
     set_pixel_measures(segmentation, volume)
     identity.fix_dimension_organization(segmentation)
     identity.complete(segmentation, sources[0])
-    _say_encoded(segmentation.PerFrameFunctionalGroupsSequence)
     return segmentation
-
-
-def _say_encoded(items: Sequence[Dataset]) -> None:
-    """Let the writer take these items as they are.
-
-    Before it writes an item made in memory, pydicom looks for ambiguous value representations in it and in all below;
-    so it comes by four times for the items of each frame, a tenth of the time that a Segmentation takes. The frames'
-    items hold no such attribute, and the walk from the top would find it.
-    """
-    for item in items:
-        item.set_original_encoding(False, True, item.original_character_set)
-        for element in item:
-            if element.VR == "SQ":
-                _say_encoded(element.value)
 
 
 def check_grid(sources: Sequence[Dataset], findings: Findings) -> None:
