@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 from pydicom import dcmread
 
-from app.accelerator import load_cuda_runtime
 from app.settings import load_settings
+from benchmarks.sdk import make_graph, make_reader
 from dicomio.files import write_text
 from dicomio.scan import scan_folder
 from dicomio.select import choose_series
@@ -56,29 +56,11 @@ def load_with_ours(folder: Path) -> Loaded:
 
 def make_sdk_loader() -> Callable[[Path], Loaded]:
     """The SDK's three operators, with a rule that asks for CT."""
-    load_cuda_runtime()  # before the graph engine is imported
-    from monai.deploy.core import Application
-    from monai.deploy.operators.dicom_data_loader_operator import DICOMDataLoaderOperator
-    from monai.deploy.operators.dicom_series_selector_operator import DICOMSeriesSelectorOperator
-    from monai.deploy.operators.dicom_series_to_volume_operator import DICOMSeriesToVolumeOperator
-
-    class Graph(Application):
-        """An operator needs one to live in."""
-
-        def compose(self) -> None:
-            pass
-
-    graph = Graph()
-    loader = DICOMDataLoaderOperator(graph, name="loader")
-    selector = DICOMSeriesSelectorOperator(graph, name="selector")
-    to_volume = DICOMSeriesToVolumeOperator(graph, name="to_volume")
-    rules = {"selections": [{"name": "CT", "conditions": {"Modality": "CT"}}]}
+    read = make_reader(make_graph())
 
     def load(folder: Path) -> Loaded:
-        selected = selector.filter(rules, loader.load_data_to_studies(folder))
-        image = to_volume.convert_to_image(selected)
-        instances = selected[0].selected_series[0].series.get_sop_instances()
-        return image.asnumpy(), [str(item.get_native_sop_instance().SOPInstanceUID) for item in instances]
+        volume, series = read(folder)
+        return volume, [str(item.get_native_sop_instance().SOPInstanceUID) for item in series.get_sop_instances()]
 
     return load
 

@@ -83,7 +83,7 @@ class _InBfloat16(IntegratedGradients):
 
 
 def count_stages(volume: CTVolume, settings: Settings, explained: int | None) -> dict[str, Count]:
-    """What lungs, classification and saliency of a volume take, as the operators do them.
+    """What lungs, classification and saliency of a volume take, as the application does them.
 
     Args:
         volume: the CT.

@@ -10,32 +10,31 @@ import argparse
 import json
 import resource
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from pydicom import Dataset
 from torch import Tensor, nn
 
-from app.accelerator import load_cuda_runtime
 from app.settings import Settings, load_settings
+from benchmarks.captum_gradients import PAPERS_RULE, captum_attributions
+from benchmarks.sdk import make_graph, make_reader, make_segmentation_writer
 from method.classifier_network import SCALES, MultiScaleClassifier
 from method.explanation import explain_slices
 from method.lung_network import LungUNet
 from method.lung_segmentation import segment_lungs
-from method.saliency import IntegratedGradients, PathIntegrals, completeness_errors
+from method.saliency import IntegratedGradients, PathIntegrals
 from method.slice_classification import classify_slices
 from method.slice_input import SliceInputs
 from method.types import CTVolume
 from method.weights import load_classifier, load_lung_network
 
 REPOSITORY = Path(__file__).resolve().parent.parent
-CAPTUM_STEPS, CAPTUM_BATCH = 25, 5
-"""m of Eq. 3, and images at a time: the fastest of 1, 2, 5 and 25 on two cores."""
+Attribute = Callable[[Tensor], np.ndarray]
 
 
 class InFloat32(nn.Module):
@@ -55,79 +54,38 @@ class InFloat32(nn.Module):
 
 @dataclass(frozen=True)
 class CaptumGradients(IntegratedGradients):
-    """Eq. 3 by captum, once a scale, in the place of ours."""
+    """Eq. 3 by captum, once a scale, in the place of ours; no completeness errors, which a peer is not asked for."""
 
-    def prepare(self, network: MultiScaleClassifier, target: int) -> "CaptumScores":  # type: ignore[override]
-        return CaptumScores(network, target)
+    def prepare(self, network: MultiScaleClassifier, target: int) -> Attribute:  # type: ignore[override]
+        return partial(captum_attributions, network, target, *PAPERS_RULE)
 
-    def attribute(self, gradients: "CaptumScores", image: Tensor) -> PathIntegrals:  # type: ignore[override]
-        black = torch.zeros_like(image)
-        attributions, errors = [], []
-        for scale in range(len(SCALES)):
-            score = partial(gradients.score, scale)
-            found = CaptumIntegratedGradients(score).attribute(
-                image[None, None], n_steps=CAPTUM_STEPS, method="riemann_right", internal_batch_size=CAPTUM_BATCH
-            )
-            attributions.append(found[0, 0].detach().numpy())
-            with torch.inference_mode():
-                ends = score(torch.stack([image, black])[:, None]).double().numpy()
-            errors.append(completeness_errors(attributions[-1].sum(dtype=np.float64)[None], ends[None])[0])
-        maps = np.stack(attributions)
-        pixels = image.numpy()
-        return PathIntegrals(maps, maps / np.where(pixels > 0, pixels, 1), np.array(errors))
-
-
-@dataclass(frozen=True)
-class CaptumScores:
-    """S of one class at each scale."""
-
-    network: MultiScaleClassifier
-    target: int
-
-    def score(self, scale: int, images: Tensor) -> Tensor:
-        """`(batch,)`: the sum of the positive cells of one scale's map."""
-        return self.network.score_maps(images)[scale][:, self.target].clamp_min(0).sum(dim=(1, 2))
+    def attribute(self, gradients: Attribute, image: Tensor) -> PathIntegrals:  # type: ignore[override]
+        maps, pixels = gradients(image), image.numpy()
+        return PathIntegrals(maps, maps / np.where(pixels > 0, pixels, 1), np.full(len(SCALES), np.nan))
 
 
 def analyse(study: Path, results: Path, settings: Settings) -> dict[str, float]:
     """Seconds by stage; the Segmentation and the text SR lie in `results`, with peer.npz for a comparison."""
-    load_cuda_runtime()  # before the graph engine is imported
-    from monai.deploy.core import Application
-    from monai.deploy.operators.dicom_data_loader_operator import DICOMDataLoaderOperator
-    from monai.deploy.operators.dicom_seg_writer_operator import DICOMSegmentationWriterOperator, SegmentDescription
-    from monai.deploy.operators.dicom_series_selector_operator import DICOMSeriesSelectorOperator
-    from monai.deploy.operators.dicom_series_to_volume_operator import DICOMSeriesToVolumeOperator
+    clock = time.perf_counter()
+    graph = make_graph()
+    read = make_reader(graph)
     from monai.deploy.operators.dicom_text_sr_writer_operator import DICOMTextSRWriterOperator, EquipmentInfo, ModelInfo
 
-    from dicomio import codes
-
-    class Graph(Application):
-        """An operator needs one to live in."""
-
-        def compose(self) -> None:
-            pass
-
     seconds = {}
-    clock = time.perf_counter()
 
     def stage(name: str) -> None:
         nonlocal clock
         seconds[name], clock = time.perf_counter() - clock, time.perf_counter()
 
-    graph = Graph()
     lung_network = InFloat32(load_lung_network(REPOSITORY / "models" / settings.lungs_weights.file))
     classifier = load_classifier(REPOSITORY / "models" / settings.classifier_weights.file)
     stage("start")
-    rules = {"selections": [{"name": "CT", "conditions": {"Modality": "CT"}}]}
-    studies = DICOMDataLoaderOperator(graph, name="loader").load_data_to_studies(study)
-    selected = DICOMSeriesSelectorOperator(graph, name="selector").filter(rules, studies)
-    image = DICOMSeriesToVolumeOperator(graph, name="to_volume").convert_to_image(selected)
-    series = selected[0].selected_series[0].series
+    hu, series = read(study)
     headers = [item.get_native_sop_instance() for item in series.get_sop_instances()]
     # The networks' slices run from head to feet; the writer wants the SDK's own order.
     feet_first = headers[0].ImagePositionPatient[2] < headers[-1].ImagePositionPatient[2]
     order = slice(None, None, -1 if feet_first else 1)
-    volume = _volume_of(image.asnumpy()[order], headers[order])
+    volume = _volume_of(hu[order], headers[order])
     stage("volume")
     lungs = segment_lungs(lung_network, volume, settings.lungs.windows, settings.lungs.grid_mm, settings.lungs.views)  # type: ignore[arg-type]
     inputs = SliceInputs.of_volume(
@@ -137,24 +95,10 @@ def analyse(study: Path, results: Path, settings: Settings) -> dict[str, float]:
     slices = classify_slices(InFloat32(classifier), volume, inputs, settings.classification.minimum_lung_mm2)  # type: ignore[arg-type]
     label, probabilities = settings.classification.study_rule.apply(slices)
     stage("classification")
-    gradients = CaptumGradients(settings.gradients.reading, "riemann_right", CAPTUM_STEPS)
-    explanation = explain_slices(
-        classifier, volume, lungs, inputs, slices, label, gradients, replace(settings.explanation)
-    )
+    gradients = CaptumGradients(settings.gradients.reading)
+    explanation = explain_slices(classifier, volume, lungs, inputs, slices, label, gradients, settings.explanation)
     stage("saliency")
-    segments = [
-        SegmentDescription(
-            segment_label=name,
-            segmented_property_category=codes.ANATOMICAL_STRUCTURE,
-            segmented_property_type=codes.LUNG,
-            algorithm_name="peer",
-            algorithm_version="1",
-        )
-        for name in ("Right lung", "Left lung", "Salient")
-    ]
-    writer = DICOMSegmentationWriterOperator(
-        graph, segment_descriptions=segments, output_folder=results, omit_empty_frames=False, name="seg_writer"
-    )
+    writer = make_segmentation_writer(graph, ("Right lung", "Left lung", "Salient"), omit_empty=False)
     labels = np.where(explanation.salient & (lungs > 0), np.uint8(3), lungs).astype(np.uint8)
     writer.create_dicom_seg(labels[order], series, results)
     text = json.dumps({"label": label, "probabilities": probabilities, "boxes": len(explanation.boxes)})

@@ -16,17 +16,16 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from torch import Tensor
 from tqdm import tqdm
 
 from app.settings import load_settings
+from benchmarks.captum_gradients import PAPERS_RULE, captum_attributions
 from method.classifier_network import SCALES, MultiScaleClassifier
 from method.explanation import ExplanationRules
 from method.saliency import (
@@ -49,9 +48,7 @@ READING: Reading = "score_map"
 TRUTH_STEPS = 300
 PATH_STEPS = 100
 """Images between black and x that show how far the score moves."""
-CAPTUM: tuple[tuple[str, int], ...] = (("riemann_right", 25), ("gausslegendre", 10))
-CAPTUM_BATCH = 5
-"""Images at a time: the fastest of 1, 2, 5 and 25 on two cores."""
+CAPTUM: tuple[tuple[str, int], ...] = (PAPERS_RULE, ("gausslegendre", 10))
 OURS: tuple[tuple[Rule, int], ...] = (
     ("riemann_right", 25), ("gauss_legendre", 6), ("gauss_legendre", 8), ("gauss_legendre", 10),
     ("gauss_legendre", 16), ("midpoint", 6), ("midpoint", 8), ("midpoint", 10), ("midpoint", 11), ("midpoint", 12),
@@ -73,25 +70,9 @@ class Sample:
     truth: PathIntegrals | None
 
 
-def score_of_scale(network: MultiScaleClassifier, target: int, scale: int, images: Tensor) -> Tensor:
-    """S of one class at one scale, `(batch,)`: what captum is given."""
-    return network.score_maps(images)[scale][:, target].clamp_min(0).sum(dim=(1, 2))
-
-
 def by_captum(network: MultiScaleClassifier, target: int, rule: str, steps: int) -> Method:
     """captum, called once a scale."""
-
-    def attribute(image: Tensor) -> Maps:
-        maps = []
-        for scale in range(len(SCALES)):
-            score = partial(score_of_scale, network, target, scale)
-            found = CaptumIntegratedGradients(score).attribute(
-                image[None, None], n_steps=steps, method=rule, internal_batch_size=CAPTUM_BATCH
-            )
-            maps.append(found[0, 0].detach().numpy())
-        return np.stack(maps), None
-
-    return attribute
+    return lambda image: (captum_attributions(network, target, rule, steps, image), None)
 
 
 def by_us(

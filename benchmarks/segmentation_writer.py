@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset, dcmread
 
-from app.accelerator import load_cuda_runtime
-from dicomio import codes
+from benchmarks.sdk import make_graph, make_segmentation_writer
 from dicomio.files import write_dicom, write_text
 from dicomio.segmentation import Form, make_segmentation
 from method.types import CTVolume, Findings, SoftwareIdentity
@@ -34,37 +33,12 @@ def sdk_writer(
     headers: Sequence[Dataset], labels: np.ndarray, names: list[str], omit_empty: bool
 ) -> Callable[[Path], None]:
     """The SDK's operator on the labels `(slice, row, col)`, one segment a name."""
-    load_cuda_runtime()  # before the graph engine is imported
-    from monai.deploy.core import Application
-    from monai.deploy.core.domain.dicom_series import DICOMSeries
-    from monai.deploy.operators.dicom_seg_writer_operator import DICOMSegmentationWriterOperator, SegmentDescription
-
-    class Graph(Application):
-        """An operator needs one to live in."""
-
-        def compose(self) -> None:
-            pass
+    operator = make_segmentation_writer(make_graph(), names, omit_empty)
+    from monai.deploy.core.domain.dicom_series import DICOMSeries  # the graph has prepared the engine
 
     series = DICOMSeries(headers[0].SeriesInstanceUID)
     for header in headers:
         series.add_sop_instance(header)
-    descriptions = [
-        SegmentDescription(
-            segment_label=name,
-            segmented_property_category=codes.ANATOMICAL_STRUCTURE,
-            segmented_property_type=codes.LUNG,
-            algorithm_name="bench",
-            algorithm_version="1",
-        )
-        for name in names
-    ]
-    operator = DICOMSegmentationWriterOperator(
-        Graph(),
-        segment_descriptions=descriptions,
-        output_folder=Path(),
-        omit_empty_frames=omit_empty,
-        name="sdk_seg_writer",
-    )
     return lambda folder: operator.create_dicom_seg(labels, series, folder)
 
 

@@ -209,16 +209,17 @@ class ScoreGradients:
                 if passed is not None:
                     ones = torch.ones_like(features)
                     passed.pooled.append(functional.max_unpool2d(ones, chosen, [2, 2]).to(self.backward))
-            active, framed = [], []
-            for convolution, black in zip(block, self._black[level], strict=True):
-                framed.append(_framed(features, known, black, window))
-                features, known = convolution(framed[-1]), window
-                if passed is not None:
-                    active.append(features.sign().to(self.backward))  # none is negative; quicker than a comparison
             if passed is not None:
-                passed.active.append(active)
+                passed.active.append([])
             if seen is not None:
-                seen.append(framed)
+                seen.append([])
+            for convolution, black in zip(block, self._black[level], strict=True):
+                framed = _framed(features, known, black, window)
+                features, known = convolution(framed), window
+                if passed is not None:  # none is negative; the sign is quicker than a comparison
+                    passed.active[-1].append(features.sign().to(self.backward))
+                if seen is not None:
+                    seen[-1].append(framed)
             if level >= _FIRST_LEVEL:
                 scale = level - _FIRST_LEVEL
                 channels = self._head_weights[scale][None, :, None, None]

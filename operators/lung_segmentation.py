@@ -3,10 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-import torch
 from holoscan.core import Fragment
 
-from method.folding import folded
 from method.lung_network import LungUNet
 from method.lung_segmentation import MultiWindow, segment_lungs
 from method.normalisation import SlidingWindow
@@ -35,7 +33,7 @@ class LungSegmentationOperator(CaseOperator):
         progress: Progress,
         name: str,
     ) -> None:
-        self._network = folded(network, torch.bfloat16)
+        self._network = network
         self._windows = windows
         self._views = views
         self._grid_mm = grid_mm
