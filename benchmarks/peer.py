@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from app.settings import Settings, load_settings
 from benchmarks.captum_gradients import PAPERS_RULE, captum_attributions
 from benchmarks.sdk import make_graph, make_reader, make_segmentation_writer
+from dicomio.defects import REQUIRED
 from method.classifier_network import SCALES, MultiScaleClassifier
 from method.explanation import explain_slices
 from method.lung_network import LungUNet
@@ -82,6 +83,10 @@ def analyse(study: Path, results: Path, settings: Settings) -> dict[str, float]:
     stage("start")
     hu, series = read(study)
     headers = [item.get_native_sop_instance() for item in series.get_sop_instances()]
+    for header in headers:  # the SDK's writer ends with an error where a real archive has left one out
+        for keyword in REQUIRED:
+            if keyword not in header:
+                setattr(header, keyword, None)
     # The networks' slices run from head to feet; the writer wants the SDK's own order.
     feet_first = headers[0].ImagePositionPatient[2] < headers[-1].ImagePositionPatient[2]
     order = slice(None, None, -1 if feet_first else 1)
