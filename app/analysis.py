@@ -17,6 +17,7 @@ from dicomio.scan import Scan
 from method.classifier_network import MultiScaleClassifier
 from method.folding import folded
 from method.lung_network import LungUNet
+from method.precision import fast_precision
 from method.types import SoftwareIdentity
 from method.weights import WeightsRefused, load_classifier, load_lung_network
 
@@ -74,7 +75,8 @@ def load_analysis(settings: Settings, model_folder: Path) -> Analysis:
         if settings.device == "auto" and device == "cpu":
             LOG.info("No usable GPU was found: the CPU computes. Set device to cuda in app.yaml to insist on a GPU.")
         lungs, classifier = settings.lungs_weights, settings.classifier_weights
-        lung_network = folded(load_lung_network(model_folder / lungs.file, lungs.sha256), torch.bfloat16).to(device)
+        lung_network = load_lung_network(model_folder / lungs.file, lungs.sha256)
+        lung_network = folded(lung_network, fast_precision(torch.device(device))).to(device)
         slice_classifier = load_classifier(model_folder / classifier.file, classifier.sha256).to(device)
     except (AcceleratorError, WeightsRefused) as error:
         raise AnalysisError(str(error)) from error

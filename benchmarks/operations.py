@@ -1,8 +1,9 @@
 """Operations and bytes of the network stages: `python -m benchmarks.operations`.
 
-Counted, not timed: they are the same on every machine, so that a test holds them against the recorded ones
-(benchmarks/results/operations.json) and no change makes a stage dearer unnoticed. A multiplication and an addition are
-two operations; the bytes are those of each tensor operation's inputs and outputs, views aside.
+Counted, not timed, and in float32, which every machine has: they are the same everywhere, so that a test holds them
+against the recorded ones (benchmarks/results/operations.json) and no change makes a stage dearer unnoticed. A
+multiplication and an addition are two operations; the bytes are those of each tensor operation's inputs and outputs,
+views aside.
 """
 
 import argparse
@@ -20,10 +21,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from app.settings import Settings, load_settings
+from benchmarks.in_float32 import InFloat32
 from method.classifier_network import MultiScaleClassifier
 from method.explanation import explain_slices
 from method.folding import folded
 from method.lung_segmentation import segment_lungs
+from method.precision import fast_precision
 from method.saliency import IntegratedGradients
 from method.score_gradients import ScoreGradients
 from method.slice_classification import classify_slices
@@ -75,25 +78,32 @@ class Count(TorchDispatchMode):
         self.operations[str(operand.dtype).removeprefix("torch.")] += operations
 
 
-class _InBfloat16(IntegratedGradients):
-    """Gradients in bfloat16 on every machine."""
+class _Float32Gradients(IntegratedGradients):
+    """Gradients in float32 on every machine."""
 
     def prepare(self, network: MultiScaleClassifier, target: int) -> ScoreGradients:
-        return ScoreGradients(network, target, self.reading, torch.bfloat16)
+        return ScoreGradients(network, target, self.reading, torch.float32)
 
 
-def count_stages(volume: CTVolume, settings: Settings, explained: int | None) -> dict[str, Count]:
+def count_stages(volume: CTVolume, settings: Settings, explained: int | None, float32: bool) -> dict[str, Count]:
     """What lungs, classification and saliency of a volume take, as the application does them.
 
     Args:
         volume: the CT.
         settings: the application's.
         explained: slices at most; None for the settings' own limit.
+        float32: as on a CPU without instructions for bfloat16; else as on this machine.
     """
     models = REPOSITORY / "models"
     counts = {stage: Count() for stage in ("lungs", "classification", "saliency")}
-    lung_network = folded(load_lung_network(models / settings.lungs_weights.file), torch.bfloat16)
+    precision = torch.float32 if float32 else fast_precision(torch.device("cpu"))
+    lung_network: Any = folded(load_lung_network(models / settings.lungs_weights.file), precision)
     classifier = load_classifier(models / settings.classifier_weights.file)
+    gradients: IntegratedGradients = settings.gradients
+    called: Any = classifier
+    if float32:
+        lung_network, called = InFloat32(lung_network), InFloat32(classifier)
+        gradients = _Float32Gradients(**vars(gradients))
     with counts["lungs"]:
         lungs = segment_lungs(
             lung_network, volume, settings.lungs.windows, settings.lungs.grid_mm, settings.lungs.views
@@ -101,10 +111,9 @@ def count_stages(volume: CTVolume, settings: Settings, explained: int | None) ->
     classification = settings.classification
     inputs = SliceInputs.of_volume(volume, lungs, classification.window, classification.hide_outside_lungs)
     with counts["classification"]:
-        slices = classify_slices(classifier, volume, inputs, classification.minimum_lung_mm2)
+        slices = classify_slices(called, volume, inputs, classification.minimum_lung_mm2)
     label, _ = classification.study_rule.apply(slices)
     rules = settings.explanation if explained is None else replace(settings.explanation, maximum_slices=explained)
-    gradients = _InBfloat16(**vars(settings.gradients))
     with counts["saliency"]:
         explain_slices(classifier, volume, lungs, inputs, slices, label, gradients, rules)
     return counts
@@ -113,7 +122,8 @@ def count_stages(volume: CTVolume, settings: Settings, explained: int | None) ->
 def count_phantom() -> dict[str, dict[str, float]]:
     """Giga-operations and gigabytes of each stage on the phantom of the record."""
     volume, _ = make_thorax("covid19", slices=SLICES)
-    return {stage: as_figures(count) for stage, count in count_stages(volume, load_settings(), EXPLAINED).items()}
+    counts = count_stages(volume, load_settings(), EXPLAINED, float32=True)
+    return {stage: as_figures(count) for stage, count in counts.items()}
 
 
 def as_figures(count: Count) -> dict[str, float]:

@@ -16,17 +16,16 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from pydicom import Dataset
-from torch import Tensor, nn
+from torch import Tensor
 
 from app.settings import Settings, load_settings
 from benchmarks.captum_gradients import PAPERS_RULE, captum_attributions
+from benchmarks.in_float32 import InFloat32
 from benchmarks.sdk import make_graph, make_reader, make_segmentation_writer
 from dicomio.defects import REQUIRED
 from method.classifier_network import SCALES, MultiScaleClassifier
 from method.explanation import explain_slices
-from method.lung_network import LungUNet
 from method.lung_segmentation import segment_lungs
 from method.saliency import IntegratedGradients, PathIntegrals
 from method.slice_classification import classify_slices
@@ -36,21 +35,6 @@ from method.weights import load_classifier, load_lung_network
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 Attribute = Callable[[Tensor], np.ndarray]
-
-
-class InFloat32(nn.Module):
-    """The network without automatic mixed precision."""
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-        if isinstance(network, LungUNet):
-            self.neighbours, self.size_multiple = network.neighbours, network.size_multiple
-
-    def forward(self, planes: Tensor) -> Tensor:
-        """As the network's, in float32."""
-        with torch.autocast(planes.device.type, enabled=False):
-            return self.network(planes.float())
 
 
 @dataclass(frozen=True)

@@ -175,7 +175,7 @@ def limits(study: Path, seconds: dict[str, float]) -> dict[str, dict[str, float]
     volume, _ = read_volume(chosen.instances, settings.decoding_threads)
     machine = rates()
     found = {}
-    for stage, count in count_stages(volume, settings, None).items():
+    for stage, count in count_stages(volume, settings, None, float32=False).items():
         limit = sum(value / 1e9 / machine[precision] for precision, value in count.operations.items())
         found[stage] = {**as_figures(count), "limit_s": limit, "times": seconds[stage] / limit}
     load_with_ours(study)  # the files are in memory then, as they are for the floor

@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from method.lung_network import LungUNet
 from method.normalisation import SlidingWindow
+from method.precision import mixed_precision
 from method.types import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume, Unsuitable
 
 VIEWS: dict[str, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
@@ -78,7 +79,7 @@ def predict_planes(
         for first in range(0, len(planes), batch):
             last = min(first + batch, len(planes))
             block = torch.from_numpy(padded[first : last + 2 * half]).to(parameter.device)[None]
-            with torch.autocast(parameter.device.type, torch.bfloat16, enabled=parameter.dtype == torch.float32):
+            with mixed_precision(parameter.device):
                 probability = network(block.to(parameter.dtype)).float().sigmoid()[0]
             total[first:last] += probability[:, : planes.shape[1], : planes.shape[2]].cpu().numpy()
             if on_planes is not None:

@@ -17,6 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from method.changed_window import Window, changed_windows
 from method.classifier_network import INPUT_SIZE, SCALES, MultiScaleClassifier
+from method.precision import fast_precision
 
 Reading = Literal["score", "score_map"]
 
@@ -31,14 +32,8 @@ def backward_precision(network: MultiScaleClassifier) -> torch.dtype:
     maps a correlation of .006 with float64 even where only Conv3 and above are rounded, and .05 where all is; rounding
     on the way back costs .00001 (`python -m benchmarks.saliency`).
     """
-    own = next(network.parameters()).dtype
-    if own != torch.float32:
-        return own
-    if next(network.parameters()).is_cuda:
-        fast = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        fast = torch.ops.mkldnn._is_mkldnn_bf16_supported() and torch.backends.cpu.get_cpu_capability() == "AVX512"
-    return torch.bfloat16 if fast else own
+    parameter = next(network.parameters())
+    return fast_precision(parameter.device) if parameter.dtype == torch.float32 else parameter.dtype
 
 
 class _Convolution:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from method.classifier_network import MultiScaleClassifier
+from method.precision import mixed_precision
 from method.slice_input import SliceInputs
 from method.types import CLASSES, CTVolume, SliceFinding, Unsuitable
 
@@ -50,7 +51,7 @@ def classify_slices(
         part = indices[first : first + batch]
         prepared = np.stack([inputs.image(index, inputs.lung_square(index)) for index in part])
         images = torch.from_numpy(prepared)[:, None].to(device).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed_precision(device):
             both = [network(images), network(images.flip(3))]
         probabilities = sum(scores.float().softmax(1) for scores in both).cpu().numpy() / 2
         for index, row in zip(part, probabilities, strict=True):

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from method.classifier_network import MultiScaleClassifier, classification_loss
 from method.lung_network import LungUNet
+from method.precision import mixed_precision
 from method.types import CLASSES
 from method.weights import load_classifier, load_lung_network
 from training.checkpoint import export_weights
@@ -52,7 +53,7 @@ def predict(network: nn.Module, slices: SliceSet, masked: bool) -> np.ndarray:
         numbers = range(first, min(first + 16, len(slices.hu)))
         images = torch.from_numpy(np.stack([slices.image(number, masked) for number in numbers]))[:, None]
         images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision(images.device):
             both = network(images).float().softmax(1) + network(images.flip(3)).float().softmax(1)
         rows.append(both.numpy() / 2)
     return np.concatenate(rows)

@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier, classification_loss
 from method.lung_network import LungUNet
+from method.precision import mixed_precision
 from method.weights import WeightsRefused, load_classifier, load_lung_network
 from training.augmentation import turn, warp
 from training.checkpoint import export_weights
@@ -154,7 +155,7 @@ def predict_covid(network: torch.nn.Module, images: Sequence[np.ndarray]) -> np.
     found: list[np.ndarray] = []
     for first in range(0, len(images), 16):
         batch = torch.from_numpy(np.stack(images[first : first + 16]))[:, None].to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed_precision(device):
             scores = network(batch.contiguous(memory_format=torch.channels_last))
         found.append(scores.float().softmax(dim=1)[:, 1].cpu().numpy())
     return np.concatenate(found)

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from method.classifier_network import SCALES, MultiScaleClassifier, classification_loss
+from method.precision import mixed_precision
 from method.types import CLASSES
 from method.weights import load_lung_network
 from training.classifier import (
@@ -159,7 +160,7 @@ def paper_setup(
             part = held_out[first : first + 16]
             images = torch.from_numpy(np.stack([patient.slices.image(number, MASKED) for patient, number in part]))
             target = torch.tensor([labels.index(patient.label) for patient, _ in part], device=device)
-            with torch.autocast(device.type, torch.bfloat16):
+            with mixed_precision(device):
                 scores = network(images[:, None].to(device).contiguous(memory_format=torch.channels_last)).float()
             loss += float(classification_loss(scores, target, class_weight.to(device))) * len(part)
             right += int((scores.argmax(1) == target).sum())

@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, distributed, nn
 from tqdm import tqdm
 
+from method.precision import mixed_precision
 from training.checkpoint import average_weights, load_checkpoint, save_checkpoint
 
 Draw = Callable[[int, int], tuple[np.ndarray, Any]]
@@ -118,7 +119,7 @@ def fit(
             samples = list(painters.map(lambda n, iteration=iteration: draw(iteration, n), numbers))
             planes = torch.from_numpy(np.stack([planes for planes, _ in samples])).to(device)
             target = torch.from_numpy(np.stack([target for _, target in samples])).to(device)
-            with torch.autocast(device.type, torch.bfloat16):
+            with mixed_precision(device):
                 output = trained(planes.contiguous(memory_format=torch.channels_last))
             loss = loss_of(output, target)
             optimizer.zero_grad()

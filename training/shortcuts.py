@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from method.classifier_network import MultiScaleClassifier
+from method.precision import mixed_precision
 from method.types import CLASSES
 from training.classifier import predict
 from training.classifier_data import SliceSet
@@ -145,7 +146,7 @@ def features_of_images(network: MultiScaleClassifier, images: Sequence[np.ndarra
     for first in range(0, len(images), batch):
         part = torch.from_numpy(np.stack(images[first : first + batch])).float()[:, None].to(device)
         part = part.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed_precision(device):
             both = _pooled(network, part).float() + _pooled(network, part.flip(3)).float()
         rows.append(both.cpu().numpy() / 2)
     return np.concatenate(rows)
