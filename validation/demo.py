@@ -47,10 +47,11 @@ def count_lesions(lesions: np.ndarray) -> int:
     return int(ndimage.label(lesions > 0, structure=np.ones((3, 3, 3)))[1])
 
 
-def run_application(study: Path, results: Path, **output: object) -> int:
-    """The application as a user starts it, with other settings of app.yaml's `output`; returns its exit code."""
+def run_application(study: Path, results: Path, **changes: dict[str, object]) -> int:
+    """The application as a user starts it, with changed settings by section of app.yaml; returns its exit code."""
     settings = yaml.safe_load((REPOSITORY / "app.yaml").read_text(encoding="utf-8"))
-    settings["output"] |= output
+    for section, values in changes.items():
+        settings[section] |= values
     with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
         yaml.safe_dump(settings, file)
         file.flush()

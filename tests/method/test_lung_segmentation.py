@@ -117,7 +117,7 @@ def test_lungs_are_found_and_named_whatever_way_the_source_lies(network: LungUNe
     turned = CTVolume(
         np.flip(upright.hu, axes), upright.spacing_mm, upright.origin_mm, upright.directions * np.array(flips)[:, None]
     )
-    found = segment_lungs(network, turned, MultiWindow(), grid_mm=2.5)
+    found = segment_lungs(network, turned, MultiWindow((SlidingWindow(1400, 20),)), grid_mm=2.5)
     true = np.flip(truth.lungs, axes)
     for side in (RIGHT_LUNG, LEFT_LUNG):
         overlap = 2 * ((found == side) & (true == side)).sum() / ((found == side).sum() + (true == side).sum())

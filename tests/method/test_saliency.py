@@ -128,7 +128,7 @@ def test_completeness_error_vanishes_with_more_nodes(network: MultiScaleClassifi
     double, image = MultiScaleClassifier().double().eval(), image.double()
     double.load_state_dict(network.state_dict())
     coarse = attribute(double, image, "riemann_right", 2).completeness_errors
-    fine = attribute(double, image, "midpoint", 60).completeness_errors
+    fine = attribute(double, image, "midpoint", 24).completeness_errors
     assert fine.max() < 0.02
     assert fine.max() < coarse.max()
 

@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         study, results = options.study or Path(folder, "study"), options.results or Path(folder, "results")
         if options.results is None:
             write_phantom(options.preset, options.slices, study)
-            code = run_application(study, results, saliency_map=True)
+            code = run_application(study, results, output={"saliency_map": True})
             if code:
                 return code
         case = Case.read(study, results, options.case)

@@ -1,0 +1,41 @@
+"""The whole job on real studies."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dicomio.scan import scan_folder
+from dicomio.volume import read_volume
+from tests.app.jobs import Job, assert_conforms, assert_lungs_lie_on_lungs, lung_positions_mm, run
+from validation.demo import count_hits
+
+
+@pytest.fixture(scope="module", params=["P001", "lung_dx_A0001"])
+def real(request: pytest.FixtureRequest, data_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    return run(data_folder / "dicom" / request.param, tmp_path_factory.mktemp(request.param) / "out")
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_a_real_study_gives_plausible_lungs_in_the_right_place(real: Job) -> None:
+    assert 2500 <= real.case["lungs"]["volume_ml"] <= 7000
+    assert_lungs_lie_on_lungs(real)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_dicom_outputs_of_a_real_study_conform(real: Job) -> None:
+    assert_conforms(real)
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_boxes_of_a_real_study_lie_inside_the_lungs(real: Job) -> None:
+    right, left = lung_positions_mm(real.out / "case-001.seg.dcm")
+    volume, _ = read_volume(scan_folder(real.study).series[0].instances)
+    lungs = np.zeros(volume.hu.shape, dtype=bool)
+    to_index = np.linalg.inv(volume.affine)
+    for positions in (right, left):
+        lungs[tuple(np.rint(positions @ to_index[:3, :3].T + to_index[:3, 3]).astype(int).T)] = True
+    assert count_hits(real.case["boxes"], lungs) == len(real.case["boxes"])
