@@ -4,7 +4,8 @@ Every run is a process of its own. Phantoms of several lengths, and the real ser
 the application; the median of the runs counts. On two of the studies the peer (`benchmarks.peer`) takes turns with it.
 Limits: the stages' operations (`benchmarks.operations`) at the rates that convolutions of the networks' own shapes
 reach here, and for the volume reading the files' bytes and decoding them once. Writes benchmarks/results/stages.json
-and stages.md, and README's lines; `--write-only` writes the table again from stages.json.
+study by study, so that a bench that was broken off goes on where it was, then stages.md and README's lines;
+`--write-only` writes the table again from stages.json.
 """
 
 import argparse
@@ -35,12 +36,14 @@ from benchmarks.operations import as_figures, count_stages
 from dicomio.scan import scan_folder
 from dicomio.select import choose_series
 from dicomio.volume import read_volume
+from method.precision import fast_precision
 from training.ship import write_readme
 from validation.phantom.study import write_study
 from validation.phantom.thorax import make_thorax
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
+KEPT = RESULTS / "stages.json"
 REAL = {"P001": "P001, 148 slices", "lung_dx_A0001": "lung_dx_A0001"}
 STAGES = ("start", "scan", "volume", "lungs", "classification", "saliency", "writing", "end", "total")
 """`start` is all until the scan begins, `end` all after the last stage."""
@@ -65,6 +68,18 @@ print(json.dumps({"code": code, "marks": marks, "peak_mib": peak}))
 """
 
 
+def _run(command: list[str]) -> str:
+    """What a command prints.
+
+    Raises:
+        RuntimeError: it failed; with the end of its messages.
+    """
+    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise RuntimeError(f"{command[1:3]} ended with exit code {run.returncode}: {run.stderr[-2000:]}")
+    return run.stdout.strip()
+
+
 def measure(study: Path, results: Path) -> dict[str, float]:
     """One run in a process of its own: seconds by stage, `peak MiB`, and the slices explained.
 
@@ -73,9 +88,8 @@ def measure(study: Path, results: Path) -> dict[str, float]:
     """
     began = time.time()
     command = [sys.executable, "-c", _MEASURE, str(began), str(study), str(results)]
-    run = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True)
+    told = json.loads(_run(command).splitlines()[-1])
     total = time.time() - began
-    told = json.loads(run.stdout.decode().strip().splitlines()[-1])
     if told["code"] != 0:
         raise RuntimeError(f"The application ended with exit code {told['code']}.")
     case = json.loads((results / "result.json").read_text(encoding="utf-8"))["cases"][0]
@@ -89,7 +103,7 @@ def measure_peer(study: Path, results: Path) -> dict[str, float]:
     """One run of the peer in a process of its own, with the same names."""
     start = time.time()
     command = [sys.executable, "-m", "benchmarks.peer", str(study), str(results)]
-    subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    _run(command)
     total = time.time() - start
     told = json.loads((results / "peer.json").read_text(encoding="utf-8"))
     stages = told["seconds"]
@@ -105,6 +119,14 @@ def medians(runs: list[dict[str, float]]) -> dict[str, float]:
 def exponent(slices: list[int], seconds: list[float]) -> float:
     """b of seconds = a * slices^b, by least squares of the logarithms."""
     return float(np.polyfit(np.log(slices), np.log(seconds), 1)[0])
+
+
+def exponents(studies: dict[str, Any]) -> dict[str, float]:
+    """Of each stage over the phantoms; empty with fewer than two."""
+    phantoms = {int(name.split()[1]): study["ours"] for name, study in studies.items() if name.startswith("phantom")}
+    if len(phantoms) < 2:
+        return {}
+    return {stage: exponent(list(phantoms), [max(run[stage], 1e-3) for run in phantoms.values()]) for stage in STAGES}
 
 
 def agreement(ours: Path, peer: Path) -> dict[str, float]:
@@ -188,12 +210,15 @@ def as_markdown(report: dict[str, Any]) -> str:
     """The report as tables."""
     machine, repeat = report["machine"], report["repeat"]
     studies = report["studies"]
+    grown = exponents(studies)
+    turns = "One run of each" if repeat == 1 else f"Medians of {repeat} runs"
     lines = [
         "# Speed",
         "",
-        f"Commit `{report['commit']}`; {machine['processor']}, {machine['cores']} cores, no GPU, torch "
-        f"{machine['torch']}, Python {machine['python']}. Medians of {repeat} runs, each in a process of its own. "
-        "Written by `make bench`. No figure of a GPU exists yet.",
+        f"Commit `{report['commit']}`; {machine['processor']}, {machine['cores']} cores with "
+        f"{machine['instructions']}, on which the networks are computed in {machine['precision']}, no GPU, torch "
+        f"{machine['torch']}, Python {machine['python']}. {turns}, each in a process of its own. Written by "
+        "`make bench`. No figure of a GPU exists yet.",
         "",
         "## Stages, seconds",
         "",
@@ -206,8 +231,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     ]
     for stage in STAGES:
         cells = " | ".join(f"{study['ours'][stage]:.1f}" for study in studies.values())
-        grown = report["exponents"].get(stage)
-        lines.append(f"| {stage} | {cells} | {'' if grown is None else f'{grown:.2f}'} |")
+        lines.append(f"| {stage} | {cells} | {f'{grown[stage]:.2f}' if grown else ''} |")
     for name, key in (("slices explained", "explained"), ("peak memory, MiB", "peak MiB")):
         cells = " | ".join(f"{study['ours'][key]:.0f}" for study in studies.values())
         lines.append(f"| {name} | {cells} | |")
@@ -286,10 +310,12 @@ def readme_lines(report: dict[str, Any]) -> str:
 
 
 def _commit() -> str:
-    run = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    return run.stdout.strip() or "unknown"
+    """Of the code: results and README are written by benchmarks themselves."""
+    code = [".", ":!benchmarks/results", ":!README.md"]
+    git = ["git", "-C", str(REPOSITORY)]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
+    changed = subprocess.run([*git, "status", "--porcelain", "--", *code], capture_output=True, text=True, check=False)
+    return (head.strip() or "unknown") + ("-dirty" if changed.stdout else "")
 
 
 def write(report: dict[str, Any]) -> None:
@@ -308,59 +334,66 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--peer-slices", type=int, default=300, help="the phantom that the peer analyses too")
     parser.add_argument("--write-only", action="store_true", help="write the table again from stages.json")
     options = parser.parse_args(arguments)
-    kept = RESULTS / "stages.json"
     if options.write_only:
-        write(json.loads(kept.read_text(encoding="utf-8")))
+        write(json.loads(KEPT.read_text(encoding="utf-8")))
         return 0
     data = Path(os.environ.get("GROUNDGLASS_DATA", REPOSITORY / "../shared/data")).resolve() / "dicom"
-    with tempfile.TemporaryDirectory() as folder:
-        studies = {}
-        for slices in options.slices:
-            studies[f"phantom, {slices} slices"] = path = Path(folder) / f"phantom-{slices}"
-            volume, _ = make_thorax("covid19", slices=slices)
-            write_study(volume, path, preset="covid19")
-            del volume
-        studies |= {title: data / name for name, title in REAL.items() if (data / name).is_dir()}
-        peer_of = [f"phantom, {options.peer_slices} slices", REAL["P001"]]
-        report = _measure_all(studies, [name for name in peer_of if name in studies], Path(folder), options.repeat)
-    phantoms = {length: report["studies"][f"phantom, {length} slices"]["ours"] for length in options.slices}
-    report["exponents"] = {
-        stage: exponent(list(phantoms), [max(run[stage], 1e-3) for run in phantoms.values()]) for stage in STAGES
-    }
-    kept.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    report = _begin(options.repeat)
+    phantoms = {f"phantom, {slices} slices": slices for slices in sorted(options.slices)}
+    real = {title: data / name for name, title in REAL.items() if (data / name).is_dir()}
+    with_peer = {f"phantom, {options.peer_slices} slices", REAL["P001"]}
+    for name in tqdm([*phantoms, *real], desc="studies", unit="study"):
+        if name in report["studies"]:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            study = real.get(name) or _write_phantom(phantoms[name], Path(folder) / "phantom")
+            _measure_study(report, name, study, Path(folder), name in with_peer)
+            if name == REAL["P001"] or not (report["limits"] or real):
+                report["limits_of"], report["limits"] = name, limits(study, report["studies"][name]["ours"])
+        KEPT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     write(report)
     return 0
 
 
-def _measure_all(studies: dict[str, Path], with_peer: list[str], folder: Path, repeat: int) -> dict[str, Any]:
+def _begin(repeat: int) -> dict[str, Any]:
+    """A new report, or the one on record if it is of this commit and this machine and still lacks studies."""
     report: dict[str, Any] = {
         "commit": _commit(),
         "machine": {
             "processor": platform.processor() or platform.machine(),
+            "instructions": torch.backends.cpu.get_cpu_capability(),
+            "precision": str(fast_precision(torch.device("cpu"))).removeprefix("torch."),
             "cores": os.cpu_count(),
             "torch": torch.__version__,
             "python": platform.python_version(),
         },
         "repeat": repeat,
         "maximum_slices": load_settings().explanation.maximum_slices,
-        "studies": {},
-        "peers": {},
     }
-    for name, study in tqdm(studies.items(), desc="studies", unit="study"):
-        ours, peers = folder / "ours", folder / "peer"
-        runs, theirs = [], []
-        for turn in range(repeat):
-            runs.append(measure(study, ours))
-            if name in with_peer and turn % 2 == 0:  # it takes many times as long
-                theirs.append(measure_peer(study, peers))
-        report["studies"][name] = {"ours": medians(runs)}
-        if theirs:
-            report["peers"][name] = {
-                "ours": medians(runs), "peer": medians(theirs), "agreement": agreement(ours, peers)
-            }  # fmt: skip
-    report["limits_of"] = with_peer[-1] if with_peer else next(iter(studies))
-    report["limits"] = limits(studies[report["limits_of"]], report["studies"][report["limits_of"]]["ours"])
-    return report
+    if KEPT.exists():
+        kept: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8"))
+        if all(kept[key] == value for key, value in report.items()):
+            return kept
+    return report | {"studies": {}, "peers": {}, "limits_of": None, "limits": {}}
+
+
+def _write_phantom(slices: int, folder: Path) -> Path:
+    write_study(make_thorax("covid19", slices=slices)[0], folder, preset="covid19")
+    return folder
+
+
+def _measure_study(report: dict[str, Any], name: str, study: Path, folder: Path, with_peer: bool) -> None:
+    ours, peers = folder / "ours", folder / "peer"
+    runs, theirs = [], []
+    for turn in range(report["repeat"]):
+        runs.append(measure(study, ours))
+        if with_peer and turn % 2 == 0:  # it takes many times as long
+            theirs.append(measure_peer(study, peers))
+    report["studies"][name] = {"ours": medians(runs)}
+    if theirs:
+        report["peers"][name] = {
+            "ours": medians(runs), "peer": medians(theirs), "agreement": agreement(ours, peers)
+        }  # fmt: skip
 
 
 if __name__ == "__main__":
