@@ -32,10 +32,10 @@ validate: $(RUNTIME) ## Prove that this copy works on this machine: a report to 
 	@$(RUN) -m validation.build_record
 	@$(RUN) -m validation.selftest --out validation-report $(VALIDATE_ARGS)
 
-# One process a file at a time, each with one thread: most tests have work for one core only.
+# Each process has a file at a time, and one thread: most tests have work for one core only. The longest files come first.
 TEST_WORKERS ?= 2
 test: $(DEVELOPMENT) ## Run the tests (TEST_ARGS="-k segmentation" selects)
-	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile $(TEST_ARGS)
+	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
 fuzz: $(DEVELOPMENT) ## Look for input that breaks the scan, the selection or the volume, for a minute (FUZZ_ARGS=...)
 	@$(RUN) -m tests.fuzz $(FUZZ_ARGS)

@@ -12,7 +12,8 @@ from typing import Any
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment, SOPClass
 from highdicom.sr import AlgorithmIdentification
 from pydicom import DataElement, Dataset, config
-from pydicom.tag import Tag
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import CTImageStorage
 from pydicom.valuerep import MAX_VALUE_LEN, DSfloat
 
@@ -166,7 +167,11 @@ def source_headers(sources: Sequence[Dataset]) -> list[Dataset]:
     # Images without a frame of reference lie in that of the others; the volume has checked that there are not two.
     known = next((frame for frame in frames if frame and "\\" not in frame), "")
     frame_uid = known or derive_uid(str(sources[0].get("SeriesInstanceUID", "")), "frame of reference")
-    headers = [_source_header(source, frame_uid) for source in sources]
+    # As in every image that the volume accepts; made once for all headers, as are the UIDs that many images share.
+    common = [DataElement("Modality", "CS", "CT"), DataElement("SamplesPerPixel", "US", 1)]
+    common.append(DataElement("FrameOfReferenceUID", "UI", frame_uid))
+    uids: dict[tuple[str, str], DataElement] = {}
+    headers = [_source_header(source, {element.tag: element for element in common}, uids) for source in sources]
     for keyword in _SERIES:
         element = sound_element(sources[0], keyword)
         if element is not None:
@@ -177,10 +182,17 @@ def source_headers(sources: Sequence[Dataset]) -> list[Dataset]:
     return headers
 
 
-def _source_header(source: Dataset, frame_uid: str) -> Dataset:
-    header = Dataset({tag: source[tag] for tag in _REPEATED if tag in source})
+def _source_header(
+    source: Dataset, elements: dict[BaseTag, DataElement | RawDataElement], uids: dict[tuple[str, str], DataElement]
+) -> Dataset:
+    """A header of `elements` and the source's own; the elements of `uids` are used again, and new ones added to it."""
+    elements |= {tag: source[tag] for tag in _REPEATED if tag in source}
     for keyword in _UIDS:
-        header.add(_uid_element(source, keyword))
+        known = keyword, text(source, keyword)
+        if known not in uids:
+            uids[known] = _uid_element(source, keyword)
+        elements[uids[known].tag] = uids[known]
+    header = Dataset(elements)
     for keyword, count in _GEOMETRY.items():
         values = numbers(source, keyword, count)
         if values and all(len(str(value)) <= MAX_VALUE_LEN["DS"] for value in source[keyword].value):
@@ -191,8 +203,6 @@ def _source_header(source: Dataset, frame_uid: str) -> Dataset:
         # highdicom takes a multi-frame image as a whole or not at all, so each frame goes for a CT image until the end.
         header.add_new("SOPClassUID", "UI", CTImageStorage)
         header.add_new("SOPInstanceUID", "UI", source.own_uid)
-    header.setdefault("Modality", "CT")
-    header.FrameOfReferenceUID, header.SamplesPerPixel = frame_uid, 1  # as in every image that the volume accepts
     return header
 
 
