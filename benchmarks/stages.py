@@ -342,7 +342,7 @@ def main(arguments: list[str] | None = None) -> int:
     phantoms = {f"phantom, {slices} slices": slices for slices in sorted(options.slices)}
     real = {title: data / name for name, title in REAL.items() if (data / name).is_dir()}
     with_peer = {f"phantom, {options.peer_slices} slices", REAL["P001"]}
-    for name in tqdm([*phantoms, *real], desc="studies", unit="study"):
+    for name in tqdm([*real, *phantoms], desc="studies", unit="study"):
         if name in report["studies"]:
             continue
         with tempfile.TemporaryDirectory() as folder:
@@ -372,7 +372,7 @@ def _begin(repeat: int) -> dict[str, Any]:
     }
     if KEPT.exists():
         kept: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8"))
-        if all(kept[key] == value for key, value in report.items()):
+        if all(kept.get(key) == value for key, value in report.items()):
             return kept
     return report | {"studies": {}, "peers": {}, "limits_of": None, "limits": {}}
 
