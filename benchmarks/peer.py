@@ -19,6 +19,7 @@ import numpy as np
 from pydicom import Dataset
 from torch import Tensor
 
+from app import SETTINGS_FILE
 from app.settings import Settings, load_settings
 from benchmarks.captum_gradients import PAPERS_RULE, captum_attributions
 from benchmarks.in_float32 import InFloat32
@@ -127,9 +128,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peer", description=__doc__)
     parser.add_argument("study", type=Path)
     parser.add_argument("results", type=Path)
+    parser.add_argument("--settings", type=Path, default=SETTINGS_FILE, help="default app.yaml")
     options = parser.parse_args(arguments)
     options.results.mkdir(parents=True, exist_ok=True)
-    seconds = analyse(options.study, options.results, load_settings())
+    seconds = analyse(options.study, options.results, load_settings(options.settings))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     told = json.dumps({"seconds": seconds, "peak_mib": peak})
     (options.results / "peer.json").write_text(told + "\n", encoding="utf-8")

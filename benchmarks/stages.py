@@ -25,12 +25,14 @@ from typing import Any
 
 import numpy as np
 import torch
+import yaml
 from highdicom.seg import segread
 from pydicom import dcmread
 from torch.nn import functional
 from tqdm import tqdm
 
-from app.settings import load_settings
+from app import SETTINGS_FILE
+from app.settings import Settings, load_settings
 from benchmarks.input import load_with_ours
 from benchmarks.operations import as_figures, count_stages
 from dicomio.scan import scan_folder
@@ -62,7 +64,8 @@ def timed(self, scan, *others):
         return found
     return run(self, scanned, *others)
 analysis.Analysis.run = timed
-code = int(command_line.main(["-i", sys.argv[2], "-o", results, "-m", "models", "-l", "ERROR"]))
+folders = ["-i", sys.argv[2], "-o", results, "-m", "models"]
+code = int(command_line.main([*folders, "--settings", sys.argv[4], "-l", "ERROR"]))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 print(json.dumps({"code": code, "marks": marks, "peak_mib": peak}))
 """
@@ -80,14 +83,14 @@ def _run(command: list[str]) -> str:
     return run.stdout.strip()
 
 
-def measure(study: Path, results: Path) -> dict[str, float]:
+def measure(study: Path, results: Path, settings: Path) -> dict[str, float]:
     """One run in a process of its own: seconds by stage, `peak MiB`, and the slices explained.
 
     Raises:
         RuntimeError: the application did not end with exit code 0.
     """
     began = time.time()
-    command = [sys.executable, "-c", _MEASURE, str(began), str(study), str(results)]
+    command = [sys.executable, "-c", _MEASURE, str(began), str(study), str(results), str(settings)]
     told = json.loads(_run(command).splitlines()[-1])
     total = time.time() - began
     if told["code"] != 0:
@@ -99,10 +102,10 @@ def measure(study: Path, results: Path) -> dict[str, float]:
     return {**stages, "end": end, "total": total, "peak MiB": told["peak_mib"], "explained": explained}
 
 
-def measure_peer(study: Path, results: Path) -> dict[str, float]:
+def measure_peer(study: Path, results: Path, settings: Path) -> dict[str, float]:
     """One run of the peer in a process of its own, with the same names."""
     start = time.time()
-    command = [sys.executable, "-m", "benchmarks.peer", str(study), str(results)]
+    command = [sys.executable, "-m", "benchmarks.peer", str(study), str(results), "--settings", str(settings)]
     _run(command)
     total = time.time() - start
     told = json.loads((results / "peer.json").read_text(encoding="utf-8"))
@@ -188,9 +191,8 @@ def reading_floor(study: Path) -> float:
     return time.perf_counter() - start
 
 
-def limits(study: Path, seconds: dict[str, float]) -> dict[str, dict[str, float]]:
+def limits(study: Path, seconds: dict[str, float], settings: Settings) -> dict[str, dict[str, float]]:
     """Each stage's limit in seconds, and how many times as long it took."""
-    settings = load_settings()
     chosen = choose_series(scan_folder(study).series, settings.selection).chosen
     if chosen is None:
         raise ValueError("No series was chosen.")
@@ -332,13 +334,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--repeat", type=int, default=3, help="runs of each study; the median counts (default 3)")
     parser.add_argument("--slices", type=int, nargs="+", default=[64, 150, 300, 600], help="phantoms' lengths")
     parser.add_argument("--peer-slices", type=int, default=300, help="the phantom that the peer analyses too")
+    parser.add_argument("--explained", type=int, help="slices explained at most, in a short bench; default app.yaml's")
     parser.add_argument("--write-only", action="store_true", help="write the table again from stages.json")
     options = parser.parse_args(arguments)
     if options.write_only:
         write(json.loads(KEPT.read_text(encoding="utf-8")))
         return 0
     data = Path(os.environ.get("GROUNDGLASS_DATA", REPOSITORY / "../shared/data")).resolve() / "dicom"
-    report = _begin(options.repeat)
+    application = yaml.safe_load(SETTINGS_FILE.read_text(encoding="utf-8"))
+    if options.explained:
+        application["saliency"]["maximum_slices"] = options.explained
+    report = _begin(options.repeat, application["saliency"]["maximum_slices"])
     phantoms = {f"phantom, {slices} slices": slices for slices in sorted(options.slices)}
     real = {title: data / name for name, title in REAL.items() if (data / name).is_dir()}
     with_peer = {f"phantom, {options.peer_slices} slices", REAL["P001"]}
@@ -347,15 +353,20 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         with tempfile.TemporaryDirectory() as folder:
             study = real.get(name) or _write_phantom(phantoms[name], Path(folder) / "phantom")
-            _measure_study(report, name, study, Path(folder), name in with_peer)
+            settings = Path(folder) / "app.yaml"
+            settings.write_text(yaml.safe_dump(application), encoding="utf-8")
+            _measure_study(report, name, study, Path(folder), settings, name in with_peer)
             if name == REAL["P001"] or not (report["limits"] or real):
-                report["limits_of"], report["limits"] = name, limits(study, report["studies"][name]["ours"])
+                report["limits_of"], report["limits"] = (
+                    name,
+                    limits(study, report["studies"][name]["ours"], load_settings(settings)),
+                )
         KEPT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     write(report)
     return 0
 
 
-def _begin(repeat: int) -> dict[str, Any]:
+def _begin(repeat: int, maximum_slices: int) -> dict[str, Any]:
     """A new report, or the one on record if it is of this commit and this machine and still lacks studies."""
     report: dict[str, Any] = {
         "commit": _commit(),
@@ -368,7 +379,7 @@ def _begin(repeat: int) -> dict[str, Any]:
             "python": platform.python_version(),
         },
         "repeat": repeat,
-        "maximum_slices": load_settings().explanation.maximum_slices,
+        "maximum_slices": maximum_slices,
     }
     if KEPT.exists():
         kept: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8"))
@@ -382,13 +393,15 @@ def _write_phantom(slices: int, folder: Path) -> Path:
     return folder
 
 
-def _measure_study(report: dict[str, Any], name: str, study: Path, folder: Path, with_peer: bool) -> None:
+def _measure_study(
+    report: dict[str, Any], name: str, study: Path, folder: Path, settings: Path, with_peer: bool
+) -> None:
     ours, peers = folder / "ours", folder / "peer"
     runs, theirs = [], []
     for turn in range(report["repeat"]):
-        runs.append(measure(study, ours))
+        runs.append(measure(study, ours, settings))
         if with_peer and turn % 2 == 0:  # it takes many times as long
-            theirs.append(measure_peer(study, peers))
+            theirs.append(measure_peer(study, peers, settings))
     report["studies"][name] = {"ours": medians(runs)}
     if theirs:
         report["peers"][name] = {
