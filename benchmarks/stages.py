@@ -47,7 +47,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
 KEPT = RESULTS / "stages.json"
 REAL = {"P001": "P001, 148 slices", "lung_dx_A0001": "lung_dx_A0001"}
-STAGES = ("start", "scan", "volume", "lungs", "classification", "saliency", "writing", "end", "total")
+STAGES = ("start", "scan", "headers", "volume", "lungs", "classification", "saliency", "writing", "end", "total")
 """`start` is all until the scan begins, `end` all after the last stage."""
 PEER_STAGES = ("start", "volume", "lungs", "classification", "saliency", "writing", "total")
 _MEASURE = """
@@ -246,7 +246,7 @@ def as_markdown(report: dict[str, Any]) -> str:
             "| stage | ours, s | peer, s | peer to ours |",
             "| --- | ---: | ---: | ---: |",
         ]
-        joined = {**ours, "volume": ours["scan"] + ours["volume"]}
+        joined = {**ours, "volume": ours["scan"] + ours["headers"] + ours["volume"]}
         for stage in PEER_STAGES:
             lines.append(
                 f"| {stage} | {joined[stage]:.1f} | {theirs[stage]:.1f} | {theirs[stage] / joined[stage]:.1f}x |"
@@ -304,7 +304,8 @@ def readme_lines(report: dict[str, Any]) -> str:
     )
     times = ", ".join(f"{stage} {item['times']:.1f}" for stage, item in report["limits"].items() if stage != "rates")
     return (
-        f"- A study on {report['machine']['cores']} cores without a GPU ({name}): {ours['total']:.0f} s, "
+        f"- A study on {report['machine']['cores']} cores with {report['machine']['instructions']}, without a GPU "
+        f"({name}): {ours['total']:.0f} s, "
         f"{ours['peak MiB']:.0f} MiB, {ours['explained']:.0f} slices explained.\n"
         f"- Against the SDK's operators, plain networks and captum in turns: {peers}.\n"
         f"- Times the limit of this machine's arithmetic, or of reading the files ({report['limits_of']}): {times}.\n"
