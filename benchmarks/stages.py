@@ -239,7 +239,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         lines.append(f"| {name} | {cells} | |")
     lines += ["", "## The peer", "", _PEER, ""]
     for name, peer in report["peers"].items():
-        ours, theirs, same = peer["ours"], peer["peer"], peer["agreement"]
+        ours, theirs, same = studies[name]["ours"], peer["peer"], peer["agreement"]
         lines += [
             f"### {name}",
             "",
@@ -292,14 +292,11 @@ _PEER = (
 
 def readme_lines(report: dict[str, Any]) -> str:
     """README's three lines."""
-    (name, study), *others = report["studies"].items()
-    for other, item in others:
-        if other.startswith("P001"):
-            name, study = other, item
-    ours = study["ours"]
+    runs = {name: study["ours"] for name, study in report["studies"].items()}
+    name, ours = next(iter(runs.items()))  # real studies come first
     peers = "; ".join(
-        f"{title} {peer['peer']['total'] / peer['ours']['total']:.1f} times as fast, "
-        f"{peer['ours']['peak MiB'] / peer['peer']['peak MiB']:.2f} of the memory"
+        f"{title} {peer['peer']['total'] / runs[title]['total']:.1f} times as fast, "
+        f"{runs[title]['peak MiB'] / peer['peer']['peak MiB']:.2f} of the memory"
         for title, peer in report["peers"].items()
     )
     times = ", ".join(f"{stage} {item['times']:.1f}" for stage, item in report["limits"].items() if stage != "rates")
@@ -405,9 +402,7 @@ def _measure_study(
             theirs.append(measure_peer(study, peers, settings))
     report["studies"][name] = {"ours": medians(runs)}
     if theirs:
-        report["peers"][name] = {
-            "ours": medians(runs), "peer": medians(theirs), "agreement": agreement(ours, peers)
-        }  # fmt: skip
+        report["peers"][name] = {"peer": medians(theirs), "agreement": agreement(ours, peers)}
 
 
 if __name__ == "__main__":

@@ -18,5 +18,4 @@ def fast_precision(device: torch.device) -> torch.dtype:
 
 def mixed_precision(device: torch.device) -> torch.autocast:
     """The context in which a float32 network computes quickest: automatic mixed precision where bfloat16 is fast."""
-    precision = fast_precision(device)
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == torch.bfloat16)
+    return torch.autocast(device.type, torch.bfloat16, enabled=fast_precision(device) == torch.bfloat16)

@@ -1,18 +1,16 @@
 """Whole jobs, and what has to hold for the outputs of each."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import highdicom
-import jsonschema
 import numpy as np
 import pytest
 
-from app.result import result_schema
 from dicomio.scan import scan_folder
 from dicomio.volume import read_volume
+from tests.app.runs import read_result
 from tests.dicomio.outputs_fixture import dciodvfy_errors
 from validation.demo import run_application
 
@@ -26,9 +24,7 @@ class Job:
 
     @property
     def result(self) -> dict[str, Any]:
-        result: dict[str, Any] = json.loads((self.out / "result.json").read_text(encoding="utf-8"))
-        jsonschema.validate(result, result_schema())
-        return result
+        return read_result(self.out)
 
     @property
     def case(self) -> dict[str, Any]:

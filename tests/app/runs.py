@@ -26,6 +26,13 @@ def write_quick_settings(path: Path) -> Path:
     return path
 
 
+def read_result(out: Path) -> dict[str, Any]:
+    """result.json of a run, which has to be as its schema says."""
+    result: dict[str, Any] = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    jsonschema.validate(result, result_schema())
+    return result
+
+
 @dataclass(frozen=True)
 class Run:
     """A run that has ended."""
@@ -36,9 +43,7 @@ class Run:
 
     @property
     def result(self) -> dict[str, Any]:
-        result: dict[str, Any] = json.loads((self.out / "result.json").read_text(encoding="utf-8"))
-        jsonschema.validate(result, result_schema())
-        return result
+        return read_result(self.out)
 
     @property
     def files(self) -> list[str]:
@@ -67,4 +72,4 @@ def run(study: Path, out: Path, *extra: str, program: tuple[str, ...] = ("-m", "
     return Run(out, process.returncode, told)
 
 
-__all__ = ["REPOSITORY", "Run", "run", "start", "write_quick_settings"]
+__all__ = ["REPOSITORY", "Run", "read_result", "run", "start", "write_quick_settings"]

@@ -1,19 +1,17 @@
 """The command line as a user or an orchestrator calls it: exit codes, messages, what is in the output folder."""
 
-import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import jsonschema
 import pydicom
 import pytest
 from pydicom import DataElement
 
 from app import SETTINGS_FILE
 from app.exit_codes import ExitCode
-from app.result import result_schema
+from tests.app.runs import read_result
 from tests.dicomio.ct_samples import PATIENT_NAME, Sample, cut_in_half, make_series, write_series
 from tests.dicomio.outputs_fixture import dciodvfy_errors
 from validation.phantom.study import write_study
@@ -33,9 +31,7 @@ class Run:
 
     @property
     def result(self) -> dict:
-        result = json.loads((self.out / "result.json").read_text(encoding="utf-8"))
-        jsonschema.validate(result, result_schema())
-        return result
+        return read_result(self.out)
 
     @property
     def files(self) -> list[str]:

@@ -13,17 +13,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import numpy as np
 import pytest
 
 from app.command_line import main
-from app.result import result_schema
 from dicomio.errors import SeriesRefused
 from dicomio.scan import Series, scan_folder
 from dicomio.select import SelectionRules, choose_series
 from dicomio.volume import check_series, read_placed
 from method.types import CTVolume
+from tests.app.runs import read_result
 from validation.bad_input import CASES, BadInput
 
 SECONDS = 30
@@ -68,8 +67,7 @@ def test_input_that_must_not_be_analysed_is_refused_with_its_code_and_reason(
     folder = make(case, tmp_path)
     with no_hang(), caplog.at_level(logging.INFO, "groundglass"):
         code = main(["-i", str(folder), "-o", str(tmp_path / "out"), "-m", "models"])
-    result = json.loads((tmp_path / "out" / "result.json").read_text(encoding="utf-8"))
-    jsonschema.validate(result, result_schema())
+    result = read_result(tmp_path / "out")
 
     found = {item["reason"]["code"] for item in result["cases"]} or {""}
     assert (int(code), result["status"], *found) == (expected.exit_code, expected.status, expected.code)
