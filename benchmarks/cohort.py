@@ -21,14 +21,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from app import SETTINGS_FILE
 from app.cohort.cluster import RemoteWorker, analyse_on_cluster
 from app.cohort.local import analyse_here
 from app.cohort.queue import Queue
 from app.cohort.results import Results, Study, name_study
 from app.cohort.worker import Job
+from validation.changed_settings import write_changed_settings
+from validation.cohort_demo import QUICK
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results" / "cohort.json"
@@ -145,10 +144,7 @@ def measure_everything(options: argparse.Namespace) -> dict[str, Any]:
     """The turns on small studies, one study of full size with the shipped settings, and the ends."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        quick = yaml.safe_load(SETTINGS_FILE.read_text(encoding="utf-8"))
-        quick["saliency"]["maximum_slices"] = 2
-        quick["lungs"]["views"] = ["axial"]
-        (folder / "quick.yaml").write_text(yaml.safe_dump(quick), encoding="utf-8")
+        write_changed_settings(folder / "quick.yaml", **QUICK)
         small = write_phantoms(folder / "small", options.studies, *SMALL)
         turns = [[run_apart(mode, small, folder / "quick.yaml") for mode in MODES] for _ in range(options.turns)]
         full = write_phantoms(folder / "full", 1, *FULL)

@@ -85,23 +85,23 @@ class _Float32Gradients(IntegratedGradients):
         return ScoreGradients(network, target, self.reading, torch.float32)
 
 
-def count_stages(volume: CTVolume, settings: Settings, explained: int | None, float32: bool) -> dict[str, Count]:
+def count_stages(volume: CTVolume, settings: Settings, explained: int | None, device: str | None) -> dict[str, Count]:
     """What lungs, classification and saliency of a volume take, as the application does them.
 
     Args:
         volume: the CT.
         settings: the application's.
         explained: slices at most; None for the settings' own limit.
-        float32: as on a CPU without instructions for bfloat16; else as on this machine.
+        device: counted as this device does them; None as on a CPU without instructions for bfloat16.
     """
     models = REPOSITORY / "models"
     counts = {stage: Count() for stage in ("lungs", "classification", "saliency")}
-    precision = torch.float32 if float32 else fast_precision(torch.device("cpu"))
-    lung_network: Any = folded(load_lung_network(models / settings.lungs_weights.file), precision)
-    classifier = load_classifier(models / settings.classifier_weights.file)
+    precision = fast_precision(torch.device(device)) if device else torch.float32
+    lung_network: Any = folded(load_lung_network(models / settings.lungs_weights.file), precision).to(device or "cpu")
+    classifier = load_classifier(models / settings.classifier_weights.file).to(device or "cpu")
     gradients: IntegratedGradients = settings.gradients
     called: Any = classifier
-    if float32:
+    if device is None:
         lung_network, called = InFloat32(lung_network), InFloat32(classifier)
         gradients = _Float32Gradients(**vars(gradients))
     with counts["lungs"]:
@@ -122,7 +122,7 @@ def count_stages(volume: CTVolume, settings: Settings, explained: int | None, fl
 def count_phantom() -> dict[str, dict[str, float]]:
     """Giga-operations and gigabytes of each stage on the phantom of the record."""
     volume, _ = make_thorax("covid19", slices=SLICES)
-    counts = count_stages(volume, load_settings(), EXPLAINED, float32=True)
+    counts = count_stages(volume, load_settings(), EXPLAINED, device=None)
     return {stage: as_figures(count) for stage, count in counts.items()}
 
 

@@ -15,11 +15,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import yaml
 from pyorthanc import Orthanc as Client
 
 from deploy.orthanc.settings import ROOT
 from deploy.orthanc.trial import TrialBridge
+from validation.changed_settings import ONE_SLICE_EXPLAINED, write_changed_settings
 from validation.conformance import orthanc
 from validation.phantom.study import write_study
 from validation.phantom.thorax import make_thorax
@@ -37,10 +37,7 @@ def analyse(study: Path, results: Path, settings_file: Path) -> None:
     Raises:
         subprocess.CalledProcessError: it failed.
     """
-    settings = yaml.safe_load((ROOT / "app.yaml").read_text(encoding="utf-8"))
-    settings["lungs"] |= {"grid_mm": 4.0, "views": ["axial"], "windows_hu": [[1400, 700]]}
-    settings["saliency"] |= {"maximum_slices": 1, "steps": 1}
-    settings_file.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    write_changed_settings(settings_file, **ONE_SLICE_EXPLAINED)
     folders = ["-i", str(study), "-o", str(results), "-m", "models", "--settings", str(settings_file), "-l", "ERROR"]
     subprocess.run([sys.executable, "-m", "app", *folders], cwd=ROOT, check=True)
 

@@ -16,10 +16,12 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from pydicom import Dataset
 from torch import Tensor
 
 from app import SETTINGS_FILE
+from app.accelerator import choose_device
 from app.settings import Settings, load_settings
 from benchmarks.captum_gradients import PAPERS_RULE, captum_attributions
 from benchmarks.in_float32 import InFloat32
@@ -46,7 +48,7 @@ class CaptumGradients(IntegratedGradients):
         return partial(captum_attributions, network, target, *PAPERS_RULE)
 
     def attribute(self, gradients: Attribute, image: Tensor) -> PathIntegrals:  # type: ignore[override]
-        maps, pixels = gradients(image), image.numpy()
+        maps, pixels = gradients(image), image.cpu().numpy()
         return PathIntegrals(maps, maps / np.where(pixels > 0, pixels, 1), np.full(len(SCALES), np.nan))
 
 
@@ -63,8 +65,9 @@ def analyse(study: Path, results: Path, settings: Settings) -> dict[str, float]:
         nonlocal clock
         seconds[name], clock = time.perf_counter() - clock, time.perf_counter()
 
-    lung_network = InFloat32(load_lung_network(REPOSITORY / "models" / settings.lungs_weights.file))
-    classifier = load_classifier(REPOSITORY / "models" / settings.classifier_weights.file)
+    device = choose_device(settings.device)
+    lung_network = InFloat32(load_lung_network(REPOSITORY / "models" / settings.lungs_weights.file)).to(device)
+    classifier = load_classifier(REPOSITORY / "models" / settings.classifier_weights.file).to(device)
     stage("start")
     hu, series = read(study)
     headers = [item.get_native_sop_instance() for item in series.get_sop_instances()]
@@ -124,7 +127,7 @@ def _volume_of(hu: np.ndarray, headers: Sequence[Dataset]) -> CTVolume:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write peer.json: seconds by stage, peak MiB."""
+    """Write peer.json: seconds by stage, peak MiB, the GPU's too."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peer", description=__doc__)
     parser.add_argument("study", type=Path)
     parser.add_argument("results", type=Path)
@@ -133,7 +136,8 @@ def main(arguments: list[str] | None = None) -> int:
     options.results.mkdir(parents=True, exist_ok=True)
     seconds = analyse(options.study, options.results, load_settings(options.settings))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    told = json.dumps({"seconds": seconds, "peak_mib": peak})
+    gpu = torch.cuda.max_memory_reserved() / 2**20 if torch.cuda.is_available() else 0.0
+    told = json.dumps({"seconds": seconds, "peak_mib": peak, "gpu_mib": gpu})
     (options.results / "peer.json").write_text(told + "\n", encoding="utf-8")
     return 0
 

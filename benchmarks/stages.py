@@ -3,9 +3,9 @@
 Every run is a process of its own. Phantoms of several lengths, and the real series where they are at hand, go through
 the application; the median of the runs counts. On two of the studies the peer (`benchmarks.peer`) takes turns with it.
 Limits: the stages' operations (`benchmarks.operations`) at the rates that convolutions of the networks' own shapes
-reach here, and for the volume reading the files' bytes and decoding them once. Writes benchmarks/results/stages.json
-study by study, so that a bench that was broken off goes on where it was, then stages.md and README's lines;
-`--write-only` writes the table again from stages.json.
+reach here, and for the volume reading the files' bytes and decoding them once. Writes benchmarks/results/stages.json,
+or stages_gpu.json where a GPU computes, study by study, so that a bench that was broken off goes on where it was, then
+the table beside it and README's lines; `--write-only` writes both again from what is on record.
 """
 
 import argparse
@@ -25,27 +25,28 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from highdicom.seg import segread
 from pydicom import dcmread
 from torch.nn import functional
 from tqdm import tqdm
 
-from app import SETTINGS_FILE
+from app.accelerator import choose_device
 from app.settings import Settings, load_settings
 from benchmarks.input import load_with_ours
 from benchmarks.operations import as_figures, count_stages
 from dicomio.scan import scan_folder
 from dicomio.select import choose_series
 from dicomio.volume import read_volume
-from method.precision import fast_precision
+from method.precision import exact_float32, fast_precision
 from training.ship import write_readme
+from validation.changed_settings import write_changed_settings
 from validation.phantom.study import write_study
 from validation.phantom.thorax import make_thorax
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
-KEPT = RESULTS / "stages.json"
+NAMES = {"cpu": "stages", "cuda": "stages_gpu"}
+"""Of the results, by the device that computes."""
 REAL = {"P001": "P001, 148 slices", "lung_dx_A0001": "lung_dx_A0001"}
 STAGES = ("start", "scan", "headers", "volume", "lungs", "classification", "saliency", "writing", "end", "total")
 """`start` is all until the scan begins, `end` all after the last stage."""
@@ -67,7 +68,9 @@ analysis.Analysis.run = timed
 folders = ["-i", sys.argv[2], "-o", results, "-m", "models"]
 code = int(command_line.main([*folders, "--settings", sys.argv[4], "-l", "ERROR"]))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"code": code, "marks": marks, "peak_mib": peak}))
+import torch
+gpu = torch.cuda.max_memory_reserved() / 2**20 if torch.cuda.is_available() else 0.0
+print(json.dumps({"code": code, "marks": marks, "peak_mib": peak, "gpu_mib": gpu}))
 """
 
 
@@ -84,7 +87,7 @@ def _run(command: list[str]) -> str:
 
 
 def measure(study: Path, results: Path, settings: Path) -> dict[str, float]:
-    """One run in a process of its own: seconds by stage, `peak MiB`, and the slices explained.
+    """One run in a process of its own: seconds by stage, `peak MiB`, `GPU MiB`, and the slices explained.
 
     Raises:
         RuntimeError: the application did not end with exit code 0.
@@ -99,7 +102,8 @@ def measure(study: Path, results: Path, settings: Path) -> dict[str, float]:
     stages = {**told["marks"], **case["timings_s"]}
     explained = sum(item["explained"] for item in case["slices"])
     end = total - sum(stages.values())
-    return {**stages, "end": end, "total": total, "peak MiB": told["peak_mib"], "explained": explained}
+    memory = {"peak MiB": told["peak_mib"], "GPU MiB": told["gpu_mib"]}
+    return {**stages, "end": end, "total": total, **memory, "explained": explained}
 
 
 def measure_peer(study: Path, results: Path, settings: Path) -> dict[str, float]:
@@ -111,7 +115,7 @@ def measure_peer(study: Path, results: Path, settings: Path) -> dict[str, float]
     told = json.loads((results / "peer.json").read_text(encoding="utf-8"))
     stages = told["seconds"]
     stages["start"] += total - sum(stages.values())  # imports, which come before its clock
-    return {**stages, "total": total, "peak MiB": told["peak_mib"]}
+    return {**stages, "total": total, "peak MiB": told["peak_mib"], "GPU MiB": told["gpu_mib"]}
 
 
 def medians(runs: list[dict[str, float]]) -> dict[str, float]:
@@ -160,16 +164,19 @@ def agreement(ours: Path, peer: Path) -> dict[str, float]:
     }
 
 
-def rates() -> dict[str, float]:
+def rates(device: str) -> dict[str, float]:
     """Giga-operations a second of the classifier's widest convolutions by precision, and GB/s of a copy in memory."""
     found = {}
-    with torch.inference_mode():
+    images = 64 if device == "cuda" else 2  # two fill a CPU's cores
+    with torch.inference_mode(), exact_float32():
         for precision in (torch.float32, torch.bfloat16):
-            image = torch.rand(2, 256, 28, 28).to(precision).contiguous(memory_format=torch.channels_last)
-            weight = torch.rand(256, 256, 3, 3).to(precision).contiguous(memory_format=torch.channels_last)
+            image, weight = (
+                torch.rand(*shape, device=device).to(precision).contiguous(memory_format=torch.channels_last)
+                for shape in ((images, 256, 28, 28), (256, 256, 3, 3))
+            )
             seconds = _quickest(partial(functional.conv2d, image, weight, padding=1))
-            found[str(precision).removeprefix("torch.")] = 2 * 2 * 9 * 256 * 256 * 28 * 28 / seconds / 1e9
-        block = torch.rand(64 << 20)
+            found[str(precision).removeprefix("torch.")] = 2 * images * 9 * 256 * 256 * 28 * 28 / seconds / 1e9
+        block = torch.rand(64 << 20, device=device)
         found["copy_gb_s"] = 2 * block.nbytes / _quickest(block.clone, 5) / 1e9
     return found
 
@@ -179,6 +186,8 @@ def _quickest(work: Callable[[], object], repeat: int = 20) -> float:
     for _ in range(repeat):
         start = time.perf_counter()
         work()
+        if torch.cuda.is_available():  # which goes on by itself after the call
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
 
@@ -197,9 +206,10 @@ def limits(study: Path, seconds: dict[str, float], settings: Settings) -> dict[s
     if chosen is None:
         raise ValueError("No series was chosen.")
     volume, _ = read_volume(chosen.instances, settings.decoding_threads)
-    machine = rates()
+    device = choose_device(settings.device)
+    machine = rates(device)
     found = {}
-    for stage, count in count_stages(volume, settings, None, float32=False).items():
+    for stage, count in count_stages(volume, settings, None, device).items():
         limit = sum(value / 1e9 / machine[precision] for precision, value in count.operations.items())
         found[stage] = {**as_figures(count), "limit_s": limit, "times": seconds[stage] / limit}
     load_with_ours(study)  # the files are in memory then, as they are for the floor
@@ -214,13 +224,14 @@ def as_markdown(report: dict[str, Any]) -> str:
     studies = report["studies"]
     grown = exponents(studies)
     turns = "One run of each" if repeat == 1 else f"Medians of {repeat} runs"
+    computes = f"{machine['gpu']}, on which" if machine["gpu"] else "no GPU, so that on the CPU"
     lines = [
         "# Speed",
         "",
         f"Commit `{report['commit']}`; {machine['processor']}, {machine['cores']} cores with "
-        f"{machine['instructions']}, on which the networks are computed in {machine['precision']}, no GPU, torch "
+        f"{machine['instructions']}, {computes} the networks are computed in {machine['precision']}; torch "
         f"{machine['torch']}, Python {machine['python']}. {turns}, each in a process of its own. Written by "
-        "`make bench`. No figure of a GPU exists yet.",
+        "`make bench`.",
         "",
         "## Stages, seconds",
         "",
@@ -234,7 +245,8 @@ def as_markdown(report: dict[str, Any]) -> str:
     for stage in STAGES:
         cells = " | ".join(f"{study['ours'][stage]:.1f}" for study in studies.values())
         lines.append(f"| {stage} | {cells} | {f'{grown[stage]:.2f}' if grown else ''} |")
-    for name, key in (("slices explained", "explained"), ("peak memory, MiB", "peak MiB")):
+    figures = {"slices explained": "explained", **_memories(machine)}
+    for name, key in figures.items():
         cells = " | ".join(f"{study['ours'][key]:.0f}" for study in studies.values())
         lines.append(f"| {name} | {cells} | |")
     lines += ["", "## The peer", "", _PEER, ""]
@@ -251,9 +263,9 @@ def as_markdown(report: dict[str, Any]) -> str:
             lines.append(
                 f"| {stage} | {joined[stage]:.1f} | {theirs[stage]:.1f} | {theirs[stage] / joined[stage]:.1f}x |"
             )
-        mib = ours["peak MiB"], theirs["peak MiB"]
+        for title, key in _memories(machine).items():
+            lines.append(f"| {title} | {ours[key]:.0f} | {theirs[key]:.0f} | {theirs[key] / ours[key]:.1f}x |")
         lines += [
-            f"| peak memory, MiB | {mib[0]:.0f} | {mib[1]:.0f} | {mib[1] / mib[0]:.1f}x |",
             "",
             f"The same result? Lungs: Dice {same['lungs_dice']:.5f}. Probabilities differ by at most "
             f"{same['slice_probability_difference']:.3f} on {same['slices_compared']} slices "
@@ -282,6 +294,11 @@ def as_markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _memories(machine: dict[str, Any]) -> dict[str, str]:
+    """Titles of the memories that count, and their names in a run."""
+    return {"peak memory, MiB": "peak MiB"} | ({"the GPU's, MiB": "GPU MiB"} if machine["gpu"] else {})
+
+
 _PEER = (
     "What a user would take instead (`benchmarks/peer.py`): the SDK's loader, selector and series-to-volume operator, "
     "the same networks called plainly in float32, captum once a scale with Eq. 3's rule, the SDK's Segmentation writer "
@@ -300,9 +317,10 @@ def readme_lines(report: dict[str, Any]) -> str:
         for title, peer in report["peers"].items()
     )
     times = ", ".join(f"{stage} {item['times']:.1f}" for stage, item in report["limits"].items() if stage != "rates")
+    machine = report["machine"]
     return (
-        f"- A study on {report['machine']['cores']} cores with {report['machine']['instructions']}, without a GPU "
-        f"({name}): {ours['total']:.0f} s, "
+        f"- A study on {machine['cores']} cores with {machine['instructions']}, "
+        f"{'and ' + machine['gpu'] if machine['gpu'] else 'without a GPU'} ({name}): {ours['total']:.0f} s, "
         f"{ours['peak MiB']:.0f} MiB, {ours['explained']:.0f} slices explained.\n"
         f"- Against the SDK's operators, plain networks and captum in turns: {peers}.\n"
         f"- Times the limit of this machine's arithmetic, or of reading the files ({report['limits_of']}): {times}.\n"
@@ -319,10 +337,11 @@ def _commit() -> str:
 
 
 def write(report: dict[str, Any]) -> None:
-    """stages.md, and README's lines."""
+    """The table, and README's lines."""
     text = as_markdown(report)
-    (RESULTS / "stages.md").write_text(text, encoding="utf-8")
-    write_readme("speed", readme_lines(report))
+    name = NAMES["cuda" if report["machine"]["gpu"] else "cpu"]
+    (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
+    write_readme(name, readme_lines(report))
     print(text)
 
 
@@ -333,16 +352,23 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--slices", type=int, nargs="+", default=[64, 150, 300, 600], help="phantoms' lengths")
     parser.add_argument("--peer-slices", type=int, default=300, help="the phantom that the peer analyses too")
     parser.add_argument("--explained", type=int, help="slices explained at most, in a short bench; default app.yaml's")
-    parser.add_argument("--write-only", action="store_true", help="write the table again from stages.json")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: a GPU if there is one"
+    )
+    parser.add_argument("--write-only", action="store_true", help="write the tables again from what is on record")
     options = parser.parse_args(arguments)
     if options.write_only:
-        write(json.loads(KEPT.read_text(encoding="utf-8")))
+        for path in (RESULTS / f"{name}.json" for name in NAMES.values()):
+            if path.exists():
+                write(json.loads(path.read_text(encoding="utf-8")))
         return 0
     data = Path(os.environ.get("GROUNDGLASS_DATA", REPOSITORY / "../shared/data")).resolve() / "dicom"
-    application = yaml.safe_load(SETTINGS_FILE.read_text(encoding="utf-8"))
+    device = choose_device(options.device)
+    changes: dict[str, Any] = {"device": device}
     if options.explained:
-        application["saliency"]["maximum_slices"] = options.explained
-    report = _begin(options.repeat, application["saliency"]["maximum_slices"])
+        changes["saliency"] = {"maximum_slices": options.explained}
+    kept = RESULTS / f"{NAMES[device]}.json"
+    report = _begin(kept, options.repeat, device, options.explained or load_settings().explanation.maximum_slices)
     phantoms = {f"phantom, {slices} slices": slices for slices in sorted(options.slices)}
     real = {title: data / name for name, title in REAL.items() if (data / name).is_dir()}
     with_peer = {f"phantom, {options.peer_slices} slices", REAL["P001"]}
@@ -351,27 +377,27 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         with tempfile.TemporaryDirectory() as folder:
             study = real.get(name) or _write_phantom(phantoms[name], Path(folder) / "phantom")
-            settings = Path(folder) / "app.yaml"
-            settings.write_text(yaml.safe_dump(application), encoding="utf-8")
+            settings = write_changed_settings(Path(folder) / "app.yaml", **changes)
             _measure_study(report, name, study, Path(folder), settings, name in with_peer)
             if name == REAL["P001"] or not (report["limits"] or real):
                 report["limits_of"], report["limits"] = (
                     name,
                     limits(study, report["studies"][name]["ours"], load_settings(settings)),
                 )
-        KEPT.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        kept.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     write(report)
     return 0
 
 
-def _begin(repeat: int, maximum_slices: int) -> dict[str, Any]:
+def _begin(kept: Path, repeat: int, device: str, maximum_slices: int) -> dict[str, Any]:
     """A new report, or the one on record if it is of this commit and this machine and still lacks studies."""
     report: dict[str, Any] = {
         "commit": _commit(),
         "machine": {
             "processor": platform.processor() or platform.machine(),
             "instructions": torch.backends.cpu.get_cpu_capability(),
-            "precision": str(fast_precision(torch.device("cpu"))).removeprefix("torch."),
+            "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
+            "precision": str(fast_precision(torch.device(device))).removeprefix("torch."),
             "cores": os.cpu_count(),
             "torch": torch.__version__,
             "python": platform.python_version(),
@@ -379,10 +405,10 @@ def _begin(repeat: int, maximum_slices: int) -> dict[str, Any]:
         "repeat": repeat,
         "maximum_slices": maximum_slices,
     }
-    if KEPT.exists():
-        kept: dict[str, Any] = json.loads(KEPT.read_text(encoding="utf-8"))
-        if all(kept.get(key) == value for key, value in report.items()):
-            return kept
+    if kept.exists():
+        recorded: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+        if all(recorded.get(key) == value for key, value in report.items()):
+            return recorded
     return report | {"studies": {}, "peers": {}, "limits_of": None, "limits": {}}
 
 

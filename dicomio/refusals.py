@@ -84,6 +84,10 @@ REFUSALS = {
         "No slice shows enough lung to be classified.", "Check that the series covers the chest."
     ),
     # The machine
+    "OUT_OF_MEMORY": Refusal(
+        "The memory of the machine, of its container or of the GPU was too small.",
+        "Give the container more memory, or a GPU that nothing else uses, and run the study again.",
+    ),
     "DISK_FULL": Refusal(
         "The disk of the output folder is full, or too full for the results; nothing of the case was written.",
         "Make room, or give another output folder, and run the study again.",

@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from method.lung_network import LungUNet
 from method.normalisation import SlidingWindow
-from method.precision import mixed_precision
+from method.precision import images_at_a_time, mixed_precision
 from method.types import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume, Unsuitable
 
 VIEWS: dict[str, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
@@ -55,7 +55,7 @@ def predict_planes(
     network: LungUNet,
     planes: np.ndarray,
     windows: MultiWindow,
-    batch: int = 8,
+    batch: int | None = None,
     on_planes: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     """Probability of lung on consecutive planes, averaged over the windows.
@@ -64,13 +64,14 @@ def predict_planes(
         network: in evaluation mode, on the device to use; in float32 it is computed with mixed precision.
         planes: `(plane, row, col)` in HU, or in the units of `windows`.
         windows: the windows that vote.
-        batch: planes at a time; bounds the memory.
+        batch: planes at a time; bounds the memory. None for what suits the device.
         on_planes: called with the number of planes done, for progress.
 
     Returns:
         float32, the shape of `planes`.
     """
     parameter = next(network.parameters())
+    batch = batch or images_at_a_time(parameter.device)
     half = network.neighbours // 2
     pads = [-length % network.size_multiple for length in planes.shape[1:]]
     total = np.zeros(planes.shape, dtype=np.float32)

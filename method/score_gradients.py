@@ -17,7 +17,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from method.changed_window import Window, changed_windows
 from method.classifier_network import INPUT_SIZE, SCALES, MultiScaleClassifier
-from method.precision import fast_precision
+from method.precision import exact_float32, fast_precision
 
 Reading = Literal["score", "score_map"]
 
@@ -28,9 +28,9 @@ _FIRST_LEVEL = 2
 def backward_precision(network: MultiScaleClassifier) -> torch.dtype:
     """The gradients' precision: bfloat16 for a float32 network where the device computes with it, else the network's.
 
-    The forward pass keeps the network's precision: rounding there would switch ReLUs and poolings, which costs single
-    maps a correlation of .006 with float64 even where only Conv3 and above are rounded, and .05 where all is; rounding
-    on the way back costs .00001 (`python -m benchmarks.saliency`).
+    The forward pass keeps the network's precision, on a GPU too: rounding there would switch ReLUs and poolings, which
+    costs single maps a correlation of .006 with float64 even where only Conv3 and above are rounded, and .05 where all
+    is; rounding on the way back costs .00001 (`python -m benchmarks.saliency`).
     """
     parameter = next(network.parameters())
     return fast_precision(parameter.device) if parameter.dtype == torch.float32 else parameter.dtype
@@ -118,11 +118,13 @@ class ScoreGradients:
         return torch.stack([self._score(score_map) for score_map in self._black_maps])
 
     @torch.inference_mode()
+    @exact_float32()
     def scores(self, images: Tensor) -> Tensor:
         """S of the class, `(scale, batch)`, of images `(batch, 224, 224)`, in the network's precision."""
         return torch.stack([self._score(score_map) for score_map in self._forward(images, self._windows(images))])
 
     @torch.inference_mode()
+    @exact_float32()
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Gradients of S with respect to the images, and S itself.
 
@@ -167,6 +169,7 @@ class ScoreGradients:
         return changed_windows(images, [len(block) for block in self._blocks])
 
     @torch.inference_mode()
+    @exact_float32()
     def _see_black(self) -> None:
         """What each convolution sees of a black image, by level, with the zeros around it, and the score maps."""
         black = self._head_weights[0].new_zeros(1, INPUT_SIZE, INPUT_SIZE)

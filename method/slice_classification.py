@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from method.classifier_network import MultiScaleClassifier
-from method.precision import mixed_precision
+from method.precision import images_at_a_time, mixed_precision
 from method.slice_input import SliceInputs
 from method.types import CLASSES, CTVolume, SliceFinding, Unsuitable
 
@@ -18,7 +18,7 @@ def classify_slices(
     volume: CTVolume,
     inputs: SliceInputs,
     minimum_lung_mm2: float,
-    batch: int = 8,
+    batch: int | None = None,
     on_slices: Callable[[int, int], None] | None = None,
 ) -> tuple[SliceFinding, ...]:
     """Probabilities of every slice with enough lung: the mean over the slice and its mirror image.
@@ -28,7 +28,7 @@ def classify_slices(
         volume: the CT.
         inputs: its slices as the classifier sees them.
         minimum_lung_mm2: slices with less lung are not classified.
-        batch: slices at a time.
+        batch: slices at a time; None for what suits the device.
         on_slices: called with slices done and slices in all.
 
     Returns:
@@ -38,6 +38,7 @@ def classify_slices(
         Unsuitable: TOO_LITTLE_LUNG, no slice has `minimum_lung_mm2`.
     """
     device = next(network.parameters()).device
+    batch = batch or images_at_a_time(device)
     areas_mm2 = inputs.lungs.sum(axis=(1, 2)) * volume.pixel_area_mm2
     indices = np.nonzero(areas_mm2 >= minimum_lung_mm2)[0]
     if not len(indices):

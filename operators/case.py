@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+import torch
 from holoscan.core import Fragment
 from monai.deploy.core import Operator, OperatorSpec
 from pydicom import Dataset
@@ -126,6 +127,10 @@ def attempt(stage: str, case: Case, work: Callable[[Case], Case]) -> Case:
         case = replace(case, status="refused", reason_code=refusal.code, reason=refusal.reason)
     except OutputFailed as failure:
         case = replace(case, status="failed", reason_code=failure.code, reason=failure.reason)
+    except (MemoryError, torch.OutOfMemoryError):
+        reason = f"The memory was too small for the stage '{stage}' of this series. Give the application more"
+        reason += ", or a GPU that nothing else uses." if torch.cuda.is_available() else "."
+        case = replace(case, status="failed", reason_code="OUT_OF_MEMORY", reason=reason)
     except Exception as defect:
         # The text of an unforeseen exception may quote the source's attributes: only its type and place are told.
         place = _place_of(defect)

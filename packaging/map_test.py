@@ -23,9 +23,9 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import jsonschema
-import yaml
 from build import BuildError, Engine, build_image, find_engine
 
+from validation.changed_settings import write_changed_settings
 from validation.phantom.study import write_study
 from validation.phantom.thorax import make_thorax
 from validation.selftest.samples import write_series
@@ -168,13 +168,10 @@ def make_studies(folder: Path) -> Studies:
     sorted((studies.both / "other").iterdir())[13].unlink()
     studies.none.mkdir()
     (studies.none / "notes.txt").write_text("no DICOM", encoding="utf-8")
-    settings = yaml.safe_load((REPOSITORY / "app.yaml").read_text(encoding="utf-8"))
-    settings["saliency"]["maximum_slices"] = 10
-    studies.brief.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    settings["saliency"] |= {"steps": 2, "maximum_slices": 2}
-    settings["lungs"]["views"] = ["axial"]
-    studies.quick.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    studies.insists_on_gpu.write_text(yaml.safe_dump(settings | {"device": "cuda"}), encoding="utf-8")
+    write_changed_settings(studies.brief, saliency={"maximum_slices": 10})
+    quick = {"saliency": {"steps": 2, "maximum_slices": 2}, "lungs": {"views": ["axial"]}}
+    write_changed_settings(studies.quick, **quick)
+    write_changed_settings(studies.insists_on_gpu, device="cuda", **quick)
     for path in [folder, *folder.rglob("*")]:
         path.chmod(path.stat().st_mode | stat.S_IROTH | (stat.S_IXOTH if path.is_dir() else 0))
     return studies

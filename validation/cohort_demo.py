@@ -7,9 +7,9 @@ import sys
 import time
 from pathlib import Path
 
-import yaml
 from tqdm import tqdm
 
+from validation.changed_settings import write_changed_settings
 from validation.phantom.study import write_study
 from validation.phantom.thorax import make_thorax
 
@@ -25,13 +25,8 @@ def write_archive(folder: Path, slices: int, size: int) -> None:
         write_study(volume, folder / f"patient-{seed}", preset=preset, seed=seed)
 
 
-def write_settings(path: Path) -> Path:
-    """The application's settings, but with fewer views and explained slices: this shows resuming, not the method."""
-    settings = yaml.safe_load((REPOSITORY / "app.yaml").read_text(encoding="utf-8"))
-    settings["lungs"] |= {"views": ["axial"]}
-    settings["saliency"] |= {"maximum_slices": 2}
-    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    return path
+QUICK = {"lungs": {"views": ["axial"]}, "saliency": {"maximum_slices": 2}}
+"""Changed settings: this shows resuming, not the method."""
 
 
 def finished(results: Path) -> dict[Path, int]:
@@ -72,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     archive, results = options.out / "archive", options.out / "results"
     shutil.rmtree(options.out, ignore_errors=True)
     write_archive(archive, options.slices, options.size)
-    settings = write_settings(options.out / "settings.yaml")
+    settings = write_changed_settings(options.out / "settings.yaml", **QUICK)
     command = [sys.executable, "-m", "app.cohort", "--input", str(archive), "--output", str(results)]
     command += ["--settings", str(settings), *(["--ray", options.ray, "--cores", "1"] if options.ray else [])]
 

@@ -6,16 +6,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import yaml
 from scipy import ndimage
 from tqdm import tqdm
 
 from dicomio.files import write_text
 from method.types import CTVolume
+from validation.changed_settings import write_changed_settings
 from validation.phantom.study import write_study
 from validation.phantom.thorax import PRESETS, Truth, make_thorax
 
@@ -47,16 +47,12 @@ def count_lesions(lesions: np.ndarray) -> int:
     return int(ndimage.label(lesions > 0, structure=np.ones((3, 3, 3)))[1])
 
 
-def run_application(study: Path, results: Path, **changes: dict[str, object]) -> int:
-    """The application as a user starts it, with changed settings by section of app.yaml; returns its exit code."""
-    settings = yaml.safe_load((REPOSITORY / "app.yaml").read_text(encoding="utf-8"))
-    for section, values in changes.items():
-        settings[section] |= values
-    with NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
-        yaml.safe_dump(settings, file)
-        file.flush()
+def run_application(study: Path, results: Path, **changes: Any) -> int:
+    """The application as a user starts it, with settings changed by section of app.yaml; returns its exit code."""
+    with TemporaryDirectory() as folder:
+        settings = write_changed_settings(Path(folder) / "app.yaml", **changes)
         folders = ["-i", str(study), "-o", str(results), "-m", str(REPOSITORY / "models")]
-        command = [sys.executable, "-m", "app", *folders, "--settings", file.name, "-l", "WARN"]
+        command = [sys.executable, "-m", "app", *folders, "--settings", str(settings), "-l", "WARN"]
         return subprocess.run(command, cwd=REPOSITORY, check=False).returncode
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
 from pyorthanc import Orthanc as Client
 
 from deploy.orthanc.settings import ROOT
 from deploy.orthanc.trial import NotInTime, TrialBridge
+from validation.changed_settings import write_changed_settings
 from validation.conformance import orthanc
 from validation.conformance.tools import ToolMissing, find
 from validation.demo import write_phantom
@@ -60,9 +60,7 @@ def run(options: argparse.Namespace) -> None:
     ):
         folder = Path(name)
         print(f"Orthanc runs: {archive.url}/app/explorer.html, DICOM port {archive.dicom_port}, title ORTHANC")
-        settings = yaml.safe_load((ROOT / "app.yaml").read_text(encoding="utf-8"))
-        settings["saliency"]["maximum_slices"] = options.explain
-        (folder / "app.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+        write_changed_settings(folder / "app.yaml", saliency={"maximum_slices": options.explain})
         words = ["{python}", "-m", "app", "-i", "{input}", "-o", "{output}", "-m", "models", "--settings"]
         command = {"command": [*words, str(folder / "app.yaml")]}
         bridge = TrialBridge(folder / "bridge", archive.url, application=command, queue={"attempts": 1})

@@ -32,7 +32,7 @@ class Job:
         return case
 
 
-def run(study: Path, out: Path, **changes: dict[str, object]) -> Job:
+def run(study: Path, out: Path, **changes: Any) -> Job:
     """The whole job, but that the ten most diseased slices alone are explained, which takes minutes for all of them."""
     assert run_application(study, out, **({"saliency": {"maximum_slices": 10}} | changes)) == 0
     return Job(study, out)

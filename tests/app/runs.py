@@ -9,21 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 
-from app import SETTINGS_FILE
 from app.result import result_schema
+from validation.changed_settings import ONE_SLICE_EXPLAINED, write_changed_settings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def write_quick_settings(path: Path) -> Path:
     """The settings of the application, on a coarse grid, with few views, windows and explained slices."""
-    settings = yaml.safe_load(SETTINGS_FILE.read_text(encoding="utf-8"))
-    settings["lungs"] |= {"grid_mm": 4.0, "views": ["axial"], "windows_hu": [[1400, 700]]}
-    settings["saliency"] |= {"maximum_slices": 1, "steps": 1}
-    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    return path
+    return write_changed_settings(path, **ONE_SLICE_EXPLAINED)
 
 
 def read_result(out: Path) -> dict[str, Any]:

@@ -5,14 +5,7 @@ import yaml
 
 from app import SETTINGS_FILE
 from app.settings import SettingsError, load_settings
-
-
-def write_changed(folder: Path, section: str, key: str, value: object) -> Path:
-    content = yaml.safe_load(SETTINGS_FILE.read_text(encoding="utf-8"))
-    content[section][key] = value
-    path = folder / "changed.yaml"
-    path.write_text(yaml.safe_dump(content), encoding="utf-8")
-    return path
+from validation.changed_settings import write_changed_settings
 
 
 def test_the_shipped_settings_are_valid() -> None:
@@ -42,7 +35,7 @@ def test_a_wrong_setting_is_refused_by_its_name(
     tmp_path: Path, section: str, key: str, value: object, told: str
 ) -> None:
     with pytest.raises(SettingsError, match=told):
-        load_settings(write_changed(tmp_path, section, key, value))
+        load_settings(write_changed_settings(tmp_path / "changed.yaml", **{section: {key: value}}))
 
 
 def test_a_missing_setting_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from dicomio.errors import SeriesRefused
 from method.types import Unsuitable
@@ -30,6 +31,13 @@ def test_a_refusal_keeps_its_code_and_its_sentence(error: SeriesRefused | Unsuit
     case = attempt("volume", CASE, raising(error))
     assert (case.status, case.reason_code) == ("refused", code)
     assert case.reason == error.reason
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")])
+def test_a_memory_that_is_too_small_is_no_defect(error: Exception) -> None:
+    case = attempt("lungs", CASE, raising(error))
+    assert (case.status, case.reason_code) == ("failed", "OUT_OF_MEMORY")
+    assert "the stage 'lungs'" in str(case.reason)
 
 
 def test_a_defect_tells_its_place_and_not_its_text() -> None:
