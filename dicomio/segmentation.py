@@ -14,8 +14,13 @@ from highdicom.seg import (
     SegmentsOverlapValues,
 )
 from highdicom.sr import CodedConcept
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.charset import default_encoding
+from pydicom.dataelem import RawDataElement
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import correct_ambiguous_vr_element, write_sequence
 from pydicom.sr.coding import Code
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from dicomio import codes, identity
@@ -36,6 +41,10 @@ _DISPLAY_COLORS = {
     SALIENT_SEGMENT: CIELabColor(68.0, 36.0, 66.0),
 }
 
+
+_DERIVATION, _PLANE_POSITION, _SEGMENT = (
+    Tag(keyword) for keyword in ("DerivationImageSequence", "PlanePositionSequence", "SegmentIdentificationSequence")
+)
 
 _SALIENT_BIT = 4
 """Added to a voxel's lung label where it is salient: one small array then holds segments that overlap."""
@@ -152,7 +161,39 @@ def _encode(
     set_pixel_measures(segmentation, volume)
     identity.fix_dimension_organization(segmentation)
     identity.complete(segmentation, sources[0])
+    if form == "binary":  # a label map has one frame a slice and repeats nothing
+        _encode_repeated_groups(segmentation)
     return segmentation
+
+
+def _encode_repeated_groups(segmentation: Segmentation) -> None:
+    """Encodes what frames of one slice or of one segment share, once for all of them.
+
+    `pydicom` would encode it anew for every frame, which is most of the time of writing. A group that is asked for is
+    decoded again.
+    """
+    encoded: dict[tuple[BaseTag, int], RawDataElement] = {}
+    prepared: list[Dataset] = [segmentation]
+    for frame in segmentation.PerFrameFunctionalGroupsSequence:
+        content = frame.FrameContentSequence[0]
+        segment, position = content.DimensionIndexValues
+        for group in ((_DERIVATION, position), (_PLANE_POSITION, position), (_SEGMENT, segment)):
+            if group not in encoded:
+                encoded[group] = _encoded(frame[group[0]])
+            frame[group[0]] = encoded[group]
+        prepared += [frame, content]
+    correct_ambiguous_vr_element(segmentation["PixelData"], segmentation, is_little_endian=True)
+    for dataset in prepared:  # else pydicom decodes what is encoded before it writes it
+        dataset.set_original_encoding(False, True, dataset._character_set)
+
+
+def _encoded(element: DataElement) -> RawDataElement:
+    """An element as it would be read from a file in Explicit VR Little Endian, the syntax of all results."""
+    file = DicomBytesIO()
+    file.is_implicit_VR, file.is_little_endian = False, True
+    write_sequence(file, element, [default_encoding])
+    content = file.getvalue()
+    return RawDataElement(element.tag, "SQ", len(content), content, 0, is_implicit_VR=False, is_little_endian=True)
 
 
 def check_grid(sources: Sequence[Dataset], findings: Findings) -> None:

@@ -52,6 +52,18 @@ def test_every_voxel_lies_where_the_patient_has_it(orientation: str, tmp_path: P
         assert read_positions(segmentation, segment) == positions_of(mask, case.volume)
 
 
+def test_groups_that_are_encoded_once_are_written_as_pydicom_writes_each_of_them(tmp_path: Path) -> None:
+    case = make_case("tilted")
+    segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
+    write_dicom(segmentation, tmp_path / "once.dcm")
+    for frame in segmentation.PerFrameFunctionalGroupsSequence:
+        for dataset in (frame, *(group.value[0] for group in frame)):  # asked for, and so decoded
+            dataset.set_original_encoding(None, None)
+    segmentation.set_original_encoding(None, None)
+    write_dicom(segmentation, tmp_path / "each.dcm")
+    assert (tmp_path / "once.dcm").read_bytes() == (tmp_path / "each.dcm").read_bytes()
+
+
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_highdicom_reads_each_source_images_pixels_back(orientation: str, tmp_path: Path) -> None:
     case = make_case(orientation)
