@@ -1,8 +1,6 @@
 """The analysis with its weights loaded: one input after another goes through the graph."""
 
-import getpass
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +10,7 @@ import torch
 
 from app import NAME, VERSION
 from app.accelerator import AcceleratorError, choose_device, load_cuda_runtime
+from app.engine import import_engine
 from app.settings import Settings
 from dicomio.scan import Scan
 from method.classifier_network import MultiScaleClassifier
@@ -80,14 +79,6 @@ def load_analysis(settings: Settings, model_folder: Path) -> Analysis:
         slice_classifier = load_classifier(model_folder / classifier.file, classifier.sha256).to(device)
     except (AcceleratorError, WeightsRefused) as error:
         raise AnalysisError(str(error)) from error
-    _name_user()
+    import_engine()
     hashes = {"lungs": lungs.sha256, "classifier": classifier.sha256}
     return Analysis(settings, lung_network, slice_classifier, SoftwareIdentity(NAME, VERSION, hashes, device))
-
-
-def _name_user() -> None:
-    """Give the user a name where the system has none for the uid, as in containers: MONAI's import fails without."""
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):  # the second since Python 3.13
-        os.environ["LOGNAME"] = f"uid-{os.getuid()}"
