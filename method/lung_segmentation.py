@@ -163,8 +163,8 @@ def segment_lungs(
 
 def lung_volumes_ml(lungs: np.ndarray, volume: CTVolume) -> tuple[float, float]:
     """Volumes of the right and of the left lung in ml, from labels on the source grid."""
-    voxels = np.bincount(lungs.ravel(), minlength=3) * volume.voxel_volume_ml
-    return float(voxels[RIGHT_LUNG]), float(voxels[LEFT_LUNG])
+    right, left = (np.count_nonzero(lungs == side) * volume.voxel_volume_ml for side in (RIGHT_LUNG, LEFT_LUNG))
+    return right, left
 
 
 def drop_gas(probability: np.ndarray, hu: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:

@@ -44,8 +44,10 @@ class SlidingWindow:
         count = int(np.floor(float(values.max()) / self.step) - first) + 1
         low = first * self.step
         if np.issubdtype(values.dtype, np.integer) and float(self.step).is_integer():
-            per_value = np.bincount((values.ravel().astype(np.int32) - int(low)), minlength=count * int(self.step))
-            histogram = per_value[: count * int(self.step)].reshape(count, -1).sum(axis=1)
+            per_value = np.zeros(count * int(self.step), dtype=np.int64)
+            for plane in np.atleast_2d(values):  # a volume at once would need five times its memory
+                per_value += np.bincount(plane.ravel().astype(np.intp) - int(low), minlength=len(per_value))
+            histogram = per_value.reshape(count, -1).sum(axis=1)
         else:
             histogram, _ = np.histogram(values, bins=count, range=(low, low + count * self.step))
         # The window may hang over either end of the range by one width, so that a narrow range is centred in it.
