@@ -1,10 +1,14 @@
-"""Calibration: one temperature that makes the probabilities mean what they say.
+"""Calibration: one temperature that makes the probabilities mean what they say, and what class offsets would add.
 
 Temperature scaling (Guo et al., On Calibration of Modern Neural Networks, ICML 2017) divides the scores by one number.
-No slice changes its label. The figures are cross-fitted: a fold's temperature comes from the other folds.
+No slice changes its label. With an offset for each class besides (bias-corrected temperature scaling: Alexandari et
+al., Maximum Likelihood with Bias-Corrected Calibration is Hard-To-Beat at Label Shift Adaptation, ICML 2020) it may:
+the offsets take over how frequent the classes are where they are fitted. All figures are cross-fitted: what scales a
+fold comes from the other folds.
 """
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +16,20 @@ import numpy as np
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from scipy.optimize import minimize_scalar
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from method.classifier_network import MultiScaleClassifier
+from method.slice_classification import StudyRule
 from training.metrics import calibration_error, reliability
 from training.predictions import Predictions
+from training.tables import patient_probabilities
 
 _TEMPERATURES = (0.05, 20.0)
 _SMALLEST = 1e-7
+_LARGEST_OFFSET = 20.0
+_STAGES = {"before": "none", "after": "temperature", "offsets": "temperature and class offsets"}
+"""Of the report, as its table names them."""
 
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -28,10 +37,20 @@ def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], _SMALLEST)).mean())
 
 
-def scale(probabilities: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities `(slice, class)` with their logarithms divided by `temperature`, adding up to 1 again."""
-    logits = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST))
-    return np.asarray(np.exp(log_softmax(logits / temperature, axis=1)))
+@dataclass(frozen=True)
+class Scaling:
+    """What becomes of scores: divided by `temperature`, then each class's `offsets` are added."""
+
+    temperature: float
+    offsets: tuple[float, ...]
+
+    def apply(self, probabilities: np.ndarray) -> np.ndarray:
+        """Probabilities `(slice, class)` with their logarithms scaled, adding up to 1 again."""
+        return np.asarray(np.exp(log_softmax(_logits(probabilities) / self.temperature + self.offsets, axis=1)))
+
+
+def _logits(probabilities: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST))
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -56,6 +75,25 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
+def fit_offsets(logits: np.ndarray, labels: np.ndarray) -> Scaling:
+    """The temperature and the class offsets of the lowest log loss; the first class has the offset 0.
+
+    Args and errors are those of `fit_temperature`.
+    """
+    start = np.append(1 / fit_temperature(logits, labels), np.zeros(logits.shape[1] - 1))
+    rows = np.arange(len(labels))
+
+    def loss(values: np.ndarray) -> float:
+        shifted = logits * values[0] + np.append(0.0, values[1:])
+        return float(-log_softmax(shifted, axis=1)[rows, labels].mean())
+
+    # Convex in 1 / T and the offsets together.
+    low, high = 1 / _TEMPERATURES[1], 1 / _TEMPERATURES[0]
+    bounds = [(low, high)] + [(-_LARGEST_OFFSET, _LARGEST_OFFSET)] * (len(start) - 1)
+    found = minimize(loss, start, method="L-BFGS-B", bounds=bounds).x
+    return Scaling(float(1 / found[0]), (0.0, *map(float, found[1:])))
+
+
 def fold_temperature(network: MultiScaleClassifier, temperature: float) -> MultiScaleClassifier:
     """A copy of `network` whose scores are divided by `temperature`.
 
@@ -74,8 +112,12 @@ def fold_temperature(network: MultiScaleClassifier, temperature: float) -> Multi
     return folded
 
 
-def cross_fit(predictions: Predictions) -> tuple[np.ndarray, dict[int, float]]:
-    """Scaled probabilities `(slice, class)` and each fold's temperature, fitted on the other folds' counted slices.
+def cross_fit(predictions: Predictions, offsets: bool = False) -> tuple[np.ndarray, dict[int, Scaling]]:
+    """Scaled probabilities `(slice, class)` and each fold's scaling, fitted on the other folds' counted slices.
+
+    Args:
+        predictions: of two folds or more.
+        offsets: whether an offset is fitted for each class, beside the temperature.
 
     Raises:
         ValueError: there is only one fold.
@@ -84,17 +126,38 @@ def cross_fit(predictions: Predictions) -> tuple[np.ndarray, dict[int, float]]:
     if len(folds) < 2:
         raise ValueError("A temperature needs predictions of two folds or more: none is fitted where it is used.")
     probabilities = np.empty(predictions.probabilities.shape)
-    temperatures = {}
+    scalings = {}
     for fold in folds:
         own = predictions.fold == fold
-        temperatures[fold] = _fit(predictions, ~own & predictions.counted)
-        probabilities[own] = scale(predictions.probabilities[own], temperatures[fold])
-    return probabilities, temperatures
+        scalings[fold] = _fit(predictions, ~own & predictions.counted, offsets)
+        probabilities[own] = scalings[fold].apply(predictions.probabilities[own])
+    return probabilities, scalings
 
 
-def _fit(predictions: Predictions, chosen: np.ndarray) -> float:
-    logits = np.log(np.maximum(predictions.probabilities[chosen].astype(np.float64), _SMALLEST))
-    return fit_temperature(logits, predictions.label[chosen])
+def _fit(predictions: Predictions, chosen: np.ndarray, offsets: bool = False) -> Scaling:
+    logits, labels = _logits(predictions.probabilities[chosen]), predictions.label[chosen]
+    if offsets:
+        return fit_offsets(logits, labels)
+    return Scaling(fit_temperature(logits, labels), (0.0,) * logits.shape[1])
+
+
+def _figures(predictions: Predictions, probabilities: np.ndarray) -> dict[str, float]:
+    """Of the counted slices, and how many patients the study rule gives their class."""
+    rows, labels = probabilities[predictions.counted], predictions.label[predictions.counted]
+    right = rows.argmax(axis=1) == labels
+    sensitivities = [right[labels == label].mean() for label in np.unique(labels)]
+    names, first = np.unique(predictions.patient, return_index=True)
+    found = [
+        patient_probabilities(probabilities[predictions.patient == name], predictions.task, StudyRule()).argmax()
+        for name in names
+    ]
+    return {
+        "expected_calibration_error": calibration_error(rows.max(axis=1), right),
+        "log_loss": log_loss(rows, labels),
+        "accuracy": float(right.mean()),
+        "mean_sensitivity": float(np.mean(sensitivities)),
+        "patients_right": int((np.array(found) == predictions.label[first]).sum()),
+    }
 
 
 def calibration_report(predictions: Predictions, diagram: Path | None = None) -> dict[str, Any]:
@@ -105,35 +168,31 @@ def calibration_report(predictions: Predictions, diagram: Path | None = None) ->
         diagram: PNG to write the reliability diagram to.
 
     Returns:
-        `row`, `task`, `patients` and `slices`, `before` and `after` (each `expected_calibration_error` and `log_loss`),
-        `temperatures` by fold, and `temperature`, fitted on all folds: the one to ship with weights trained on all.
+        `row`, `task`, `patients` and `slices`; `before`, `after` and `offsets`, the figures unscaled, with a
+        temperature, and with class offsets besides; `temperatures` by fold, and `temperature`, fitted on all folds:
+        the one to ship with weights trained on all.
     """
     counted = predictions.counted
     labels = predictions.label[counted]
-    scaled, temperatures = cross_fit(predictions)
-    stages = {"before": predictions.probabilities[counted], "after": scaled[counted]}
+    scaled, scalings = cross_fit(predictions)
+    shifted, _ = cross_fit(predictions, offsets=True)
+    stages = {"before": predictions.probabilities, "after": scaled, "offsets": shifted}
     patients = len(np.unique(predictions.patient))
     if diagram is not None:
         title = f"{predictions.row}, {' / '.join(predictions.task)}: {patients} patients"
-        draw_reliability(
-            {name: reliability(rows.max(axis=1), rows.argmax(axis=1) == labels) for name, rows in stages.items()},
-            title,
-            diagram,
-        )
+        bars = {
+            _STAGES[name]: reliability(rows[counted].max(axis=1), rows[counted].argmax(axis=1) == labels)
+            for name, rows in stages.items()
+        }
+        draw_reliability(bars, title, diagram)
     return {
         "row": predictions.row,
         "task": list(predictions.task),
         "patients": patients,
         "slices": int(counted.sum()),
-        "temperatures": {str(fold): temperature for fold, temperature in temperatures.items()},
-        "temperature": _fit(predictions, counted),
-        **{
-            name: {
-                "expected_calibration_error": calibration_error(rows.max(axis=1), rows.argmax(axis=1) == labels),
-                "log_loss": log_loss(rows, labels),
-            }
-            for name, rows in stages.items()
-        },
+        "temperatures": {str(fold): scaling.temperature for fold, scaling in scalings.items()},
+        "temperature": _fit(predictions, counted).temperature,
+        **{name: _figures(predictions, rows) for name, rows in stages.items()},
     }
 
 
@@ -157,18 +216,20 @@ def draw_reliability(stages: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]
 def as_markdown(report: dict[str, Any]) -> str:
     """The report as a table."""
     temperatures = ", ".join(f"{value:.2f}" for value in report["temperatures"].values())
-    return "\n".join(
-        [
-            f"Calibration of row {report['row']}, {' / '.join(report['task'])}: {report['slices']} slices of "
-            f"{report['patients']} patients. Each fold is scaled with the temperature of the other folds "
-            f"({temperatures}); fitted on all folds it is {report['temperature']:.2f}.",
-            "",
-            "| temperature scaling | expected calibration error | log loss |",
-            "| --- | --- | --- |",
-            *(
-                f"| {name} | {report[name]['expected_calibration_error']:.3f} | {report[name]['log_loss']:.3f} |"
-                for name in ("before", "after")
-            ),
-            "",
-        ]
-    )
+    lines = [
+        f"Calibration of row {report['row']}, {' / '.join(report['task'])}: {report['slices']} slices of "
+        f"{report['patients']} patients. Each fold is scaled with what the other folds fit: a temperature "
+        f"({temperatures}; on all folds {report['temperature']:.2f}), or one and an offset for each class, which take "
+        "over how frequent the classes are among those slices. Mean sensitivity: over the classes, alike.",
+        "",
+        "| scaling | expected calibration error | log loss | slices right | mean sensitivity | patients right |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, title in _STAGES.items():
+        figures = report[name]
+        lines.append(
+            f"| {title} | {figures['expected_calibration_error']:.3f} | {figures['log_loss']:.3f} | "
+            f"{figures['accuracy']:.3f} | {figures['mean_sensitivity']:.3f} | "
+            f"{figures['patients_right']} of {report['patients']} |"
+        )
+    return "\n".join([*lines, ""])

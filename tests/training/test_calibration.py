@@ -10,12 +10,13 @@ from scipy.special import softmax
 
 from method.classifier_network import MultiScaleClassifier
 from training.calibration import (
+    Scaling,
     as_markdown,
     calibration_report,
     cross_fit,
+    fit_offsets,
     fit_temperature,
     fold_temperature,
-    scale,
 )
 from training.predictions import Predictions
 
@@ -55,16 +56,23 @@ def test_no_temperature_comes_from_no_predictions() -> None:
 
 def test_scaling_keeps_every_label_and_sums_to_one() -> None:
     probabilities = softmax(draw(3.0, 500, 1)[0], axis=1)
-    scaled = scale(probabilities, 3.0)
+    scaled = Scaling(3.0, (0.0, 0.0, 0.0)).apply(probabilities)
     np.testing.assert_allclose(scaled.sum(axis=1), 1.0)
     np.testing.assert_array_equal(scaled.argmax(axis=1), probabilities.argmax(axis=1))
-    np.testing.assert_allclose(scale(probabilities, 1.0), probabilities, atol=1e-6)
+    np.testing.assert_allclose(Scaling(1.0, (0.0, 0.0, 0.0)).apply(probabilities), probabilities, atol=1e-6)
 
 
 def test_a_fold_is_scaled_with_the_temperature_of_the_other_fold() -> None:
-    _, temperatures = cross_fit(make_predictions((2.0, 4.0)))
-    assert temperatures[0] == pytest.approx(4.0, rel=0.1)
-    assert temperatures[1] == pytest.approx(2.0, rel=0.1)
+    _, scalings = cross_fit(make_predictions((2.0, 4.0)))
+    assert scalings[0].temperature == pytest.approx(4.0, rel=0.1)
+    assert scalings[1].temperature == pytest.approx(2.0, rel=0.1)
+
+
+def test_offsets_give_back_what_the_scores_leave_out_of_the_classes() -> None:
+    logits, labels = draw(2.0, 6000, 2)
+    found = fit_offsets(logits - [0.0, 1.0, -3.0], labels)
+    assert found.temperature == pytest.approx(2.0, rel=0.08)
+    np.testing.assert_allclose(found.offsets, [0.0, 0.5, -1.5], atol=0.12)
 
 
 def test_slices_that_do_not_count_do_not_move_the_temperature() -> None:
@@ -91,7 +99,9 @@ def test_scaling_repairs_overconfidence_and_the_report_shows_it(tmp_path: Path) 
     assert np.asarray(Image.open(diagram).convert("L")).std() > 5
     table = as_markdown(report)
     assert "9000 slices of 3 patients" in table
-    assert f"| after | {report['after']['expected_calibration_error']:.3f} |" in table
+    assert f"| temperature | {report['after']['expected_calibration_error']:.3f} |" in table
+    assert report["after"]["accuracy"] == report["before"]["accuracy"]
+    assert report["offsets"]["log_loss"] == pytest.approx(report["after"]["log_loss"], abs=0.005)  # none is missing
 
 
 @pytest.mark.parametrize(("temperature", "tolerance"), [(4.0, 0.0), (1.7, 1e-5)])
