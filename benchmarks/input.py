@@ -27,6 +27,7 @@ import numpy as np
 from pydicom import dcmread
 
 from app.settings import load_settings
+from benchmarks.memory import status_mib
 from benchmarks.sdk import make_graph, make_reader
 from dicomio.files import write_text
 from dicomio.scan import scan_folder
@@ -95,19 +96,14 @@ def differing_voxels(folder: Path) -> int:
     )
 
 
-def _status_mib(key: str) -> float:
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:")) / 1024
-
-
 def _rise_mib(work: Callable[[], Any]) -> float:
     """How far the resident memory rises above what it was, while `work` runs."""
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
-    before = _status_mib("VmRSS")
+    before = status_mib("VmRSS")
     result = work()
-    rise = _status_mib("VmHWM") - before
+    rise = status_mib("VmHWM") - before
     del result
     return rise
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pyorthanc import Orthanc as Client
 
+from benchmarks.memory import status_mib
 from deploy.orthanc.settings import ROOT
 from deploy.orthanc.trial import TrialBridge
 from validation.changed_settings import ONE_SLICE_EXPLAINED, write_changed_settings
@@ -68,7 +69,7 @@ def measure(archive: orthanc.Orthanc, files: list[Path], results: Path, folder: 
         bridge.wait_until(lambda: bridge.events("analysed"), 30)
         metrics = bridge.metrics()
         stages = {stage: metrics[f'groundglass_bridge_stage_seconds_sum{{stage="{stage}"}}'] for stage in _STAGES}
-        peak = _peak_mib(bridge.pid)
+        peak = status_mib("VmHWM", bridge.pid)
         client.delete_studies_id(study)
     finally:
         bridge.stop()
@@ -78,11 +79,6 @@ def measure(archive: orthanc.Orthanc, files: list[Path], results: Path, folder: 
 def _changes(client: Client, since: int) -> list[dict]:
     changes: list[dict] = client.get_changes(params={"since": since, "limit": 100_000})["Changes"]
     return changes
-
-
-def _peak_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
-    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def main(arguments: list[str] | None = None) -> int:

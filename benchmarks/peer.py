@@ -8,7 +8,6 @@ RESULTS/peer.npz, which `benchmarks.stages` holds against the application's resu
 
 import argparse
 import json
-import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from app.accelerator import choose_device
 from app.settings import Settings, load_settings
 from benchmarks.captum_gradients import PAPERS_RULE, captum_attributions
 from benchmarks.in_float32 import InFloat32
+from benchmarks.memory import status_mib
 from benchmarks.sdk import make_graph, make_reader, make_segmentation_writer
 from dicomio.defects import REQUIRED
 from method.classifier_network import SCALES, MultiScaleClassifier
@@ -135,9 +135,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     options.results.mkdir(parents=True, exist_ok=True)
     seconds = analyse(options.study, options.results, load_settings(options.settings))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     gpu = torch.cuda.max_memory_reserved() / 2**20 if torch.cuda.is_available() else 0.0
-    told = json.dumps({"seconds": seconds, "peak_mib": peak, "gpu_mib": gpu})
+    told = json.dumps({"seconds": seconds, "peak_mib": status_mib("VmHWM"), "gpu_mib": gpu})
     (options.results / "peer.json").write_text(told + "\n", encoding="utf-8")
     return 0
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import platform
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from tqdm import tqdm
 
 from app.settings import load_settings
 from benchmarks.captum_gradients import PAPERS_RULE, captum_attributions
+from benchmarks.memory import status_mib
 from method.classifier_network import SCALES, MultiScaleClassifier
 from method.explanation import ExplanationRules
 from method.saliency import (
@@ -229,7 +229,7 @@ def main(arguments: list[str] | None = None) -> int:
             "torch": torch.__version__,
         },
         "rows": measure(samples, network, target, power, settings.explanation),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mib": status_mib("VmHWM"),
     }
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "saliency.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

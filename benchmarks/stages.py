@@ -52,7 +52,7 @@ STAGES = ("start", "scan", "headers", "volume", "lungs", "classification", "sali
 """`start` is all until the scan begins, `end` all after the last stage."""
 PEER_STAGES = ("start", "volume", "lungs", "classification", "saliency", "writing", "total")
 _MEASURE = """
-import json, resource, sys, time
+import json, sys, time
 began, results = float(sys.argv[1]), sys.argv[3]
 from app import command_line, analysis
 run = analysis.Analysis.run
@@ -67,7 +67,8 @@ def timed(self, scan, *others):
 analysis.Analysis.run = timed
 folders = ["-i", sys.argv[2], "-o", results, "-m", "models"]
 code = int(command_line.main([*folders, "--settings", sys.argv[4], "-l", "ERROR"]))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+from benchmarks.memory import status_mib
+peak = status_mib("VmHWM")
 import torch
 gpu = torch.cuda.max_memory_reserved() / 2**20 if torch.cuda.is_available() else 0.0
 print(json.dumps({"code": code, "marks": marks, "peak_mib": peak, "gpu_mib": gpu}))

@@ -68,7 +68,7 @@ def find_lesions(
     if not found:
         return (), ()
     groups = group_boxes([box for box, _ in found], explained, volume.spacing_mm[0])
-    lungs_ml = float((lungs > 0).sum()) * volume.voxel_volume_ml
+    lungs_ml = np.count_nonzero(lungs) * volume.voxel_volume_ml
     unnumbered = []
     for group in range(groups.max() + 1):
         members = [item for item, of in zip(found, groups, strict=True) if of == group]

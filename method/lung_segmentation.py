@@ -163,8 +163,8 @@ def segment_lungs(
 
 def lung_volumes_ml(lungs: np.ndarray, volume: CTVolume) -> tuple[float, float]:
     """Volumes of the right and of the left lung in ml, from labels on the source grid."""
-    right, left = (np.count_nonzero(lungs == side) * volume.voxel_volume_ml for side in (RIGHT_LUNG, LEFT_LUNG))
-    return right, left
+    right, left = (sum(np.count_nonzero(plane == side) for plane in lungs) for side in (RIGHT_LUNG, LEFT_LUNG))
+    return right * volume.voxel_volume_ml, left * volume.voxel_volume_ml
 
 
 def drop_gas(probability: np.ndarray, hu: np.ndarray, spacing_mm: Sequence[float]) -> np.ndarray:
