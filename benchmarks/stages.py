@@ -246,7 +246,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     for stage in STAGES:
         cells = " | ".join(f"{study['ours'][stage]:.1f}" for study in studies.values())
         lines.append(f"| {stage} | {cells} | {f'{grown[stage]:.2f}' if grown else ''} |")
-    figures = {"slices explained": "explained", **_memories(machine)}
+    figures = {"slices explained": "explained", **_memories(report)}
     for name, key in figures.items():
         cells = " | ".join(f"{study['ours'][key]:.0f}" for study in studies.values())
         lines.append(f"| {name} | {cells} | |")
@@ -264,7 +264,7 @@ def as_markdown(report: dict[str, Any]) -> str:
             lines.append(
                 f"| {stage} | {joined[stage]:.1f} | {theirs[stage]:.1f} | {theirs[stage] / joined[stage]:.1f}x |"
             )
-        for title, key in _memories(machine).items():
+        for title, key in _memories(report).items():
             lines.append(f"| {title} | {ours[key]:.0f} | {theirs[key]:.0f} | {theirs[key] / ours[key]:.1f}x |")
         lines += [
             "",
@@ -295,9 +295,11 @@ def as_markdown(report: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _memories(machine: dict[str, Any]) -> dict[str, str]:
-    """Titles of the memories that count, and their names in a run."""
-    return {"peak memory, MiB": "peak MiB"} | ({"the GPU's, MiB": "GPU MiB"} if machine["gpu"] else {})
+def _memories(report: dict[str, Any]) -> dict[str, str]:
+    """Titles of the memories that count, and their names in a run; those that a report lacks are left out."""
+    titles = {"peak memory, MiB": "peak MiB", "the GPU's, MiB": "GPU MiB"}
+    runs = [study["ours"] for study in report["studies"].values()]
+    return {title: key for title, key in titles.items() if all(run.get(key) for run in runs)}
 
 
 _PEER = (
@@ -312,18 +314,19 @@ def readme_lines(report: dict[str, Any]) -> str:
     """README's three lines."""
     runs = {name: study["ours"] for name, study in report["studies"].items()}
     name, ours = next(iter(runs.items()))  # real studies come first
-    peers = "; ".join(
-        f"{title} {peer['peer']['total'] / runs[title]['total']:.1f} times as fast, "
-        f"{runs[title]['peak MiB'] / peer['peer']['peak MiB']:.2f} of the memory"
-        for title, peer in report["peers"].items()
-    )
+    peers = []
+    for title, peer in report["peers"].items():
+        peers.append(f"{title} {peer['peer']['total'] / runs[title]['total']:.1f} times as fast")
+        if "peak MiB" in runs[title]:
+            peers[-1] += f", {runs[title]['peak MiB'] / peer['peer']['peak MiB']:.2f} of the memory"
+    memory = f"{ours['peak MiB']:.0f} MiB, " if "peak MiB" in ours else ""
     times = ", ".join(f"{stage} {item['times']:.1f}" for stage, item in report["limits"].items() if stage != "rates")
     machine = report["machine"]
     return (
         f"- A study on {machine['cores']} cores with {machine['instructions']}, "
         f"{'and ' + machine['gpu'] if machine['gpu'] else 'without a GPU'} ({name}): {ours['total']:.0f} s, "
-        f"{ours['peak MiB']:.0f} MiB, {ours['explained']:.0f} slices explained.\n"
-        f"- Against the SDK's operators, plain networks and captum in turns: {peers}.\n"
+        f"{memory}{ours['explained']:.0f} slices explained.\n"
+        f"- Against the SDK's operators, plain networks and captum in turns: {'; '.join(peers)}.\n"
         f"- Times the limit of this machine's arithmetic, or of reading the files ({report['limits_of']}): {times}.\n"
     )
 
