@@ -1,6 +1,6 @@
 """II-F on a whole volume: which slices are explained, their saliency, salient regions and boxes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,12 +49,39 @@ class ExplanationRules:
         return salient_regions(saliency * lung, lung, self.minimum_area_mm2 / pixel_mm**2, closing_pixels)
 
 
+class SaliencyMaps(Mapping[int, np.ndarray]):
+    """Saliency by slice index, float32 `(row, col)` on the source's own grid, zero outside the lungs.
+
+    It is kept as the network saw it and brought to the grid when it is asked for: on the grid, that of 150 slices would
+    take as much memory as a CT of 300.
+    """
+
+    def __init__(self, volume: CTVolume, inputs: SliceInputs) -> None:
+        self._volume = volume
+        self._inputs = inputs
+        self._squares: dict[int, np.ndarray] = {}
+
+    def add(self, index: int, square: np.ndarray) -> None:
+        """The saliency of one slice, `(224, 224)`."""
+        self._squares[index] = square
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        full = self._inputs.square.paste(self._squares[index], self._inputs.hu.shape[1:], smooth=True)
+        return self._volume.from_canonical((full * self._inputs.lung(index))[None])[0]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._squares)
+
+    def __len__(self) -> int:
+        return len(self._squares)
+
+
 @dataclass(frozen=True)
 class Explanation:
     """What `explain_slices` found; the fields are those of `method.types.Findings`."""
 
     slices: tuple[SliceFinding, ...]
-    saliency: dict[int, np.ndarray]
+    saliency: Mapping[int, np.ndarray]
     salient: np.ndarray
     boxes: tuple[Box, ...]
     lesions: tuple[Lesion, ...]
@@ -98,7 +125,7 @@ def explain_slices(
     chosen = sorted(diseased, key=lambda item: (item.probabilities[0], item.index))[: rules.maximum_slices]
     pixel_mm = inputs.square.rows * volume.canonical_spacing_mm[1] / INPUT_SIZE
     plane_shape = inputs.hu.shape[1:]
-    saliency: dict[int, np.ndarray] = {}
+    saliency = SaliencyMaps(volume, inputs)
     found: list[tuple[Box, np.ndarray]] = []
     explained: dict[int, SliceFinding] = {}
     for done, item in enumerate(sorted(chosen, key=lambda item: item.index), start=1):
@@ -114,10 +141,9 @@ def explain_slices(
             item, explained=True, completeness_error=(float(errors[0]), float(errors[1]), float(errors[2]))
         )
         peak = float(joint.max()) or 1.0
-        full = inputs.square.paste(joint / peak, plane_shape, smooth=True) * inputs.lungs[item.index]
-        saliency[item.index] = volume.from_canonical(full[None])[0]
+        saliency.add(item.index, joint / peak)
         # Regions stay inside the lungs on the source's own grid too, where the outline is finer.
-        numbers = inputs.square.paste(regions, plane_shape, smooth=False) * inputs.lungs[item.index]
+        numbers = inputs.square.paste(regions, plane_shape, smooth=False) * inputs.lung(item.index)
         found += boxes_of_regions(
             volume.from_canonical(numbers[None])[0],
             item.index,
@@ -139,13 +165,12 @@ def explain_slices(
         if number:
             boxes.append(replace(box, lesion=number))
             salient[box.slice_index][box.place] |= region
-    fraction = _infected_fraction(volume, inputs.lungs, salient, diseased, sorted(explained))
+    fraction = _infected_fraction(inputs.lung_pixels(), salient, diseased, sorted(explained))
     return Explanation(updated, saliency, salient, tuple(boxes), lesions, fraction)
 
 
 def _infected_fraction(
-    volume: CTVolume,
-    lungs: np.ndarray,
+    lung_pixels: np.ndarray,
     salient: np.ndarray,
     diseased: Sequence[SliceFinding],
     explained: Sequence[int],
@@ -157,8 +182,7 @@ def _infected_fraction(
     """
     if not explained:
         return None if diseased else 0.0
-    lung_areas = lungs.sum(axis=(1, 2)).astype(float)
-    parts = [float(salient[index].sum()) / max(lung_areas[index], 1.0) for index in explained]
+    parts = [float(salient[index].sum()) / max(lung_pixels[index], 1.0) for index in explained]
     indices = [item.index for item in diseased]
     estimated = np.interp(indices, explained, parts)
-    return float((estimated * lung_areas[indices]).sum() / lung_areas.sum())
+    return float((estimated * lung_pixels[indices]).sum() / lung_pixels.sum())

@@ -39,7 +39,7 @@ def classify_slices(
     """
     device = next(network.parameters()).device
     batch = batch or images_at_a_time(device)
-    areas_mm2 = inputs.lungs.sum(axis=(1, 2)) * volume.pixel_area_mm2
+    areas_mm2 = inputs.lung_pixels() * volume.pixel_area_mm2
     indices = np.nonzero(areas_mm2 >= minimum_lung_mm2)[0]
     if not len(indices):
         raise Unsuitable(

@@ -30,7 +30,7 @@ class LungSquare:
         """The square around all lungs of a volume.
 
         Args:
-            lungs: bool `(slice, row, col)` or `(row, col)`.
+            lungs: bool or labels, `(slice, row, col)` or `(row, col)`.
             spacing_mm: `(row, col)`.
             margin: added on each side, as a part of the larger extent.
 
@@ -97,7 +97,7 @@ class SliceInputs:
     """Every slice of one volume as the classifier sees it: one square, one window, canonical orientation.
 
     Attributes:
-        hu, lungs: canonical views of the volume and of its lung mask, `(slice, row, col)`.
+        hu, lungs: canonical views of the volume and of its lung labels, `(slice, row, col)`.
         square: the square around the lungs of the whole volume.
         window: low and high end of the normalisation in HU.
         masked: whether pixels outside the lungs are hidden.
@@ -112,13 +112,21 @@ class SliceInputs:
     @classmethod
     def of_volume(cls, volume: CTVolume, lungs: np.ndarray, window: SlidingWindow, masked: bool) -> "SliceInputs":
         """Prepare a volume and its lung labels, both on the source grid."""
-        in_lungs = volume.to_canonical(lungs) > 0
-        square = LungSquare.around(in_lungs, volume.canonical_spacing_mm[1:])
-        return cls(volume.to_canonical(volume.hu), in_lungs, square, window.place(volume.hu), masked)
+        labels = volume.to_canonical(lungs)
+        square = LungSquare.around(labels, volume.canonical_spacing_mm[1:])
+        return cls(volume.to_canonical(volume.hu), labels, square, window.place(volume.hu), masked)
+
+    def lung(self, index: int) -> np.ndarray:
+        """The slice's lungs, bool `(row, col)`."""
+        return np.asarray(self.lungs[index] > 0)
+
+    def lung_pixels(self) -> np.ndarray:
+        """How many pixels of each slice are lung, `(slice,)`."""
+        return np.array([np.count_nonzero(plane) for plane in self.lungs])
 
     def lung_square(self, index: int) -> np.ndarray:
         """The slice's lungs, bool `(224, 224)`."""
-        return self.square.resize(self.lungs[index], 0.0) > 0.5
+        return self.square.resize(self.lung(index), 0.0) > 0.5
 
     def image(self, index: int, lung: np.ndarray) -> np.ndarray:
         """The slice's input, float32 `(224, 224)` in [0, 1]; `lung` is its `lung_square`."""

@@ -4,6 +4,7 @@ Arrays are `(slice, row, col)` on the grid of the source images. Patient coordin
 patient's left, y to the back, z to the head (PS3.3 C.7.6.2.1.1).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -197,7 +198,7 @@ class Findings:
     probabilities: tuple[float, float, float]
     infected_fraction: float | None
     slices: tuple[SliceFinding, ...]
-    saliency: dict[int, np.ndarray] = field(default_factory=dict)
+    saliency: Mapping[int, np.ndarray] = field(default_factory=dict)
     salient: np.ndarray | None = None
     boxes: tuple[Box, ...] = ()
     lesions: tuple[Lesion, ...] = ()

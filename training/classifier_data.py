@@ -95,10 +95,10 @@ def slices_of_volume(network: LungUNet, volume: CTVolume) -> SliceSet:
     """
     labels = segment_lungs(network, volume, MultiWindow(), GRID_MM)
     inputs = SliceInputs.of_volume(volume, labels, WINDOW, masked=False)
-    enough = np.nonzero(inputs.lungs.sum(axis=(1, 2)) * volume.pixel_area_mm2 >= MINIMUM_LUNG_MM2)[0]
+    enough = np.nonzero(inputs.lung_pixels() * volume.pixel_area_mm2 >= MINIMUM_LUNG_MM2)[0]
     if not len(enough):
         raise Unsuitable("TOO_LITTLE_LUNG", f"No slice shows {MINIMUM_LUNG_MM2 / 100:.0f} cm2 of lung.")
-    cuts = [_cut(inputs.hu[index], inputs.lungs[index], inputs.square, volume.spacing_mm[1]) for index in enough]
+    cuts = [_cut(inputs.hu[index], inputs.lung(int(index)), inputs.square, volume.spacing_mm[1]) for index in enough]
     return _gather(cuts, [inputs.window] * len(cuts), enough)
 
 
