@@ -21,6 +21,7 @@ from pydicom import dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import _read_file_meta_info, read_preamble
+from pydicom.sequence import Sequence as Items
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -419,13 +420,13 @@ def value(header: Dataset, keyword: str) -> Any:
 
 
 def text(header: Dataset, keyword: str) -> str:
-    """The value of an attribute as text, its values joined by backslashes; empty where it is absent or binary."""
+    """The value of an attribute as text, values joined by backslashes; empty where it is absent, binary or items."""
     if isinstance(header, Header):
         kept = header.kept(keyword)
         if kept is not None:
             return kept
     content = value(header, keyword)
-    if content is None or isinstance(content, bytes):
+    if content is None or isinstance(content, bytes | Items):
         return ""
     values = content if isinstance(content, Sequence) and not isinstance(content, str) else [content]
     return "\\".join(str(item).strip(" \0") for item in values)
@@ -435,6 +436,8 @@ def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | No
     """The `count` values of a numeric attribute; None unless there are just so many, all of them finite numbers."""
     kept = header.kept(keyword) if isinstance(header, Header) else None
     content = value(header, keyword) if kept is None else kept.split("\\")
+    if isinstance(content, Items):
+        return None
     values = content if isinstance(content, Sequence) and not isinstance(content, (str, bytes)) else [content]
     try:
         result = tuple(_as_float(item) for item in values)

@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom import dcmread
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.tag import Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -148,3 +150,14 @@ def test_digits_in_groups_are_no_number(tmp_path: Path, value: str) -> None:
     assert number(header, "RescaleIntercept") is None
     assert header.RescaleIntercept is not None  # the elements are read from here on
     assert number(header, "RescaleIntercept") is None
+
+
+def test_an_attribute_that_a_file_makes_a_sequence_is_neither_text_nor_number() -> None:
+    """Found by fuzzing: the items hold anything, and pydicom fails to print what it can't read."""
+    item = Dataset()
+    item._dict[Tag(0x00085453)] = RawDataElement(Tag(0x00085453), "AN", 4, b"abcd", 0, False, True)
+    header = Dataset()
+    header.add(DataElement("SeriesInstanceUID", "SQ", [item]))
+    header.add(DataElement("SliceThickness", "SQ", [item]))
+    assert text(header, "SeriesInstanceUID") == ""
+    assert number(header, "SliceThickness") is None
