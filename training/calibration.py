@@ -8,7 +8,7 @@ fold comes from the other folds.
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,9 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
 from method.classifier_network import MultiScaleClassifier
-from method.slice_classification import StudyRule
-from training.metrics import calibration_error, reliability
+from training.metrics import balanced_accuracy, calibration_error, reliability
 from training.predictions import Predictions
-from training.tables import patient_probabilities
+from training.tables import patient_level, slice_level
 
 _TEMPERATURES = (0.05, 20.0)
 _SMALLEST = 1e-7
@@ -143,20 +142,16 @@ def _fit(predictions: Predictions, chosen: np.ndarray, offsets: bool = False) ->
 
 def _figures(predictions: Predictions, probabilities: np.ndarray) -> dict[str, float]:
     """Of the counted slices, and how many patients the study rule gives their class."""
-    rows, labels = probabilities[predictions.counted], predictions.label[predictions.counted]
-    right = rows.argmax(axis=1) == labels
-    sensitivities = [right[labels == label].mean() for label in np.unique(labels)]
-    names, first = np.unique(predictions.patient, return_index=True)
-    found = [
-        patient_probabilities(probabilities[predictions.patient == name], predictions.task, StudyRule()).argmax()
-        for name in names
-    ]
+    scaled = replace(predictions, probabilities=probabilities)
+    _, labels, rows = slice_level(scaled)
+    _, classes, patients = patient_level(scaled)
+    answers = rows.argmax(axis=1)
     return {
-        "expected_calibration_error": calibration_error(rows.max(axis=1), right),
+        "expected_calibration_error": calibration_error(rows.max(axis=1), answers == labels),
         "log_loss": log_loss(rows, labels),
-        "accuracy": float(right.mean()),
-        "mean_sensitivity": float(np.mean(sensitivities)),
-        "patients_right": int((np.array(found) == predictions.label[first]).sum()),
+        "accuracy": float((answers == labels).mean()),
+        "mean_sensitivity": balanced_accuracy(labels, answers),
+        "patients_right": int((patients.argmax(axis=1) == classes).sum()),
     }
 
 

@@ -73,6 +73,11 @@ def class_figures(confusion: np.ndarray, index: int) -> dict[str, float | None]:
     }
 
 
+def balanced_accuracy(truth: np.ndarray, answer: np.ndarray) -> float:
+    """Mean sensitivity of the classes that `truth` has."""
+    return float(np.mean([np.mean(answer[truth == label] == label) for label in np.unique(truth)]))
+
+
 def t_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
     """Confidence interval of the mean of figures from 0 to 1, clipped to that range.
 

@@ -21,7 +21,7 @@ from method.types import CLASSES
 from training.classifier import predict
 from training.classifier_data import SliceSet
 from training.dataset import Patient
-from training.metrics import area_under_curve
+from training.metrics import area_under_curve, balanced_accuracy
 
 BLANK_GREY = 0.14
 """Grey of blanked lungs in the classifier's input of 0 to 1: about -845 HU, plain healthy lung without vessels.
@@ -118,12 +118,8 @@ def _separation(found: list[np.ndarray], patients: Sequence[Patient], networks: 
     return {
         "auc": area,
         "shuffled": as_far / _SHUFFLES,
-        "balanced_accuracy": _balanced_accuracy(truth, np.concatenate(found).argmax(axis=1)),
+        "balanced_accuracy": balanced_accuracy(truth, np.concatenate(found).argmax(axis=1)),
     }
-
-
-def _balanced_accuracy(truth: np.ndarray, answer: np.ndarray) -> float:
-    return float(np.mean([np.mean(answer[truth == label] == label) for label in np.unique(truth)]))
 
 
 def penultimate_features(network: MultiScaleClassifier, slices: SliceSet, masked: bool) -> np.ndarray:
@@ -217,7 +213,7 @@ def _name_sources(features: dict[str, np.ndarray], fold: dict[str, np.ndarray], 
         test = folds == number
         answer[test] = _linear_answers(rows[~test], truth[~test], rows[test], len(names))
     return {
-        "balanced_accuracy": _balanced_accuracy(truth, answer),
+        "balanced_accuracy": balanced_accuracy(truth, answer),
         "chance": 1 / len(names),
         "sensitivity": {name: float(np.mean(answer[truth == n] == n)) for n, name in enumerate(names)},
     }
