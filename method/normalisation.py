@@ -63,6 +63,21 @@ class SlidingWindow:
         """Clip to the best position of the window and scale to [0, 1], float32, same shape."""
         return scale_to_window(values, *self.place(values))
 
+    def fixed_on(self, values: np.ndarray) -> "FixedWindow":
+        """The window where it covers the most of `values`, to stay there for parts of them."""
+        low, high = self.place(values)
+        return FixedWindow(high - low, self.step, low)
+
+
+@dataclass(frozen=True)
+class FixedWindow(SlidingWindow):
+    """A window that stays at `low`, whatever the image."""
+
+    low: float = 0.0
+
+    def place(self, values: np.ndarray) -> tuple[float, float]:
+        return self.low, self.low + self.width
+
 
 def scale_to_window(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """Clip to `[low, high]` and scale to [0, 1], float32, same shape."""

@@ -16,7 +16,8 @@ from scipy import ndimage
 
 from method.classifier_network import INPUT_SIZE
 from method.lung_network import LungUNet
-from method.lung_segmentation import SMALL_PIECE, MultiWindow, predict_planes
+from method.lung_regions import SMALL_PIECE
+from method.lung_segmentation import MultiWindow, predict_planes
 from method.slice_input import LungSquare
 from training.classifier_data import SliceSet
 from training.lung_data import PLANE_SIZE

@@ -19,7 +19,7 @@ from skimage.filters import threshold_otsu
 
 from method.lung_network import LungUNet
 from method.lung_segmentation import MultiWindow, predict_planes
-from method.normalisation import SlidingWindow
+from method.normalisation import FixedWindow, SlidingWindow
 from training.augmentation import turn, warp
 from training.loop import Draw
 from validation.lesions import Lesion, paint_lesion, paint_pattern
@@ -74,16 +74,6 @@ class SlidingNormalisation:
         if image.dtype == np.uint8:
             return SlidingWindow.for_range(image, float(rng.uniform(0.6, 1.0)), 0.01)
         return SlidingWindow(round(float(rng.choice([1000.0, 1400.0]) * rng.uniform(0.85, 1.2)), 0), 20.0)
-
-
-@dataclass(frozen=True)
-class FixedWindow(SlidingWindow):
-    """A window that stays at `low`, whatever the image."""
-
-    low: float = 0.0
-
-    def place(self, values: np.ndarray) -> tuple[float, float]:
-        return self.low, self.low + self.width
 
 
 @dataclass(frozen=True)

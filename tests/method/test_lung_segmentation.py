@@ -6,14 +6,15 @@ import torch
 from scipy import ndimage
 
 from method.lung_network import LungUNet
-from method.lung_segmentation import MultiWindow, drop_gas, label_lungs, predict_planes, segment_lungs
+from method.lung_regions import drop_gas, label_lungs
+from method.lung_segmentation import MultiWindow, predict_planes, segment_lungs
 from method.normalisation import SlidingWindow
 from method.types import LEFT_LUNG, RIGHT_LUNG, CTVolume, Unsuitable
 from method.weights import load_lung_network
 from validation.phantom.thorax import make_thorax
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "lungs" / "lungs.safetensors"
-SPACING_MM = (4.0, 4.0, 4.0)
+GRID_MM = 4.0
 
 
 def two_lungs(gap: int = 6) -> np.ndarray:
@@ -28,7 +29,7 @@ def two_lungs(gap: int = 6) -> np.ndarray:
 @pytest.mark.parametrize("gap", [6, 0, -4])
 def test_right_and_left_are_told_apart_even_where_they_touch(gap: int) -> None:
     probability = two_lungs(gap)
-    labels = label_lungs(probability, SPACING_MM)
+    labels = label_lungs(probability, GRID_MM)
     assert (labels > 0)[probability > 0.5].all()
     middle = 40
     wrong = (labels[..., : middle - 3] == LEFT_LUNG).sum() + (labels[..., middle + 3 :] == RIGHT_LUNG).sum()
@@ -38,7 +39,7 @@ def test_right_and_left_are_told_apart_even_where_they_touch(gap: int) -> None:
 def test_a_hole_inside_a_lung_belongs_to_it() -> None:
     probability = two_lungs()
     probability[25:35, 20:30, 16:26] = 0.0
-    assert (label_lungs(probability, SPACING_MM)[25:35, 20:30, 16:26] == RIGHT_LUNG).all()
+    assert (label_lungs(probability, GRID_MM)[25:35, 20:30, 16:26] == RIGHT_LUNG).all()
 
 
 def test_the_dome_of_the_diaphragm_is_no_hole() -> None:
@@ -48,13 +49,13 @@ def test_the_dome_of_the_diaphragm_is_no_hole() -> None:
     probability[dome] = 0.0
     core = ndimage.binary_erosion(dome, iterations=3)
     assert core.any()
-    assert not label_lungs(probability, SPACING_MM)[core].any()
+    assert not label_lungs(probability, GRID_MM)[core].any()
 
 
 def test_small_separate_regions_are_left_out() -> None:
     probability = two_lungs()
     probability[55:59, 2:8, 36:44] = 1.0
-    assert not label_lungs(probability, SPACING_MM)[55:59, 2:8, 36:44].any()
+    assert not label_lungs(probability, GRID_MM)[55:59, 2:8, 36:44].any()
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_gas_that_a_wall_encloses_is_taken_out_and_a_bulla_is_not(inside_hu: flo
     volume = np.full(probability.shape, -850.0, dtype=np.float32)
     volume[22:, 14:44, 14:44] = wall_hu
     volume[23:36, 20:38, 20:38] = inside_hu
-    found = drop_gas(probability, volume, (2.0, 2.0, 2.0))
+    found = drop_gas(probability, volume, 2.0)
     assert (found[25:34, 22:36, 22:36] > 0.5).all() == kept
     assert (found[:20] == probability[:20]).all()
 
@@ -77,13 +78,13 @@ def test_gas_that_a_wall_encloses_is_taken_out_and_a_bulla_is_not(inside_hu: flo
 @pytest.mark.parametrize("probability", [np.zeros((20, 20, 20)), np.pad(np.ones((3, 3, 3)), 8)])
 def test_a_volume_without_lungs_is_refused_with_a_figure(probability: np.ndarray) -> None:
     with pytest.raises(Unsuitable, match="ml"):
-        label_lungs(probability.astype(np.float32), SPACING_MM)
+        label_lungs(probability.astype(np.float32), GRID_MM)
 
 
 def test_one_lung_alone_keeps_its_side() -> None:
     probability = two_lungs()
     probability[..., 40:] = 0
-    labels = label_lungs(probability, SPACING_MM)
+    labels = label_lungs(probability, GRID_MM)
     assert set(np.unique(labels)) == {0, RIGHT_LUNG}
 
 

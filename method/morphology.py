@@ -1,0 +1,70 @@
+"""Morphology on cubes, exact and in bytes: what scipy's distance transforms do here in 64 bits and many times the time.
+
+Each function is held against scipy in a test.
+"""
+
+import math
+from itertools import product
+
+import numpy as np
+from scipy import ndimage
+
+
+def within(mask: np.ndarray, radius: float) -> np.ndarray:
+    """Whether each cube lies at most `radius` from the mask: a dilation by a ball.
+
+    The squared distance is built up axis by axis and cut off beyond the radius, so that it fits into a byte.
+
+    Args:
+        mask: bool, any number of axes.
+        radius: in cubes.
+
+    Returns:
+        bool, the shape of `mask`.
+    """
+    limit = int(radius**2 + 1e-9)
+    far = limit + 1
+    squared = np.where(mask, 0, far).astype(np.min_scalar_type(far))
+    for axis in range(mask.ndim):
+        before = np.moveaxis(squared.copy(), axis, 0)
+        result = np.moveaxis(squared, axis, 0)
+        for step in range(1, math.isqrt(limit) + 1):
+            reached = np.minimum(before, far - step**2)
+            reached += reached.dtype.type(step**2)
+            np.minimum(result[step:], reached[:-step], out=result[step:])
+            np.minimum(result[:-step], reached[step:], out=result[:-step])
+    return squared <= limit
+
+
+def fill_enclosed(mask: np.ndarray, axis: int) -> np.ndarray:
+    """The mask, and what it encloses within each plane across `axis`."""
+    in_plane = np.zeros((3,) * mask.ndim, dtype=bool)
+    in_plane[(1,) * mask.ndim] = True
+    border = np.zeros_like(mask)
+    for other in set(range(mask.ndim)) - {axis}:
+        for end in (0, 2):
+            in_plane[tuple(end if side == other else 1 for side in range(mask.ndim))] = True
+        np.moveaxis(border, other, 0)[[0, -1]] = True
+    regions, count = ndimage.label(~mask, structure=in_plane)
+    enclosed = np.ones(count + 1, dtype=bool)
+    enclosed[regions[border]] = False
+    enclosed[0] = True  # the mask itself
+    return enclosed[regions]
+
+
+def grow_labels(labels: np.ndarray) -> np.ndarray:
+    """Give each cube beside a labelled one, corners included, the label of the nearest.
+
+    Args:
+        labels: unsigned, 0 where there is none.
+
+    Returns:
+        The labels and those given, same shape.
+    """
+    padded = np.pad(labels, 1)
+    grown = labels.copy()
+    shifts = sorted(product((-1, 0, 1), repeat=labels.ndim), key=lambda shift: sum(map(abs, shift)))
+    for shift in shifts[1:]:
+        place = tuple(slice(1 + step, 1 + step + length) for step, length in zip(shift, labels.shape, strict=True))
+        np.copyto(grown, padded[place], where=grown == 0)
+    return grown
