@@ -419,14 +419,20 @@ def value(header: Dataset, keyword: str) -> Any:
         return None
 
 
+def _plain_value(header: Dataset, keyword: str) -> Any:
+    """As `value`, but None for items: a file may call any attribute a sequence, and not all items can be printed."""
+    content = value(header, keyword)
+    return None if isinstance(content, Items) else content
+
+
 def text(header: Dataset, keyword: str) -> str:
     """The value of an attribute as text, values joined by backslashes; empty where it is absent, binary or items."""
     if isinstance(header, Header):
         kept = header.kept(keyword)
         if kept is not None:
             return kept
-    content = value(header, keyword)
-    if content is None or isinstance(content, bytes | Items):
+    content = _plain_value(header, keyword)
+    if content is None or isinstance(content, bytes):
         return ""
     values = content if isinstance(content, Sequence) and not isinstance(content, str) else [content]
     return "\\".join(str(item).strip(" \0") for item in values)
@@ -435,9 +441,7 @@ def text(header: Dataset, keyword: str) -> str:
 def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
     """The `count` values of a numeric attribute; None unless there are just so many, all of them finite numbers."""
     kept = header.kept(keyword) if isinstance(header, Header) else None
-    content = value(header, keyword) if kept is None else kept.split("\\")
-    if isinstance(content, Items):
-        return None
+    content = _plain_value(header, keyword) if kept is None else kept.split("\\")
     values = content if isinstance(content, Sequence) and not isinstance(content, (str, bytes)) else [content]
     try:
         result = tuple(_as_float(item) for item in values)

@@ -33,16 +33,16 @@ def drop_gas(probability: np.ndarray, hu: np.ndarray, grid_mm: float) -> np.ndar
     Returns:
         The probability, zero in the pieces taken out.
     """
-    gas, count = ndimage.label((probability > 0.5) & (ndimage.uniform_filter(hu, 3) < GAS_HU))
-    sizes_ml = np.bincount(gas.ravel(), minlength=count + 1) * grid_mm**3 / 1000
+    gas, sizes_ml = _pieces((probability > 0.5) & (ndimage.uniform_filter(hu, 3) < GAS_HU), grid_mm)
     reach = int(np.ceil(WALL_MM / grid_mm))
     result = probability.copy()
     for number, place in enumerate(ndimage.find_objects(gas), start=1):
         if sizes_ml[number] < GAS_ML:
             continue
         box = tuple(slice(max(side.start - reach, 0), side.stop + reach) for side in place)
-        rim = within(gas[box] == number, 1.5)  # the cubes that gas and wall share
-        around = within(gas[box] == number, WALL_MM / grid_mm) & ~rim
+        piece = gas[box] == number
+        rim = within(piece, 1.5)  # the cubes that gas and wall share
+        around = within(piece, WALL_MM / grid_mm) & ~rim
         if (hu[box][around] > WALL_HU).mean() >= WALL_PART:
             result[box][rim] = 0.0
     return result
@@ -61,12 +61,8 @@ def label_lungs(probability: np.ndarray, grid_mm: float) -> np.ndarray:
     Raises:
         Unsuitable: NO_LUNGS, no region of at least 100 ml.
     """
-    mask = probability > 0.5
-    regions, count = ndimage.label(mask)
-    voxel_ml = grid_mm**3 / 1000
-    sizes_ml = np.bincount(regions.ravel(), minlength=count + 1) * voxel_ml
-    sizes_ml[0] = 0.0
-    if count == 0 or sizes_ml.max() < 100.0:
+    regions, sizes_ml = _pieces(probability > 0.5, grid_mm)
+    if sizes_ml.max() < 100.0:
         raise Unsuitable(
             "NO_LUNGS",
             f"No lungs were found: the largest region is {sizes_ml.max():.0f} ml, and a lung has at least 100 ml. "
@@ -81,6 +77,14 @@ def label_lungs(probability: np.ndarray, grid_mm: float) -> np.ndarray:
             part = labels[place]  # a closing never reaches beyond the bounding box
             part[_close(part == number, grid_mm) & (part == BACKGROUND)] = number
     return labels
+
+
+def _pieces(mask: np.ndarray, grid_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Number the connected pieces of a mask from 1; and the size of each in ml by its number, 0 for what is none."""
+    numbers, count = ndimage.label(mask)
+    sizes_ml = np.bincount(numbers.ravel(), minlength=count + 1) * grid_mm**3 / 1000
+    sizes_ml[0] = 0.0
+    return numbers, sizes_ml
 
 
 def _slices_and_rows(mask: np.ndarray) -> tuple[slice, slice]:
