@@ -419,20 +419,15 @@ def value(header: Dataset, keyword: str) -> Any:
         return None
 
 
-def _plain_value(header: Dataset, keyword: str) -> Any:
-    """As `value`, but None for items: a file may call any attribute a sequence, and not all items can be printed."""
-    content = value(header, keyword)
-    return None if isinstance(content, Items) else content
-
-
 def text(header: Dataset, keyword: str) -> str:
     """The value of an attribute as text, values joined by backslashes; empty where it is absent, binary or items."""
     if isinstance(header, Header):
         kept = header.kept(keyword)
         if kept is not None:
             return kept
-    content = _plain_value(header, keyword)
-    if content is None or isinstance(content, bytes):
+    content = value(header, keyword)
+    # A file may call any attribute a sequence, and not all items can be printed.
+    if content is None or isinstance(content, bytes | Items):
         return ""
     values = content if isinstance(content, Sequence) and not isinstance(content, str) else [content]
     return "\\".join(str(item).strip(" \0") for item in values)
@@ -440,18 +435,15 @@ def text(header: Dataset, keyword: str) -> str:
 
 def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
     """The `count` values of a numeric attribute; None unless there are just so many, all of them finite numbers."""
-    kept = header.kept(keyword) if isinstance(header, Header) else None
-    content = _plain_value(header, keyword) if kept is None else kept.split("\\")
-    values = content if isinstance(content, Sequence) and not isinstance(content, (str, bytes)) else [content]
     try:
-        result = tuple(_as_float(item) for item in values)
-    except (TypeError, ValueError, OverflowError):
+        result = tuple(map(_as_float, text(header, keyword).split("\\")))
+    except ValueError:
         return None
     return result if len(result) == count and all(math.isfinite(item) for item in result) else None
 
 
-def _as_float(item: Any) -> float:
-    if "_" in str(item):  # digits in groups are Python's way to write a number, not that of PS3.5 6.2
+def _as_float(item: str) -> float:
+    if "_" in item:  # digits in groups are Python's way to write a number, not that of PS3.5 6.2
         raise ValueError("An underscore is no part of a number.")
     return float(item)
 
