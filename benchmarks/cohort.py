@@ -10,8 +10,6 @@ the page again.
 import argparse
 import json
 import os
-import platform
-import re
 import shutil
 import statistics
 import subprocess
@@ -26,6 +24,7 @@ from app.cohort.local import analyse_here
 from app.cohort.queue import Queue
 from app.cohort.results import Results, Study, name_study
 from app.cohort.worker import Job
+from benchmarks.machine import describe_machine, machine_in_words
 from validation.changed_settings import write_changed_settings
 from validation.cohort_demo import QUICK
 
@@ -169,13 +168,8 @@ def measure_everything(options: argparse.Namespace) -> dict[str, Any]:
                 "load_before": load,
             },
             "ends": measure_ends(small, results),
-            "machine": {"processor": _processor(), "cores": os.cpu_count(), "python": platform.python_version()},
+            "machine": describe_machine(),
         }
-
-
-def _processor() -> str:
-    found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
-    return found.group(1) if found else "unknown processor"
 
 
 # The page
@@ -214,7 +208,7 @@ def to_measured(report: dict[str, Any]) -> str:
             f"{full['seconds']:.0f} s passed in the stages. Peak memory {full['peak_mib']:.0f} MiB.",
             f"- It writes {ends['written_mb']:.1f} MB. Headers: {ends['files_a_second']:.0f} files a second, from the "
             f"cache of a local disk. Tables: {ends['tabled_a_second']:.0f} studies a second.",
-            f"- Machine: {machine['processor']}, {machine['cores']} cores, no GPU, load average {min(loads):.1f} to "
+            f"- Machine: {machine_in_words(machine)}, no GPU, load average {min(loads):.1f} to "
             f"{max(loads):.1f} before the runs: above 0, others computed too, and seconds that passed are longer than "
             "they need be. Core seconds suffer little.",
         ]

@@ -13,7 +13,6 @@ import gc
 import json
 import multiprocessing
 import os
-import platform
 import shutil
 import statistics
 import sys
@@ -27,6 +26,7 @@ import numpy as np
 from pydicom import dcmread
 
 from app.settings import load_settings
+from benchmarks.machine import describe_machine, machine_in_words
 from benchmarks.memory import status_mib
 from benchmarks.sdk import make_graph, make_reader
 from dicomio.files import write_text
@@ -174,11 +174,7 @@ def measure(studies: dict[str, Path], many: Path, work: Path, repeat: int) -> di
         }
     scan_seconds, scan_mib, files = in_own_process(_measure_scan, many, work / "small-0")
     return {
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "python": platform.python_version(),
-        },
+        "machine": describe_machine(),
         "repeat": repeat,
         "rows": rows,
         "scan": {"files": files, "seconds": scan_seconds, "rise_mib": scan_mib},
@@ -191,8 +187,8 @@ def as_markdown(report: dict[str, Any]) -> str:
     lines = [
         "# From a folder to a volume, against the SDK's three operators",
         "",
-        f"Medians of {report['repeat']} turns each in one process, [least to most], {machine['processor']}, "
-        f"{machine['cores']} cores, Python {machine['python']}. Memory: the highest resident memory above that before, "
+        f"Medians of {report['repeat']} turns each in one process, [least to most], "
+        f"{machine_in_words(machine)}. Memory: the highest resident memory above that before, "
         "in a process for each, the volume included. Written by `python -m benchmarks.input`.",
         "",
         "| study | SDK, s | ours, s | SDK / ours | SDK, MiB | ours, MiB | of the volume | voxels that differ |",

@@ -6,8 +6,6 @@ study stable, and ends when Orthanc has the last series of the results.
 """
 
 import argparse
-import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -17,6 +15,7 @@ from pathlib import Path
 
 from pyorthanc import Orthanc as Client
 
+from benchmarks.machine import describe_machine, machine_in_words
 from benchmarks.memory import status_mib
 from deploy.orthanc.settings import ROOT
 from deploy.orthanc.trial import TrialBridge
@@ -102,7 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     median = {key: statistics.median(case[key] for case in cases) for key in cases[0]}
     added_s = median["in all"] - median["application"]
     rows = "\n".join(f"| {key} | {value:.2f} |" for key, value in median.items())
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    machine = machine_in_words(describe_machine())
     page = f"""# What the bridge adds to a case
 
 Written by `python -m benchmarks.pacs_loop`. {options.slices} slices of 512 x 512 ({size_mb:.0f} MB), results of

@@ -9,8 +9,6 @@ import argparse
 import copy
 import hashlib
 import json
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable
@@ -25,6 +23,7 @@ from tqdm import tqdm
 
 from app.settings import load_settings
 from benchmarks.captum_gradients import PAPERS_RULE, captum_attributions
+from benchmarks.machine import describe_machine
 from benchmarks.memory import status_mib
 from method.classifier_network import SCALES, MultiScaleClassifier
 from method.explanation import ExplanationRules
@@ -223,8 +222,7 @@ def main(arguments: list[str] | None = None) -> int:
         "weights": sha256_of(weights),
         "precision": str(ScoreGradients(network, 0, READING).backward).removeprefix("torch."),
         "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
+            **describe_machine(),
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         },

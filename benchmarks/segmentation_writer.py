@@ -7,7 +7,6 @@ own affair: the SDK's reads its file back, ours copies headers that break the st
 
 import argparse
 import gc
-import platform
 import statistics
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from pydicom import Dataset, dcmread
 
+from benchmarks.machine import describe_machine, machine_in_words
 from benchmarks.sdk import make_graph, make_segmentation_writer
 from dicomio.files import write_dicom, write_text
 from dicomio.segmentation import Form, make_segmentation
@@ -96,8 +96,8 @@ def table(measured: dict[str, tuple[float, float, float]], slices: int, size: in
     lines = [
         "# SEG writer against the SDK's",
         "",
-        f"{slices} slices of {size} x {size}, {repeat} turns in one process, {platform.machine()}, Python "
-        f"{platform.python_version()}. Written by `python -m benchmarks.segmentation_writer`.",
+        f"{slices} slices of {size} x {size}, {repeat} turns in one process, "
+        f"{machine_in_words(describe_machine())}. Written by `python -m benchmarks.segmentation_writer`.",
         "",
         "| writer | quickest, s | median, s | MB | quickest to the SDK's with as many segments |",
         "| --- | ---: | ---: | ---: | ---: |",

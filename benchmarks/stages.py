@@ -12,7 +12,6 @@ import argparse
 import io
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -33,6 +32,7 @@ from tqdm import tqdm
 from app.accelerator import choose_device
 from app.settings import Settings, load_settings
 from benchmarks.input import load_with_ours
+from benchmarks.machine import describe_machine
 from benchmarks.operations import as_figures, count_stages
 from dicomio.scan import scan_folder
 from dicomio.select import choose_series
@@ -398,13 +398,11 @@ def _begin(kept: Path, repeat: int, device: str, maximum_slices: int) -> dict[st
     report: dict[str, Any] = {
         "commit": _commit(),
         "machine": {
-            "processor": platform.processor() or platform.machine(),
+            **describe_machine(),
             "instructions": torch.backends.cpu.get_cpu_capability(),
             "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
             "precision": str(fast_precision(torch.device(device))).removeprefix("torch."),
-            "cores": os.cpu_count(),
             "torch": torch.__version__,
-            "python": platform.python_version(),
         },
         "repeat": repeat,
         "maximum_slices": maximum_slices,
