@@ -100,6 +100,93 @@ def paint_lesion(
     return painted
 
 
+@dataclass(frozen=True)
+class _Side:
+    """The lung on one side of the patient, and where lesions may lie in it.
+
+    Attributes:
+        lung: bool `(slice, row, col)`.
+        depth_mm: distance from the pleura within the slice, same shape.
+        spacing_mm: `(slice, row, col)`.
+        rng: random source.
+    """
+
+    lung: np.ndarray
+    depth_mm: np.ndarray
+    spacing_mm: Sequence[float]
+    rng: np.random.Generator
+
+    @property
+    def deepest_mm(self) -> float:
+        """The place farthest from the pleura."""
+        return float(self.depth_mm.max())
+
+    def pick(self, near_pleura: bool) -> np.ndarray:
+        """Index of a voxel of the lung: near the pleura, or half way from there to the deepest place."""
+        depths, limit = self.depth_mm[self.lung], self.deepest_mm
+        weight = np.exp(-depths / 10.0) if near_pleura else np.exp(-((depths - 0.5 * limit) ** 2) / (0.3 * limit) ** 2)
+        chosen = self.rng.choice(len(depths), p=weight / weight.sum())
+        return np.argwhere(self.lung)[chosen]
+
+    def rounded(self, index: np.ndarray, radius_mm: float, kind: Kind) -> Lesion:
+        """A lesion about as long as wide."""
+        radii = radius_mm * self.rng.uniform(0.6, 1.5, 3)
+        return Lesion(tuple(index * np.asarray(self.spacing_mm)), tuple(radii), kind)
+
+    def nodules(self) -> list[Lesion]:
+        """A cluster of nodules around small airways."""
+        index = self.pick(near_pleura=False)
+        lesions = []
+        for _ in range(int(self.rng.integers(6, 20))):
+            shift_mm = self.rng.normal(0.0, 12.0, 3) * (np.asarray(self.lung.shape) > 1)
+            place = index + shift_mm / np.asarray(self.spacing_mm)
+            lesions.append(self.rounded(place, float(self.rng.uniform(1.8, 4.5)), "nodule"))
+        return lesions
+
+
+def _sides(lungs: np.ndarray, spacing_mm: Sequence[float], rng: np.random.Generator) -> list[_Side]:
+    """Both sides in random order, without one that shows next to no lung."""
+    if not lungs.any():
+        return []
+    middle = int(np.nonzero(lungs.any(axis=(0, 1)))[0].mean())
+    sides = []
+    for half in (slice(None, middle), slice(middle, None)):
+        lung = np.zeros_like(lungs)
+        lung[..., half] = lungs[..., half]
+        if lung.sum() > 50:
+            depth = np.stack([ndimage.distance_transform_edt(plane, sampling=spacing_mm[1:]) for plane in lung])
+            sides.append(_Side(lung, depth, spacing_mm, rng))
+    rng.shuffle(sides)  # type: ignore[arg-type]
+    return sides
+
+
+def _lesions_of_covid19(sides: list[_Side], rng: np.random.Generator) -> list[Lesion]:
+    affected = sides if rng.random() < 0.85 else sides[:1]
+    kinds: tuple[Kind, ...] = ("ground_glass", "crazy_paving", "consolidation")
+    lesions = []
+    for number in range(int(rng.integers(1, 7))):
+        side, kind = affected[number % len(affected)], kinds[rng.choice(3, p=[0.66, 0.2, 0.14])]
+        index = side.pick(near_pleura=rng.random() < 0.85)
+        lesions.append(side.rounded(index, float(rng.uniform(5.0, max(9.0, 0.9 * side.deepest_mm))), kind))
+    return lesions
+
+
+def _lesions_of_cap(sides: list[_Side], rng: np.random.Generator) -> list[Lesion]:
+    affected = sides[:1] if rng.random() < 0.75 else sides
+    form = rng.random()
+    lesions: list[Lesion] = []
+    for side in affected:
+        if form < 0.6:
+            index = side.pick(near_pleura=rng.random() < 0.5)
+            radius = float(rng.uniform(0.4, 1.3) * side.deepest_mm)
+            lesions.append(side.rounded(index, 1.35 * radius, "ground_glass"))
+            lesions.append(side.rounded(index, radius, "consolidation"))
+        if form > 0.45:
+            for _ in range(int(rng.integers(1, 4))):
+                lesions += side.nodules()
+    return lesions
+
+
 def sample_lesions(
     pattern: Pattern, lungs: np.ndarray, spacing_mm: Sequence[float], rng: np.random.Generator
 ) -> list[Lesion]:
@@ -115,57 +202,10 @@ def sample_lesions(
     Returns:
         Lesions centred inside the lungs; an empty list where there is no lung.
     """
-    if not lungs.any():
-        return []
-    columns = np.nonzero(lungs.any(axis=(0, 1)))[0]
-    middle = int(columns.mean())
-    sides = [np.zeros_like(lungs), np.zeros_like(lungs)]
-    sides[0][..., :middle] = lungs[..., :middle]
-    sides[1][..., middle:] = lungs[..., middle:]
-    sides = [side for side in sides if side.sum() > 50]
+    sides = _sides(lungs, spacing_mm, rng)
     if not sides:
         return []
-    rng.shuffle(sides)
-    in_plane_mm = (0.0, spacing_mm[1], spacing_mm[2])
-    step_mm = np.asarray(spacing_mm)
-
-    def pick(side: np.ndarray, near_pleura: bool) -> tuple[np.ndarray, float]:
-        depth = np.stack([ndimage.distance_transform_edt(plane, sampling=in_plane_mm[1:]) for plane in side])
-        candidates = np.argwhere(side)
-        depths = depth[side]
-        limit = depths.max()
-        weight = np.exp(-depths / 10.0) if near_pleura else np.exp(-((depths - 0.5 * limit) ** 2) / (0.3 * limit) ** 2)
-        chosen = candidates[rng.choice(len(candidates), p=weight / weight.sum())]
-        return chosen * step_mm, float(limit)
-
-    def ellipsoid(centre: np.ndarray, radius_mm: float, kind: Kind) -> Lesion:
-        radii = radius_mm * rng.uniform(0.6, 1.5, 3)
-        return Lesion(tuple(centre), tuple(radii), kind)
-
-    lesions: list[Lesion] = []
-    if pattern == "covid19":
-        affected = sides if rng.random() < 0.85 else sides[:1]
-        for number in range(int(rng.integers(1, 7))):
-            kind = str(rng.choice(["ground_glass", "crazy_paving", "consolidation"], p=[0.66, 0.2, 0.14]))
-            centre, limit = pick(affected[number % len(affected)], near_pleura=rng.random() < 0.85)
-            lesions.append(ellipsoid(centre, float(rng.uniform(5.0, max(9.0, 0.9 * limit))), kind))  # type: ignore[arg-type]
-        return lesions
-
-    affected = sides[:1] if rng.random() < 0.75 else sides
-    form = rng.random()
-    for side in affected:
-        if form < 0.6:
-            centre, limit = pick(side, near_pleura=rng.random() < 0.5)
-            radius = float(rng.uniform(0.4, 1.3) * limit)
-            lesions.append(ellipsoid(centre, 1.35 * radius, "ground_glass"))
-            lesions.append(ellipsoid(centre, radius, "consolidation"))
-        if form > 0.45:
-            for _ in range(int(rng.integers(1, 4))):
-                centre, _ = pick(side, near_pleura=False)
-                for _ in range(int(rng.integers(6, 20))):
-                    near = centre + rng.normal(0.0, 12.0, 3) * (np.asarray(lungs.shape) > 1)
-                    lesions.append(ellipsoid(near, float(rng.uniform(1.8, 4.5)), "nodule"))
-    return lesions
+    return _lesions_of_covid19(sides, rng) if pattern == "covid19" else _lesions_of_cap(sides, rng)
 
 
 def paint_pattern(
