@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and together or not at all, whatever happens while they are written."""
 
+import contextlib
 import errno
 import os
 import threading
@@ -79,12 +80,18 @@ class FileGroup:
                         os.replace(aside, self._folder / name)
             except OSError as failure:
                 for name in self._aside:
-                    (self._folder / name).unlink(missing_ok=True)
+                    _remove(self._folder / name)
                 raise _failure(failure) from failure
             finally:
                 for aside in self._aside.values():
-                    aside.unlink(missing_ok=True)
+                    _remove(aside)
                 _UNFINISHED.difference_update(self._aside.values())
+
+
+def _remove(path: Path) -> None:
+    """Remove a file if that is possible: what failed before is to be told, and not this."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 def write_dicom(dataset: Dataset, path: Path) -> None:

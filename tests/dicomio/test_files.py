@@ -1,5 +1,6 @@
 """Files appear whole or not at all, and those of a case together."""
 
+import errno
 import os
 import stat
 from pathlib import Path
@@ -67,6 +68,22 @@ def test_a_group_that_is_interrupted_leaves_nothing(tmp_path: Path, interruption
     with pytest.raises(interruption):
         write_and_stop()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_turns_read_only_is_told_as_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    def write_on_it() -> None:
+        with FileGroup(tmp_path) as group:
+            group.write_text("one", "a.json")
+            monkeypatch.setattr(os, "open", refuse)
+            monkeypatch.setattr(Path, "unlink", refuse)
+            group.write_text("two", "b.json")
+
+    with pytest.raises(OutputFailed) as caught:
+        write_on_it()
+    assert caught.value.code == "OUTPUT_NOT_WRITABLE"
 
 
 def test_a_missing_folder_is_told_without_its_name(tmp_path: Path) -> None:
