@@ -136,19 +136,32 @@ def attempt(stage: str, case: Case, work: Callable[[Case], Case]) -> Case:
         case = replace(case, status="refused", reason_code=refusal.code, reason=refusal.reason)
     except OutputFailed as failure:
         case = replace(case, status="failed", reason_code=failure.code, reason=failure.reason)
-    except (MemoryError, torch.OutOfMemoryError):
-        reason = f"The memory was too small for the stage '{stage}' of this series. Give the application more"
-        reason += ", or a GPU that nothing else uses." if torch.cuda.is_available() else "."
-        case = replace(case, status="failed", reason_code="OUT_OF_MEMORY", reason=reason)
-    except Exception as defect:
-        # The text of an unforeseen exception may quote the source's attributes: only its type and place are told.
-        place = _place_of(defect)
-        log = logging.getLogger("groundglass")
-        log.error("%s: the stage '%s' failed: %s", case.name, stage, place)
-        log.debug("%s", "".join(traceback.format_tb(defect.__traceback__)))
-        reason = f"The stage '{stage}' failed with {place}. This is a defect of the software: please report it."
-        case = replace(case, status="failed", reason_code="DEFECT", reason=reason)
+    except Exception as error:
+        if _lacks_memory(error):
+            reason = f"The memory was too small for the stage '{stage}' of this series. Give the application more"
+            reason += ", or a GPU that nothing else uses." if torch.cuda.is_available() else "."
+            case = replace(case, status="failed", reason_code="OUT_OF_MEMORY", reason=reason)
+        else:
+            case = replace(case, status="failed", reason_code="DEFECT", reason=_tell_defect(stage, case, error))
     return replace(case, timings_s=case.timings_s | {stage: time.perf_counter() - start})
+
+
+def _tell_defect(stage: str, case: Case, defect: Exception) -> str:
+    """Log where an unforeseen exception came from, and return a sentence for the case.
+
+    Its text may quote the source's attributes: only its type and place are told.
+    """
+    place = _place_of(defect)
+    log = logging.getLogger("groundglass")
+    log.error("%s: the stage '%s' failed: %s", case.name, stage, place)
+    log.debug("%s", "".join(traceback.format_tb(defect.__traceback__)))
+    return f"The stage '{stage}' failed with {place}. This is a defect of the software: please report it."
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether an allocation failed. On a CPU torch says so in a plain RuntimeError."""
+    is_torchs = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return is_torchs or isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 def _place_of(defect: Exception) -> str:

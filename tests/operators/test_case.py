@@ -33,7 +33,14 @@ def test_a_refusal_keeps_its_code_and_its_sentence(error: SeriesRefused | Unsuit
     assert case.reason == error.reason
 
 
-@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory.")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory."),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+    ],
+)
 def test_a_memory_that_is_too_small_is_no_defect(error: Exception) -> None:
     case = attempt("lungs", CASE, raising(error))
     assert (case.status, case.reason_code) == ("failed", "OUT_OF_MEMORY")
