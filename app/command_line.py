@@ -17,6 +17,8 @@ from app.exit_codes import ExitCode
 LEAST_ROOM_BYTES = 4_000_000
 """Free on the output folder's disk, or nothing is begun: even a refusal writes a report and result.json."""
 
+NOT_LISTED = "can't be listed ({}), and slices may lie in it. Check its permissions and the mount."
+
 LOG = logging.getLogger("groundglass")
 _LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "CRITICAL")
 _OWN_FILES = re.compile(
@@ -77,8 +79,12 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path, settings_fi
 
     from app.analysis import AnalysisError, load_analysis
     from app.progress import ProgressReporter
-    from dicomio.scan import scan_folder
+    from dicomio.scan import list_files, scan_folder
 
+    try:
+        names = list_files(input_folder)
+    except OSError as error:
+        raise UsageError(f"The input folder, or a folder in it, {NOT_LISTED.format(error.strerror)}") from error
     try:
         analysis = load_analysis(settings, model_folder)
     except AnalysisError as error:
@@ -86,7 +92,7 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path, settings_fi
     from app.result import write_result  # it imports the graph's engine, for which `load_analysis` has prepared
 
     progress = ProgressReporter()
-    record = analysis.run(partial(scan_folder, input_folder), output_folder, progress)
+    record = analysis.run(partial(scan_folder, input_folder, names=names), output_folder, progress)
     progress.close()
     code = write_result(record, analysis.software, output_folder)
     _tell(record, code)

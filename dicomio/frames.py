@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.uid import EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage
 
-from dicomio.header import number, text, value
+from dicomio.header import items, number, text
 
 MULTI_FRAME_CT = frozenset({EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage})
 
@@ -83,8 +83,8 @@ def _frames_of(image: Dataset) -> Iterator[Frame]:
     for keyword in (*_NOT_COPIED, *(keyword for keywords in _GROUPS.values() for keyword in keywords)):
         if keyword in common:
             del common[keyword]
-    shared = _first(value(image, "SharedFunctionalGroupsSequence"))
-    groups = list(value(image, "PerFrameFunctionalGroupsSequence") or [])
+    shared = _first(items(image, "SharedFunctionalGroupsSequence"))
+    groups = list(items(image, "PerFrameFunctionalGroupsSequence"))
     if len(groups) < (number(image, "NumberOfFrames") or 0):
         groups.append(Dataset())  # a frame of which nothing is known stands for all of them: the series is incomplete
     for place, own in enumerate(groups, start=1):
@@ -99,13 +99,13 @@ def _frames_of(image: Dataset) -> Iterator[Frame]:
         yield frame
 
 
-def _first(items: Sequence[Dataset] | None) -> Dataset:
-    return items[0] if items else Dataset()
+def _first(found: Sequence[Dataset]) -> Dataset:
+    return found[0] if found else Dataset()
 
 
 def _take(frame: Frame, own: Dataset, shared: Dataset, group: str, names: dict[str, str]) -> None:
     """Puts attributes of a functional group, the frame's or else the shared one, into the frame."""
-    holder = _first(value(own, group) or value(shared, group))
+    holder = _first(items(own, group) or items(shared, group))
     for name, keyword in names.items():
         content = text(holder, name).encode("latin-1", "replace")
         if content:

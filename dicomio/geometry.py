@@ -29,6 +29,9 @@ _UNEVEN_FRACTION, _UNEVEN_MM = 0.10, 0.2
 """Deviation from the usual distance of slices, the larger of the two, that rounding in the header explains."""
 _SIDEWAYS_MM = 1.0
 """Drift of the slices across their normal over the whole series."""
+_WIDEST_MM = 1500.0
+"""Of an image; the widest reconstructions of CT are 700 to 800 mm."""
+
 _FARTHEST = 1e6
 """A kilometre: larger numbers in the geometry are garbage."""
 _MAXIMUM_VOXELS = 2**30
@@ -98,6 +101,7 @@ def check_geometry(instances: Sequence[Dataset], place: bool) -> Grid:
     headers, notes = _one_image_a_position(instances, directions)
     headers, positions_mm = _order(headers, directions)
     _check_size((len(headers), rows, columns))
+    _check_extent(rows * row_spacing_mm, columns * column_spacing_mm)
     depths_mm = (positions_mm - positions_mm[0]) @ directions[0]
     sideways_mm = (positions_mm - positions_mm[0]) @ directions[1:].T
     is_even, is_upright = _is_even(depths_mm, place), _is_upright(depths_mm, sideways_mm, place)
@@ -127,7 +131,21 @@ def _check_size(shape: tuple[int, int, int]) -> None:
         )
 
 
+def _check_extent(height_mm: float, width_mm: float) -> None:
+    if max(height_mm, width_mm) > _WIDEST_MM:
+        raise SeriesRefused(
+            "TOO_LARGE",
+            f"By their PixelSpacing the images are {height_mm:.0f} x {width_mm:.0f} mm, wider than any scanner's "
+            f"{_WIDEST_MM:.0f} mm. Correct PixelSpacing at the source.",
+        )
+
+
 def _check_identity(instances: Sequence[Dataset]) -> None:
+    if len({text(header, "PatientID") for header in instances}) > 1:
+        raise SeriesRefused(
+            "MIXED_PATIENTS",
+            "The images of the series do not all have the same Patient ID. Correct the series at its source.",
+        )
     own = {(text(header, "SOPInstanceUID"), header.number if isinstance(header, Frame) else 0) for header in instances}
     shared = len(instances) - len(own)
     if shared:
@@ -135,11 +153,6 @@ def _check_identity(instances: Sequence[Dataset]) -> None:
             "SHARED_SOP_INSTANCE_UID",
             f"{shared} of {len(instances)} images bear the SOP Instance UID of another image of the series, so results "
             "cannot refer to them. Export the series again from its source, with a UID of its own for each image.",
-        )
-    if len({text(header, "PatientID") for header in instances}) > 1:
-        raise SeriesRefused(
-            "MIXED_PATIENTS",
-            "The images of the series do not all have the same Patient ID. Correct the series at its source.",
         )
     frames = {text(header, "FrameOfReferenceUID") for header in instances} - {""}
     if len(frames) > 1:

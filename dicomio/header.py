@@ -227,6 +227,8 @@ class _Walk:
                 at += 4
             elif vr not in _SHORT:
                 raise _Odd
+            if at + length > self._size:
+                raise _Odd
             if element == 0x10:
                 syntax = self._bytes(at, length).decode("latin-1").strip(" \0")
             at += length
@@ -252,12 +254,12 @@ class _Walk:
                     raise _Odd
                 at = self._sequence(at, is_implicit)
                 continue
+            if at + length > self._size:
+                raise _Odd  # cut: pydicom says where
             place = _PLACES.get(tag)
             if place is not None:
                 values[place] = _as_text(self._bytes(at, length), length, vr, _REPRESENTATIONS[place])
             at += length
-        if at > self._size:
-            raise _Odd  # cut: pydicom says where
         return None
 
     def _element(self, at: int, is_implicit: bool) -> tuple[int, bytes | None, int, int]:
@@ -417,6 +419,12 @@ def value(header: Dataset, keyword: str) -> Any:
         return header.get(keyword)
     except Exception:  # pydicom converts on access and raises what the garbage in the value provokes.
         return None
+
+
+def items(header: Dataset, keyword: str) -> Sequence[Dataset]:
+    """The items of a sequence; none where it is absent, or where the file calls the attribute something else."""
+    content = value(header, keyword)
+    return content if isinstance(content, Items) else ()
 
 
 def text(header: Dataset, keyword: str) -> str:

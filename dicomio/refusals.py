@@ -66,7 +66,8 @@ REFUSALS = {
         "Send a series that was reconstructed without tilt.",
     ),
     "TOO_LARGE": Refusal(
-        "The volume has no voxel, or more than fit into memory.", "Send a reconstruction with a smaller matrix."
+        "The volume has no voxel, or more than fit into memory, or its images are wider than any scanner's.",
+        "Send a reconstruction with a smaller matrix, or correct PixelSpacing at the source.",
     ),
     # Pixels
     "PHOTOMETRIC": Refusal("The images are in colour, or not all alike.", "Send the original images of the scanner."),
@@ -107,7 +108,7 @@ def as_markdown() -> str:
     lines = [
         "# Refusals",
         "",
-        "What `cases[].reason_code` in `result.json` can say, and what to do about it; the reason beside it has the",
+        "What `cases[].reason.code` in `result.json` can say, and what to do about it; `cases[].reason.text` has the",
         "numbers. Written by `python -m dicomio.refusals`.",
         "",
         "| code | what it means | what to do |",

@@ -15,7 +15,8 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from dicomio.header import Header, number, numbers, quiet_pydicom, read_header, text, value
+from dicomio.errors import SeriesRefused
+from dicomio.header import Header, items, number, numbers, quiet_pydicom, read_header, text, value
 from dicomio.pixels import pixel_digest
 
 _FIRST_GROUPS = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
@@ -26,12 +27,14 @@ _STORAGE_CLASSES = "1.2.840.10008.5.1.4."
 
 _SAME_IMAGE = (
     "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns",
-    "RescaleSlope", "RescaleIntercept",
+    "RescaleSlope", "RescaleIntercept", "BitsStored", "PixelRepresentation", "PatientID",
 )  # fmt: skip
 """What two files must have in common, besides their pixels, to be copies of one image."""
 
 _THREADS, _BATCH = 4, 32
 """Readers, each of many files at a time: on a network share they wait for one another's answers no longer."""
+
+_UNREADABLE = "the DICOM header cannot be read: the file is cut, not valid, or inflates to more than 64 MiB"
 
 _START = 1 << 14
 """Bytes of a file that are read at once."""
@@ -100,6 +103,7 @@ def scan_folder(folder: Path, on_file: Callable[[], None] | None = None, names: 
 
     Raises:
         NotADirectoryError: there is no such folder. No file in it, whatever it holds, raises an error.
+        OSError: a folder in it can't be listed.
     """
     found = _Found()
     with quiet_pydicom():
@@ -114,6 +118,7 @@ def find_studies(folder: Path, on_file: Callable[[], None] | None = None) -> Arc
 
     Raises:
         NotADirectoryError: there is no such folder.
+        OSError: a folder in it can't be listed.
     """
     files: dict[str, list[str]] = {}
     with_images: set[str] = set()
@@ -215,17 +220,25 @@ def _read_all(folder: str, names: Sequence[str] | None = None) -> Iterator[tuple
     def read(names: Sequence[str]) -> list[tuple[Header, bool] | _Ignored]:
         return [_read(os.path.join(folder, name), root) for name in names]
 
-    names = _walk(folder) if names is None else names
+    names = list_files(folder) if names is None else names
     batches = [names[start : start + _BATCH] for start in range(0, len(names), _BATCH)]
     with ThreadPoolExecutor(_THREADS) as pool:
         for batch, headers in zip(batches, pool.map(read, batches), strict=True):
             yield from zip(batch, headers, strict=True)
 
 
-def _walk(folder: str) -> list[str]:
-    """Relative paths of all that is not a folder, links to folders included, sorted part by part."""
+def list_files(folder: str | Path) -> list[str]:
+    """Relative paths of all that is not a folder, links to folders included, sorted part by part.
+
+    Raises:
+        OSError: a folder can't be listed. Nobody knows then what it held: slices at the end of a series may be missing.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise error
+
     found = []
-    for parent, folders, files in os.walk(folder, followlinks=False):
+    for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=False):
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         inner = os.path.relpath(parent, folder)
         found += [name if inner == "." else os.path.join(inner, name) for name in files + links]
@@ -255,14 +268,17 @@ def _read(path: str, root: str) -> tuple[Header, bool] | _Ignored:
     if not has_preamble and (header is None or not text(header, "SOPClassUID").startswith(_STORAGE_CLASSES)):
         return _Ignored("not a DICOM file")
     if header is None:
-        return _Ignored("the DICOM header cannot be read: the file is cut, not valid, or inflates to more than 64 MiB")
+        return _Ignored(_UNREADABLE)
     return header, is_cut
 
 
 def _is_directory(header: Header) -> bool:
     if text(header, "SOPClassUID"):
         return False
-    return text(header.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
+    try:
+        return text(header.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
+    except SeriesRefused as refusal:
+        raise _Ignored(_UNREADABLE) from refusal
 
 
 def _listed_images(directory: Header) -> Iterator[tuple[_Key, list[str]]]:
@@ -271,7 +287,7 @@ def _listed_images(directory: Header) -> Iterator[tuple[_Key, list[str]]]:
     The records stand in the order of the tree, as every known writer puts them; the offsets are not followed.
     """
     study = series = ""
-    for record in value(directory, "DirectoryRecordSequence") or []:
+    for record in items(directory, "DirectoryRecordSequence"):
         kind = text(record, "DirectoryRecordType")
         if kind == "STUDY":
             study, series = text(record, "StudyInstanceUID"), ""

@@ -14,7 +14,7 @@ import yaml
 from tqdm import tqdm
 
 from app import NAME, SETTINGS_FILE, VERSION
-from app.command_line import set_up_logging
+from app.command_line import NOT_LISTED, set_up_logging
 from app.exit_codes import ExitCode
 from app.interruption import end_cleanly_when_asked
 
@@ -100,7 +100,10 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:
     results.bind({"version": VERSION, "settings": content})
 
     with tqdm(desc="reading headers", unit=" files", disable=None) as bar:
-        archive = find_studies(options.input, on_file=bar.update)
+        try:
+            archive = find_studies(options.input, on_file=bar.update)
+        except OSError as error:
+            raise CohortError(f"The archive, or a folder in it, {NOT_LISTED.format(error.strerror)}") from error
     LOG.info("%d studies; %d files belong to no study.", len(archive.studies), len(archive.ignored))
     if not archive.studies:
         return ExitCode.NO_ELIGIBLE_SERIES

@@ -12,6 +12,10 @@ class CohortStopped(Exception):
     """No study can be analysed any more; the sentence says what to do."""
 
 
+class CaseFailed(Exception):
+    """A case failed for a reason of the machine or of the software: it is to be tried again, now or another day."""
+
+
 class Interrupted(Exception):
     """The graph ended before the study's end, as it does when the process is told to stop."""
 
@@ -61,7 +65,7 @@ class Worker:
 
         Raises:
             CohortStopped: the disk of the results is full or can't be written.
-            Interrupted: there is no result, the study is to be analysed again.
+            CaseFailed, Interrupted: there is no result, the study is to be analysed again.
         """
         from app.result import write_result
         from dicomio.errors import OutputFailed
@@ -79,6 +83,8 @@ class Worker:
                 for case, _ in record.cases:
                     if case.reason_code in _OF_THE_DISK:
                         raise CohortStopped(case.reason)
+                if any(case.status == "failed" for case, _ in record.cases):
+                    raise CaseFailed
                 # Every series is a case or was rejected, unless the graph was stopped on its way.
                 if not scans or len(record.cases) + len(record.series_rejected) < len(scans[0].series):
                     raise Interrupted("The graph ended before the study's end.")

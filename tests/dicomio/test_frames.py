@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from highdicom.legacy import LegacyConvertedEnhancedCTImage
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import (
@@ -164,6 +165,13 @@ def test_frames_at_the_end_that_no_functional_group_describes_are_not_passed_ove
     image = enhanced(shuffle=False)
     del image.PerFrameFunctionalGroupsSequence[28:]
     assert refusal(image, tmp_path / "image").startswith("MISSING_GEOMETRY: 1 of 29")
+
+
+def test_functional_groups_that_are_no_sequence_are_none(tmp_path: Path) -> None:
+    image = enhanced()
+    image["PerFrameFunctionalGroupsSequence"] = DataElement("PerFrameFunctionalGroupsSequence", "US", 5)
+    write(image, tmp_path / "image")
+    assert choose_series(scan_folder(tmp_path).series, SelectionRules()).chosen is None
 
 
 def test_what_the_functional_groups_lack_is_not_taken_from_elsewhere(tmp_path: Path) -> None:

@@ -1,14 +1,18 @@
 """What a folder holds is found, whatever else lies in it."""
 
 import logging
+import os
 import tracemalloc
 import warnings
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from pydicom import dcmread
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
@@ -268,6 +272,53 @@ def test_copies_of_an_image_are_dropped(tmp_path: Path) -> None:
     assert len(scan.series[0].instances) == 4
     assert set(reasons(scan).values()) == {"copy of another file of the same image"}
     assert all(item.file.startswith("b/") for item in scan.ignored)
+
+
+def test_a_copy_under_another_patient_is_no_copy(tmp_path: Path) -> None:
+    write_series(tmp_path / "a", make_series(FEW))
+    write_series(tmp_path / "b", make_series(FEW, lambda image, _: setattr(image, "PatientID", "CORRECTED")))
+    (series,) = scan_folder(tmp_path).series
+    with pytest.raises(SeriesRefused, match="MIXED_PATIENTS"):
+        check_series(series)
+
+
+def test_a_folder_that_can_not_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_series(tmp_path / "a", make_series(FEW))
+    write_series(tmp_path / "b", make_series(FEW))
+    scandir = os.scandir
+
+    def refuse(path: str) -> Any:
+        if str(path).endswith("/b"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    for find in (scan_folder, find_studies):
+        with pytest.raises(PermissionError):
+            find(tmp_path)
+
+
+def test_a_directory_whose_records_are_no_sequence_lists_nothing(tmp_path: Path) -> None:
+    directory = tmp_path / "DICOMDIR"
+    FileSet().write(tmp_path)
+    dataset = dcmread(directory)
+    dataset["DirectoryRecordSequence"] = DataElement("DirectoryRecordSequence", "US", 5)
+    dataset.save_as(directory)
+    assert reasons(scan_folder(tmp_path)) == {"DICOMDIR": "file-set directory, its files are read directly"}
+
+
+def test_a_file_without_a_class_that_is_cut_in_a_sequence_is_ignored(tmp_path: Path) -> None:
+    (image,) = make_series(Sample(slices=1))
+    item = Dataset()
+    item.RequestedProcedureDescription = "chest"
+    item.is_undefined_length_sequence_item = True
+    image.RequestAttributesSequence = [item]
+    image["RequestAttributesSequence"].is_undefined_length = True
+    del image.SOPClassUID
+    path = write(image, tmp_path / "a.dcm")
+    path.write_bytes(path.read_bytes().partition(b"chest")[0])
+    assert "cannot be read" in reasons(scan_folder(tmp_path))["a.dcm"]
+    assert find_studies(tmp_path).studies == {}
 
 
 def test_different_images_under_one_uid_are_all_kept(tmp_path: Path) -> None:

@@ -265,6 +265,7 @@ def test_two_acquisitions_at_the_same_positions_are_refused_with_the_count() -> 
         (on({4}, Rows=None), "MISSING_GEOMETRY"),
         (on(EVERY, Rows=60000, Columns=60000), "TOO_LARGE"),
         (on(EVERY, Rows=0), "TOO_LARGE"),
+        (on(EVERY, PixelSpacing=[70, 70]), "TOO_LARGE"),
         (on({4}, FrameOfReferenceUID="1.2.3"), "FRAME_OF_REFERENCE"),
         (on({4}, PatientID="ANOTHER"), "MIXED_PATIENTS"),
         (on({4, 5}, SOPInstanceUID="1.2.3"), "SHARED_SOP_INSTANCE_UID"),

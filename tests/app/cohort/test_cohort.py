@@ -17,7 +17,7 @@ from app.cohort.page import write_page
 from app.cohort.queue import Outcome, Queue
 from app.cohort.results import Results, ResultsError, Study, name_study
 from app.cohort.tables import write_tables
-from app.cohort.worker import CohortStopped, Interrupted, Job, Worker
+from app.cohort.worker import CaseFailed, CohortStopped, Interrupted, Job, Worker
 from app.exit_codes import ExitCode
 from dicomio.errors import OutputFailed
 from tests.app.results import analysed_case, make_result, refused_case
@@ -167,6 +167,7 @@ def worker_with(record: Any, archive: Path, results: Results) -> Worker:
     [
         (SimpleNamespace(cases=[], series_rejected=[]), Interrupted),
         (SimpleNamespace(cases=[(SimpleNamespace(reason_code="DISK_FULL", reason="Full."), [])]), CohortStopped),
+        (SimpleNamespace(cases=[(SimpleNamespace(reason_code="OUT_OF_MEMORY", status="failed"), [])]), CaseFailed),
         (OutputFailed("DISK_FULL", "Full."), CohortStopped),
     ],
 )
@@ -237,6 +238,18 @@ def test_an_archive_without_a_study_is_told_by_the_code(tmp_path: Path, main: An
 def test_a_wrong_folder_is_told_in_a_sentence(tmp_path: Path, main: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert main(["--input", str(tmp_path / "no"), "--output", str(tmp_path / "out")]) is ExitCode.USAGE
     assert "The archive does not exist" in caplog.text
+
+
+def test_a_folder_that_can_not_be_listed_stops_before_anything_is_analysed(
+    tmp_path: Path, main: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "archive").mkdir()
+    monkeypatch.setattr("dicomio.scan.list_files", refuse)
+    assert main(["--input", str(tmp_path / "archive"), "--output", str(tmp_path / "out")]) is ExitCode.USAGE
+    assert "can't be listed (Permission denied)" in caplog.text
 
 
 def test_a_missing_package_is_named(
