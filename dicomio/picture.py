@@ -379,9 +379,10 @@ def _draw_overview(
     draw.rectangle((strip_left, y, strip_right, y + height - 1), fill=TRACK)
     for finding in findings.slices:
         edge, level = float(strip_left), y + levels.get(finding.index, 0) * row_height
+        first, last = round(level), round(level + row_height) - 1
         for label, probability in zip(CLASSES, finding.probabilities, strict=True):
             end = edge + probability * (strip_right - strip_left)
-            draw.rectangle((round(edge), round(level), round(end), round(level + row_height) - 1), CLASS_COLORS[label])
+            draw.rectangle((round(edge), first, round(end), max(first, last)), CLASS_COLORS[label])  # a row at least
             edge = end
 
     badge_y = -np.inf

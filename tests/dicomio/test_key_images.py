@@ -10,7 +10,7 @@ import pytest
 from dicomio import picture
 from dicomio.files import write_dicom
 from dicomio.key_images import make_key_images
-from method.types import Box
+from method.types import Box, SliceFinding
 from tests.dicomio.outputs_fixture import ORIENTATIONS, SOFTWARE, dciodvfy_errors, make_case
 
 
@@ -162,6 +162,20 @@ def test_preview_is_drawn_for_every_orientation(orientation: str, positive: bool
     colored = np.asarray(preview)
     assert is_color(colored, picture.CLASS_COLORS[case.findings.label]).any()
     assert is_color(colored, picture.RIGHT_COLOR).sum() > 500
+
+
+def test_preview_is_drawn_of_more_slices_than_it_has_rows() -> None:
+    case = make_case()
+    times = 1200 // len(case.volume.hu)
+    thin_mm = (case.volume.spacing_mm[0] / times, *case.volume.spacing_mm[1:])
+    volume = dataclasses.replace(case.volume, hu=np.repeat(case.volume.hu, times, axis=0), spacing_mm=thin_mm)
+    findings = dataclasses.replace(
+        case.findings,
+        lungs=np.repeat(case.findings.lungs, times, axis=0),
+        salient=np.repeat(case.findings.salient, times, axis=0),
+        slices=tuple(SliceFinding(index, 2e4, (0.2, 0.3, 0.5)) for index in range(len(volume.hu))),
+    )
+    assert is_color(np.asarray(picture.make_preview(volume, findings)), picture.CLASS_COLORS["covid19"]).sum() > 5000
 
 
 def test_preview_needs_no_lungs_and_no_estimate() -> None:
