@@ -135,7 +135,9 @@ def workflow_template(settings: dict[str, Any], variant: str) -> Document:
         "retryStrategy": {
             "limit": str(_RETRIES),
             "retryPolicy": "Always",
-            "expression": f"asInt(lastRetry.exitCode) > {max(_CODES_OF_THE_APPLICATION)}",
+            # A pod that was deleted with its machine has no exit code: Argo says -1.
+            "expression": f"asInt(lastRetry.exitCode) > {max(_CODES_OF_THE_APPLICATION)}"
+            " || asInt(lastRetry.exitCode) < 0",
         },
         "container": container,
         **pod,

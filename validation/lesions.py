@@ -156,7 +156,7 @@ def _sides(lungs: np.ndarray, spacing_mm: Sequence[float], rng: np.random.Genera
         if lung.sum() > 50:
             depth = np.stack([ndimage.distance_transform_edt(plane, sampling=spacing_mm[1:]) for plane in lung])
             sides.append(_Side(lung, depth, spacing_mm, rng))
-    rng.shuffle(sides)  # type: ignore[arg-type]
+    rng.shuffle(sides)
     return sides
 
 

@@ -68,7 +68,7 @@ def analyse(command: Sequence[str], results: Path, log: Path, timeout_s: float, 
         return Results("not_eligible", ())
     if "failed" in statuses:
         # Unlike a refusal, which the study is the reason of: a defect, or a full disk. It may pass.
-        raise Failed("The application failed on a case; result.json of the run gives the reason.")
+        raise Failed("The application failed on a case; its log, in the state folder, gives the reason.")
     if not files:
         raise Failed(f"The application ended with exit code {code} and left no DICOM file.")
     return Results("refused" if code == ExitCode.ALL_FAILED else "analysed", files)

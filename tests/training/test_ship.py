@@ -30,8 +30,8 @@ def test_the_weights_load() -> None:
 
 
 def test_the_figures_of_readme_and_cards_are_those_of_the_reports() -> None:
-    lungs, classifier = read_report("lungs"), read_report("classifier")
-    assert readme_figures(lungs, classifier) in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    lungs, volumes, classifier = map(read_report, ("lungs", "lungs_tables", "classifier"))
+    assert readme_figures(lungs, volumes, classifier) in (REPOSITORY / "README.md").read_text(encoding="utf-8")
     assert evaluate.as_markdown(classifier) in (CARDS / "classifier.md").read_text(encoding="utf-8")
     assert benchmark_section() in (CARDS / "classifier.md").read_text(encoding="utf-8")
     assert lung_tables.as_markdown(read_report("lungs_tables"), pictures=False) in (CARDS / "lungs.md").read_text(
