@@ -305,8 +305,8 @@ def _memories(report: dict[str, Any]) -> dict[str, str]:
 _PEER = (
     "What a user would take instead (`benchmarks/peer.py`): the SDK's loader, selector and series-to-volume operator, "
     "the same networks called plainly in float32, captum once a scale with Eq. 3's rule, the SDK's Segmentation writer "
-    "and text SR writer. It writes no structured report, key images, boxes or presentation states. It ran once on each "
-    "study, between ours, on the same cores."
+    "and text SR writer. It writes no structured report, key images, boxes or presentation states. On each "
+    "study it had one turn among ours, on the same cores."
 )
 
 
@@ -326,7 +326,7 @@ def readme_lines(report: dict[str, Any]) -> str:
         f"- A study on {machine['cores']} cores with {machine['instructions']}, "
         f"{'and ' + machine['gpu'] if machine['gpu'] else 'without a GPU'} ({name}): {ours['total']:.0f} s, "
         f"{memory}{ours['explained']:.0f} slices explained.\n"
-        f"- Against the SDK's operators, plain networks and captum between ours: {'; '.join(peers)}.\n"
+        f"- Against the SDK's operators, plain networks and captum in turns: {'; '.join(peers)}.\n"
         f"- Times the limit of this machine's arithmetic, or of reading the files ({report['limits_of']}): {times}.\n"
     )
 
