@@ -36,6 +36,9 @@ _THREADS, _BATCH = 4, 32
 
 _UNREADABLE = "the DICOM header cannot be read: the file is cut, not valid, or inflates to more than 64 MiB"
 
+_OF_THE_FILE_SYSTEM = ("lost+found", "System Volume Information")
+"""Folders in the root of a disk that hold no user's files, and that few may list."""
+
 _START = 1 << 14
 """Bytes of a file that are read at once."""
 
@@ -235,7 +238,8 @@ def list_files(folder: str | Path) -> list[str]:
     """
 
     def refuse(error: OSError) -> None:
-        raise error
+        if os.path.basename(error.filename) not in _OF_THE_FILE_SYSTEM:
+            raise error
 
     found = []
     for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=False):

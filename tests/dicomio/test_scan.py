@@ -288,11 +288,13 @@ def test_a_folder_that_can_not_be_listed_is_an_error(tmp_path: Path, monkeypatch
     scandir = os.scandir
 
     def refuse(path: str) -> Any:
-        if str(path).endswith("/b"):
-            raise PermissionError(13, "Permission denied")
+        if str(path).endswith(("/b", "/lost+found")):
+            raise PermissionError(13, "Permission denied", path)
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
+    (tmp_path / "a" / "lost+found").mkdir()
+    assert len(scan_folder(tmp_path / "a").series[0].instances) == 4
     for find in (scan_folder, find_studies):
         with pytest.raises(PermissionError):
             find(tmp_path)
