@@ -132,7 +132,9 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
     lungs, classification = root.section("lungs"), root.section("classification")
     saliency, output = root.section("saliency"), root.section("output")
     _check_package(root.section("package"))
-    windows = MultiWindow(tuple(_window(pair, "lungs.windows_hu") for pair in lungs.take("windows_hu", list)))
+    windows = tuple(_window(pair, "lungs.windows_hu") for pair in lungs.take("windows_hu", list))
+    if not windows:
+        raise SettingsError("app.yaml: 'lungs.windows_hu' must name a window.")
     views = tuple(lungs.take("views", list))
     if not views or not set(views) <= set(VIEWS):
         raise SettingsError(f"app.yaml: 'lungs.views' must name some of {', '.join(VIEWS)}.")
@@ -147,7 +149,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
         decoding_threads=volume.take("threads", int, 1, 64),
         lungs_weights=_weights(models.section("lungs")),
         classifier_weights=_weights(models.section("classifier")),
-        lungs=LungSettings(windows, views, float(lungs.take("grid_mm", _NUMBER, 1, 5))),
+        lungs=LungSettings(MultiWindow(windows), views, float(lungs.take("grid_mm", _NUMBER, 1, 5))),
         classification=ClassificationSettings(
             window=_window(classification.take("window_hu", list), "classification.window_hu"),
             hide_outside_lungs=classification.take("hide_outside_lungs", bool),

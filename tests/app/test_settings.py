@@ -24,6 +24,7 @@ def test_the_shipped_settings_are_valid() -> None:
         ("saliency", "setps", 8, "setps"),
         ("lungs", "views", ["axial", "oblique"], "lungs.views"),
         ("lungs", "windows_hu", [[1400, 2000]], "lungs.windows_hu"),
+        ("lungs", "windows_hu", [], "lungs.windows_hu"),
         ("classification", "window_hu", "wide", "classification.window_hu"),
         ("selection", "rules", {"selections": [{"name": "x", "conditions": {"Modalty": "CT"}}]}, "no DICOM keyword"),
         ("selection", "rules", [], "selection.rules"),
