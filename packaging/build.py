@@ -21,7 +21,10 @@ PACKAGING = REPOSITORY / "packaging"
 CACHE = REPOSITORY / ".map"
 
 CODE = ("app", "operators", "method", "dicomio", "validation", "app.yaml", "__main__.py", "pyproject.toml")
-DOCUMENTS = ("README.md", "CHANGELOG.md", "LICENSE", "docs/deployment.md", "model_cards")
+DOCUMENTS = (
+    "README.md", "CHANGELOG.md", "LICENSE", "model_cards",
+    "docs/deployment.md", "docs/pacs.md", "docs/quality.md", "docs/refusals.md", "docs/scaling.md",
+)  # fmt: skip
 NOT_PACKAGED = ("model_cards/evidence/",)
 
 BASES = {
