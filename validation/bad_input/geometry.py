@@ -185,6 +185,7 @@ CASES = tuple(
         ("a negative pixel spacing", geometry(PixelSpacing=[-9, 7]), refused("MISSING_GEOMETRY")),
         ("a pixel spacing of one number", geometry(PixelSpacing=9), refused("MISSING_GEOMETRY")),
         ("a pixel spacing that is no number", geometry(PixelSpacing=["nine", "seven"]), refused("MISSING_GEOMETRY")),
+        ("a pixel spacing in micrometres", geometry(PixelSpacing=[700, 700]), refused("TOO_LARGE")),
         ("another pixel spacing in one image", series(on(ONE, PixelSpacing=[9, 7.5])), refused("PIXEL_SPACING")),
         ("slices twelve millimetres apart", series(chest=Chest(spacing_mm=(12, 9, 7))), rejected("12.0 mm apart")),
         ("slices twenty millimetres thick", geometry(SliceThickness=20), rejected("20.0 mm thick")),

@@ -123,6 +123,7 @@ def claiming(rows: int, columns: int) -> Make:
         for path in files:
             image = dcmread(path)
             image.Rows, image.Columns = rows, columns
+            image.PixelSpacing = [300 / rows, 300 / columns]
             image.save_as(path, enforce_file_format=True)
 
     return with_files(spoil, syntax=RLELossless)
