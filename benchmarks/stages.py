@@ -423,14 +423,14 @@ def _measure_study(
     report: dict[str, Any], name: str, study: Path, folder: Path, settings: Path, with_peer: bool
 ) -> None:
     ours, peers = folder / "ours", folder / "peer"
-    runs, theirs = [], []
+    runs, theirs = [], None
     for turn in range(report["repeat"]):
         runs.append(measure(study, ours, settings))
         if with_peer and turn == report["repeat"] // 2:  # once, between ours: it takes many times as long
-            theirs.append(measure_peer(study, peers, settings))
+            theirs = measure_peer(study, peers, settings)
     report["studies"][name] = {"ours": medians(runs)}
     if theirs:
-        report["peers"][name] = {"peer": medians(theirs), "agreement": agreement(ours, peers)}
+        report["peers"][name] = {"peer": theirs, "agreement": agreement(ours, peers)}
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def abandon_files() -> None:
     """Remove every file that is not complete, and let none appear any more: the process is about to end."""
     _LOCK.acquire()  # for ever
     for path in _UNFINISHED:
-        path.unlink(missing_ok=True)
+        _remove(path)
 
 
 _LOCK = threading.Lock()

@@ -31,7 +31,6 @@ _SIDEWAYS_MM = 1.0
 """Drift of the slices across their normal over the whole series."""
 _WIDEST_MM = 1500.0
 """Of an image; the widest reconstructions of CT are 700 to 800 mm."""
-
 _FARTHEST = 1e6
 """A kilometre: larger numbers in the geometry are garbage."""
 _MAXIMUM_VOXELS = 2**30

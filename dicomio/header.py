@@ -210,7 +210,8 @@ class _Walk:
         if start < 0 or start + count > len(self._block):
             if self._file < 0:
                 self._file = os.open(self._path, os.O_RDONLY)
-            self._block = os.pread(self._file, max(count, _BLOCK), at)
+            # Never more than there is, whatever length an element claims: room for it is taken before anything is read.
+            self._block = os.pread(self._file, min(max(count, _BLOCK), self._size), at)
             self._block_at, start = at, 0
         return self._block[start : start + count]
 
@@ -226,8 +227,6 @@ class _Walk:
                 (length,) = _UINT32.unpack(self._bytes(at, 4))
                 at += 4
             elif vr not in _SHORT:
-                raise _Odd
-            if at + length > self._size:
                 raise _Odd
             if element == 0x10:
                 syntax = self._bytes(at, length).decode("latin-1").strip(" \0")
@@ -254,12 +253,12 @@ class _Walk:
                     raise _Odd
                 at = self._sequence(at, is_implicit)
                 continue
-            if at + length > self._size:
-                raise _Odd  # cut: pydicom says where
             place = _PLACES.get(tag)
             if place is not None:
                 values[place] = _as_text(self._bytes(at, length), length, vr, _REPRESENTATIONS[place])
             at += length
+        if at > self._size:
+            raise _Odd  # cut: pydicom says where
         return None
 
     def _element(self, at: int, is_implicit: bool) -> tuple[int, bytes | None, int, int]:

@@ -192,13 +192,13 @@ def read_report(name: str) -> dict[str, Any]:
     return report
 
 
-def _whole_lungs(report: dict[str, Any]) -> list[str]:
+def _whole_lungs(report: dict[str, Any]) -> str:
     """Dice of the shipped network with all views, by set of volumes."""
     figures = report["dice"]["figures"]["shipped weights"]["multi-view voting"]
-    return [
+    return ", ".join(
         f"{found['dice']['mean']:.3f} on {name} (patients: {found['dice']['patients']})"
         for name, found in figures.items()
-    ]
+    )
 
 
 def readme_figures(lungs: dict[str, Any], volumes: dict[str, Any], classifier: dict[str, Any]) -> str:
@@ -214,7 +214,7 @@ def readme_figures(lungs: dict[str, Any], volumes: dict[str, Any], classifier: d
     right = sum(study["label"] == study["true"] for study in studies)
     return (
         f"- Lungs, axial slices: mean Dice {lungs['mean_dice']:.3f} on {lungs['patients']} patients held out of "
-        f"training; whole lungs, as the application does it: {', '.join(_whole_lungs(volumes))}.\n"
+        f"training; whole lungs, as the application does it: {_whole_lungs(volumes)}.\n"
         f"- Infected slices against a healthy patient's: AUC {against:.2f}, {len(curves['inside']) + 1} patients, by a "
         "network that saw painted lesions only.\n"
         f"- NP / CAP / COVID-19, two folds by patient: slice accuracy {shipped['slice']['pooled_accuracy']:.2f}, "

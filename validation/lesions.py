@@ -113,7 +113,7 @@ class _Side:
 
     lung: np.ndarray
     depth_mm: np.ndarray
-    spacing_mm: Sequence[float]
+    spacing_mm: np.ndarray
     rng: np.random.Generator
 
     @property
@@ -131,7 +131,7 @@ class _Side:
     def rounded(self, index: np.ndarray, radius_mm: float, kind: Kind) -> Lesion:
         """A lesion about as long as wide."""
         radii = radius_mm * self.rng.uniform(0.6, 1.5, 3)
-        return Lesion(tuple(index * np.asarray(self.spacing_mm)), tuple(radii), kind)
+        return Lesion(tuple(index * self.spacing_mm), tuple(radii), kind)
 
     def nodules(self) -> list[Lesion]:
         """A cluster of nodules around small airways."""
@@ -139,7 +139,7 @@ class _Side:
         lesions = []
         for _ in range(int(self.rng.integers(6, 20))):
             shift_mm = self.rng.normal(0.0, 12.0, 3) * (np.asarray(self.lung.shape) > 1)
-            place = index + shift_mm / np.asarray(self.spacing_mm)
+            place = index + shift_mm / self.spacing_mm
             lesions.append(self.rounded(place, float(self.rng.uniform(1.8, 4.5)), "nodule"))
         return lesions
 
@@ -155,7 +155,7 @@ def _sides(lungs: np.ndarray, spacing_mm: Sequence[float], rng: np.random.Genera
         lung[..., half] = lungs[..., half]
         if lung.sum() > 50:
             depth = np.stack([ndimage.distance_transform_edt(plane, sampling=spacing_mm[1:]) for plane in lung])
-            sides.append(_Side(lung, depth, spacing_mm, rng))
+            sides.append(_Side(lung, depth, np.asarray(spacing_mm), rng))
     rng.shuffle(sides)
     return sides
 
