@@ -11,7 +11,7 @@ import torch
 from app import NAME, VERSION
 from app.accelerator import AcceleratorError, choose_device, load_cuda_runtime
 from app.engine import import_engine
-from app.settings import Settings
+from app.settings import Settings, result_settings_sha256
 from dicomio.scan import Scan
 from method.classifier_network import MultiScaleClassifier
 from method.folding import folded
@@ -81,4 +81,5 @@ def load_analysis(settings: Settings, model_folder: Path) -> Analysis:
         raise AnalysisError(str(error)) from error
     import_engine()
     hashes = {"lungs": lungs.sha256, "classifier": classifier.sha256}
-    return Analysis(settings, lung_network, slice_classifier, SoftwareIdentity(NAME, VERSION, hashes, device))
+    software = SoftwareIdentity(NAME, VERSION, hashes, device, result_settings_sha256(settings))
+    return Analysis(settings, lung_network, slice_classifier, software)

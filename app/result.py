@@ -59,6 +59,7 @@ def make_result(record: RunRecord, software: SoftwareIdentity) -> dict[str, Any]
             "version": software.version,
             "models": {name: {"sha256": sha256} for name, sha256 in software.weights_sha256.items()},
             "device": software.device,
+            "settings_sha256": software.settings_sha256,
         },
         "cases": [_case(case, outputs) for case, outputs in record.cases],
         "series_rejected": record.series_rejected,

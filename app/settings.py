@@ -1,6 +1,8 @@
 """app.yaml as checked, typed settings."""
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -182,6 +184,17 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
     for section in (root, selection, volume, models, lungs, classification, saliency, output):
         section.end()
     return settings
+
+
+def result_settings_sha256(settings: Settings) -> str:
+    """SHA-256 of the settings that shape a result.
+
+    Left out are the device and the threads, on which no result depends, and the weights, which are named by their own.
+    """
+    values = asdict(settings)
+    for name in ("device", "decoding_threads", "lungs_weights", "classifier_weights"):
+        del values[name]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _rules(rules: Any) -> tuple[NamedSelection, ...]:

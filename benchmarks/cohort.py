@@ -51,7 +51,8 @@ def find(archive: Path) -> list[Study]:
     """The studies of an archive."""
     from dicomio.scan import find_studies
 
-    return [Study(name_study(uid), files) for uid, files in find_studies(archive).studies.items()]
+    found = find_studies(archive)
+    return [Study(name_study(uid), files, found.digests[uid]) for uid, files in found.studies.items()]
 
 
 class TimedWorker(RemoteWorker):

@@ -81,7 +81,7 @@ def derive_uid(*parts: str) -> str:
 
 
 def run_parts(sources: Sequence[Dataset], software: SoftwareIdentity) -> tuple[str, ...]:
-    """What decides the identity of a result: the source images, the program's version and its weights.
+    """What decides the identity of a result: the source images, the program's version, its weights and settings.
 
     The device is left out: a run repeated on another one replaces its result and doesn't stand beside it.
     """
@@ -89,7 +89,7 @@ def run_parts(sources: Sequence[Dataset], software: SoftwareIdentity) -> tuple[s
     instances = sorted(str(source.get("SOPInstanceUID", "")) for source in sources)
     weights = sorted(f"{name}={digest}" for name, digest in software.weights_sha256.items())
     series = [str(first.get("StudyInstanceUID", "")), str(first.get("SeriesInstanceUID", ""))]
-    return (software.name, software.version, *weights, *series, *instances)
+    return (software.name, software.version, *weights, software.settings_sha256, *series, *instances)
 
 
 def device_serial_number(software: SoftwareIdentity) -> str:
@@ -130,8 +130,9 @@ def processing_equipment(software: SoftwareIdentity) -> list[ContributingEquipme
 
 
 def algorithm_parameters(software: SoftwareIdentity) -> dict[str, str]:
-    """The weights' SHA-256 by model name, which make a result traceable to the model that made it."""
-    return {f"{name} weights SHA-256": digest for name, digest in sorted(software.weights_sha256.items())}
+    """SHA-256 of the weights by model name and of the settings: they make a result traceable to what made it."""
+    parameters = {f"{name} weights SHA-256": digest for name, digest in sorted(software.weights_sha256.items())}
+    return parameters | ({"settings SHA-256": software.settings_sha256} if software.settings_sha256 else {})
 
 
 def algorithm_identification(software: SoftwareIdentity) -> AlgorithmIdentificationSequence:

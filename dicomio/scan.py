@@ -5,6 +5,7 @@ known to belong to a series but is cut, or that a DICOMDIR lists but the folder 
 too, so that a missing slice never goes unnoticed.
 """
 
+import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -86,10 +87,13 @@ class Archive:
     Attributes:
         studies: relative paths by Study Instance UID, which is empty where images have none. A file-set directory
             (DICOMDIR) belongs to every study that it lists.
+        digests: SHA-256 of the images by Study Instance UID: of their SOP Instance UIDs, of which of them are cut, and
+            of those that a DICOMDIR lists. Where their files lie, and how many copies there are, changes nothing.
         ignored: the files that belong to no study.
     """
 
     studies: dict[str, tuple[str, ...]]
+    digests: dict[str, str]
     ignored: tuple[IgnoredFile, ...]
 
 
@@ -124,20 +128,33 @@ def find_studies(folder: Path, on_file: Callable[[], None] | None = None) -> Arc
         OSError: a folder in it can't be listed.
     """
     files: dict[str, list[str]] = {}
+    images: dict[str, set[bytes]] = {}
     with_images: set[str] = set()
 
     def add(name: str, header: Header, is_cut: bool) -> None:
         if _is_directory(header):
-            studies = {study for (study, _), _ in _listed_images(header)}
+            found = [(study, "listed", uid) for (study, _), uids in _listed_images(header) for uid in uids or [""]]
         else:
-            studies = {_identify(header)[0][0]}
-            with_images.update(studies)
-        for study in studies:
+            (study, _), uid = _identify(header)
+            found = [(study, "cut" if is_cut else "whole", uid)]
+            with_images.add(study)
+        for study, state, uid in found:
+            images.setdefault(study, set()).add(_digest(state, uid))
+        for study in {study for study, _, _ in found}:
             files.setdefault(study, []).append(name)
 
     with quiet_pydicom():
         ignored = _visit(folder, add, on_file)
-    return Archive({study: tuple(names) for study, names in files.items() if study in with_images}, tuple(ignored))
+    return Archive(
+        {study: tuple(names) for study, names in files.items() if study in with_images},
+        {study: hashlib.sha256(b"".join(sorted(images[study]))).hexdigest() for study in with_images},
+        tuple(ignored),
+    )
+
+
+def _digest(*words: str) -> bytes:
+    """Instead of a long UID: an archive has millions."""
+    return hashlib.blake2b("\\".join(words).encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
 def _visit(

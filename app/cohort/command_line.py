@@ -34,7 +34,7 @@ examples:
   python -m app.cohort --input /data/archive --output /data/cohort --ray auto
       on a cluster; archive, results, models and program lie at the same paths on every machine
 
-The same command goes on where a run was stopped or killed, and takes up studies that have come since.
+The same command goes on where a run was stopped or killed, and takes up studies that are new or have other images.
 
 exit codes:
   0    every study has its results, also those that are refused or have nothing to analyse
@@ -107,13 +107,16 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:
     LOG.info("%d studies; %d files belong to no study.", len(archive.studies), len(archive.ignored))
     if not archive.studies:
         return ExitCode.NO_ELIGIBLE_SERIES
-    studies = [Study(name_study(uid), files) for uid, files in archive.studies.items()]
+    studies = [Study(name_study(uid), files, archive.digests[uid]) for uid, files in archive.studies.items()]
     # Last come the studies that were under way when a run was killed: one that kills its worker keeps none waiting.
     leftovers = results.take_leftovers()
     waiting = sorted(
-        (study for study in studies if not results.is_finished(study.name)), key=lambda study: study.name in leftovers
+        (study for study in studies if not results.is_finished(study)), key=lambda study: study.name in leftovers
     )
+    outdated = sum(results.discard(study) for study in waiting)
     finished = len(studies) - len(waiting)
+    if outdated:
+        LOG.info("%d have other images than those their results are of, and are analysed again.", outdated)
     if finished:
         LOG.info("%d of them have their results already and are not analysed again.", finished)
 

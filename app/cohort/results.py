@@ -1,7 +1,8 @@
 """The folder of a cohort's results: those of a study are whole or absent.
 
     OUT/cohort.json                   what the results were made with: version, weights, settings
-    OUT/studies/ab/abcdef0123456789/  result.json and the DICOM objects of one study, as the application writes them
+    OUT/studies/ab/abcdef0123456789/  result.json and the DICOM objects of one study, as the application writes them;
+                                      images.sha256 tells which images they are of
     OUT/*.parquet, OUT/index.html     written when all studies have been worked through
 
 A study's folder is named after a hash of its UID: the same in every run, safe as a file name whatever the UID holds,
@@ -23,6 +24,7 @@ from typing import Any
 from dicomio.files import write_text
 
 RESULT_FILE = "result.json"
+_IMAGES_FILE = "images.sha256"
 _UNFINISHED = ".part"
 
 
@@ -37,10 +39,12 @@ class Study:
     Attributes:
         name: of its folder among the results, and in logs.
         files: relative paths in the archive.
+        digest: of its images, as `find_studies` gives it: other images make another.
     """
 
     name: str
     files: tuple[str, ...]
+    digest: str
 
 
 def name_study(study_instance_uid: str) -> str:
@@ -58,9 +62,21 @@ class Results:
         """Where the results of a study lie, if it has been finished. A file system is slow with a million in a row."""
         return self.folder / "studies" / study[:2] / study
 
-    def is_finished(self, study: str) -> bool:
-        """Whether the results of a study are there."""
-        return (self.place(study) / RESULT_FILE).is_file()
+    def is_finished(self, study: Study) -> bool:
+        """Whether the results of a study, of the images that it has now, are there."""
+        place = self.place(study.name)
+        return (place / RESULT_FILE).is_file() and _read(place / _IMAGES_FILE) == study.digest
+
+    def discard(self, study: Study) -> bool:
+        """Remove the results that a study has of other images than now; returns whether there were any."""
+        place = self.place(study.name)
+        if not place.exists() or self.is_finished(study):
+            return False
+        aside = place.with_name(f".{study.name}.discarded{_UNFINISHED}")  # nobody sees them half removed
+        shutil.rmtree(aside, ignore_errors=True)
+        os.rename(place, aside)
+        shutil.rmtree(aside, ignore_errors=True)
+        return True
 
     def finished(self) -> Iterator[Path]:
         """The folders of all finished studies, sorted."""
@@ -69,17 +85,18 @@ class Results:
                 yield path
 
     @contextmanager
-    def new(self, study: str) -> Iterator[Path]:
+    def new(self, study: Study) -> Iterator[Path]:
         """A folder to write a study's results into: it takes its place when all is written, and goes if not.
 
         Where another worker was quicker, taken for dead when it wasn't, the results that are there stay.
         """
-        place = self.place(study)
-        aside = place.with_name(f".{study}.{socket.gethostname()}.{os.getpid()}{_UNFINISHED}")
+        place = self.place(study.name)
+        aside = place.with_name(f".{study.name}.{socket.gethostname()}.{os.getpid()}{_UNFINISHED}")
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         try:
             yield aside
+            write_text(study.digest + "\n", aside / _IMAGES_FILE)
             if not self.is_finished(study):
                 os.rename(aside, place)
         finally:
@@ -131,3 +148,11 @@ class Results:
                 )
         else:
             write_text(json.dumps(made_with, indent=2) + "\n", file)
+
+
+def _read(file: Path) -> str:
+    """A digest, or nothing where there is none."""
+    try:
+        return file.read_text(encoding="ascii").strip()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""

@@ -77,7 +77,7 @@ class Worker:
             scans.append(scan_folder(self._job.archive, names=study.files))
             return scans[0]
 
-        with Results(self._job.output).new(study.name) as folder:
+        with Results(self._job.output).new(study) as folder:
             try:
                 record = self._analysis.run(scan, folder, _tell_nobody)
                 for case, _ in record.cases:

@@ -1,10 +1,11 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
 from app import SETTINGS_FILE
-from app.settings import SettingsError, load_settings
+from app.settings import SettingsError, load_settings, result_settings_sha256
 from validation.changed_settings import write_changed_settings
 
 
@@ -57,3 +58,20 @@ def test_a_file_that_is_no_settings_file_is_refused(tmp_path: Path, content: str
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="can't be read"):
         load_settings(tmp_path / "none.yaml")
+
+
+def test_the_digest_of_the_settings_tells_those_apart_that_shape_a_result(tmp_path: Path) -> None:
+    def digest(**changes: Any) -> str:
+        return result_settings_sha256(load_settings(write_changed_settings(tmp_path / "changed.yaml", **changes)))
+
+    shipped = digest()
+    assert digest(device="cpu", volume={"threads": 7}, package={"cpus": 9}) == shipped
+    assert digest(models={"lungs": {"file": "lungs/other.safetensors", "sha256": "0" * 64}}) == shipped
+    rule = {"name": "thin", "conditions": {"SliceThickness": [0.5, 2]}}
+    others = [
+        digest(saliency={"steps": 25}),
+        digest(classification={"minimum_lung_cm2": 50}),
+        digest(output={"saliency_map": True}),
+        digest(selection={"rules": {"selections": [rule]}}),
+    ]
+    assert len({shipped, *others}) == 5

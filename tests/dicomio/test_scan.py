@@ -214,6 +214,28 @@ def test_a_file_set_directory_belongs_to_the_studies_that_it_lists(tmp_path: Pat
     assert find_studies(tmp_path / "disc").studies == {}
 
 
+def test_the_digest_of_a_study_tells_whether_its_images_are_others(tmp_path: Path) -> None:
+    def digest() -> str:
+        return find_studies(tmp_path / "archive").digests[STUDY]
+
+    paths = write_series(tmp_path / "archive", make_series(FEW))
+    first = digest()
+    (tmp_path / "archive" / "moved").mkdir()
+    paths[0] = paths[0].rename(tmp_path / "archive" / "moved" / "renamed.dcm")
+    (tmp_path / "archive" / "copy.dcm").write_bytes(paths[1].read_bytes())
+    write_series(tmp_path / "archive" / "b", make_series(Sample(slices=4, study=f"{STUDY}.5", series=f"{SERIES}.5")))
+    assert digest() == first
+
+    held = paths[0].read_bytes()
+    cut_in_half(paths[0])
+    cut = digest()
+    paths[0].unlink()
+    gone = digest()
+    paths[0].write_bytes(held)
+    assert len({first, cut, gone}) == 3
+    assert digest() == first
+
+
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, RLELossless])
 @pytest.mark.parametrize("size", [(24, 32), (128, 128)])
 def test_a_file_cut_in_its_pixels_is_left_out_and_counted(tmp_path: Path, syntax: str, size: tuple[int, int]) -> None:

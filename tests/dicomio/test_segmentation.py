@@ -125,7 +125,7 @@ def test_sources_are_left_as_they_were() -> None:
     assert [source.to_json() for source in case.sources] == before
 
 
-def test_the_same_input_gives_the_same_uids_and_other_weights_give_others() -> None:
+def test_the_same_input_gives_the_same_uids_and_other_weights_or_settings_give_others() -> None:
     case = make_case()
 
     def uids(software: SoftwareIdentity) -> list[str]:
@@ -139,6 +139,7 @@ def test_the_same_input_gives_the_same_uids_and_other_weights_give_others() -> N
     retrained = dataclasses.replace(SOFTWARE, weights_sha256={"lungs": "ab" * 32, "classifier": "ee" * 32})
     assert not set(uids(retrained)) & set(first)
     assert not set(uids(dataclasses.replace(SOFTWARE, version="0.2.0"))) & set(first)
+    assert not set(uids(dataclasses.replace(SOFTWARE, settings_sha256="ef" * 32))) & set(first)
 
 
 def test_findings_of_another_series_are_refused() -> None:

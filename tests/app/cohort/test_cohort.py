@@ -23,7 +23,8 @@ from dicomio.errors import OutputFailed
 from tests.app.results import analysed_case, make_result, refused_case
 from tests.dicomio.ct_samples import Sample, make_series, write_series
 
-STUDIES = [Study(name, ()) for name in ("aaaa", "bbbb", "cccc")]
+STUDIES = [Study(name, (), "") for name in ("aaaa", "bbbb", "cccc")]
+ABCD = Study("abcd", (), "digest of its images")
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def results(tmp_path: Path) -> Results:
 
 
 def put(results: Results, study: str, result: dict[str, Any], preview: bool = False) -> Path:
-    with results.new(study) as folder:
+    with results.new(Study(study, (), "")) as folder:
         (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
         if preview:
             Image.new("RGB", (800, 300), "navy").save(folder / "case-001.preview.png")
@@ -43,16 +44,16 @@ def put(results: Results, study: str, result: dict[str, Any], preview: bool = Fa
 
 
 def test_results_appear_only_when_all_are_written(results: Results) -> None:
-    with results.new("abcd") as folder:
+    with results.new(ABCD) as folder:
         (folder / "result.json").write_text("{}", encoding="utf-8")
-        assert not results.is_finished("abcd")
+        assert not results.is_finished(ABCD)
         assert list(results.finished()) == []
     assert [path.name for path in results.finished()] == ["abcd"]
 
 
 def test_nothing_stays_of_a_study_that_fails(results: Results) -> None:
     def fail_half_way() -> None:
-        with results.new("abcd") as folder:
+        with results.new(ABCD) as folder:
             (folder / "result.json").write_text("{}", encoding="utf-8")
             raise ZeroDivisionError
 
@@ -62,11 +63,12 @@ def test_nothing_stays_of_a_study_that_fails(results: Results) -> None:
 
 
 def test_of_two_workers_with_one_study_the_first_to_end_wins(results: Results) -> None:
-    with results.new("abcd") as slow:
+    with results.new(ABCD) as slow:
         (slow / "result.json").write_text("slow", encoding="utf-8")
         place = results.place("abcd")
         place.mkdir()
         (place / "result.json").write_text("quick", encoding="utf-8")
+        (place / "images.sha256").write_text(ABCD.digest, encoding="utf-8")
     assert (place / "result.json").read_text(encoding="utf-8") == "quick"
     assert not slow.exists()
 
@@ -76,6 +78,20 @@ def test_leftovers_of_a_killed_run_are_removed_and_named(results: Results) -> No
     put(results, "abce", {})
     assert results.take_leftovers() == {"abcd"}
     assert [path.name for path in (results.folder / "studies/ab").iterdir()] == ["abce"]
+
+
+def test_results_of_other_images_are_not_those_of_the_study_and_go(results: Results) -> None:
+    grown = Study("abcd", (), "digest of more images")
+    for study in (ABCD, grown):
+        with results.new(study) as folder:
+            (folder / "result.json").write_text(study.digest, encoding="utf-8")
+        assert results.is_finished(study)
+        assert not results.discard(study)
+        results.discard(grown)
+    assert (results.place("abcd") / "result.json").read_text(encoding="utf-8") == grown.digest
+    assert not results.is_finished(ABCD)
+    assert results.discard(ABCD)
+    assert list(results.finished()) == []
 
 
 def test_a_second_run_into_the_same_folder_is_refused(results: Results) -> None:
@@ -176,7 +192,7 @@ def test_a_run_that_was_stopped_or_found_the_disk_full_leaves_no_result(
 ) -> None:
     names = tuple(path.name for path in write_series(tmp_path / "archive", make_series(Sample(slices=3))))
     with pytest.raises(error):
-        worker_with(record, tmp_path / "archive", results).analyse(Study("abcd", names))
+        worker_with(record, tmp_path / "archive", results).analyse(Study("abcd", names, ""))
     assert [path for path in results.folder.rglob("*") if path.is_file() or path.name == "abcd"] == []
 
 

@@ -32,7 +32,7 @@ def results_of(folder: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_a_killed_cohort_goes_on_without_redoing_studies_and_finds_what_the_application_finds(
+def test_a_cohort_redoes_no_study_but_one_whose_images_changed_and_finds_what_the_application_finds(
     tmp_path: Path, settings: Path
 ) -> None:
     sources = write_archive(tmp_path / "archive", studies=3)
@@ -58,12 +58,21 @@ def test_a_killed_cohort_goes_on_without_redoing_studies_and_finds_what_the_appl
     alone = runs.run(sources[first.name], tmp_path / "alone", "--settings", str(settings))
     assert alone.code == 0, alone.told
     assert results_of(first) == results_of(alone.out)
-    assert sorted(path.name for path in first.iterdir()) == alone.files
+    assert sorted(path.name for path in first.iterdir()) == sorted([*alone.files, "images.sha256"])
     for name in (name for name in alone.files if name.endswith(".dcm")):
         ours, expected = dcmread(first / name), dcmread(alone.out / name)
         assert ours.SOPInstanceUID == expected.SOPInstanceUID
         if "PixelData" in expected:
             assert np.array_equal(ours.pixel_array, expected.pixel_array)
+
+    next(iter(sorted(sources[first.name].iterdir()))).unlink()
+    before = {path: (path / "result.json").stat().st_mtime_ns for path in results.finished()}
+    changed = start(tmp_path / "archive", results.folder, settings)
+    told = changed.communicate(timeout=200)[1]
+    assert changed.returncode == 0, told
+    assert "1 have other images" in told
+    after = {path: (path / "result.json").stat().st_mtime_ns for path in results.finished()}
+    assert [path for path in before if after[path] != before[path]] == [first]
 
 
 @pytest.mark.slow
