@@ -1,6 +1,7 @@
 """The command line: check what can be known beforehand, run the graph, write result.json, tell how it went."""
 
 import argparse
+import fcntl
 import logging
 import os
 import re
@@ -8,11 +9,17 @@ import sys
 import tempfile
 import traceback
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app import NAME, SETTINGS_FILE, VERSION
 from app.exit_codes import ExitCode
+
+if TYPE_CHECKING:  # the help answers at once
+    from app.settings import Settings
 
 LEAST_ROOM_BYTES = 4_000_000
 """Free on the output folder's disk, or nothing is begun: even a refusal writes a report and result.json."""
@@ -74,9 +81,12 @@ def run(input_folder: Path, output_folder: Path, model_folder: Path, settings_fi
     settings = load_settings(settings_file)
     if not input_folder.is_dir():
         raise UsageError("The input folder does not exist or is no folder. Give it with -i.")
-    _prepare_output(output_folder)
-    check_room(output_folder, LEAST_ROOM_BYTES)
+    with _prepared(output_folder):
+        check_room(output_folder, LEAST_ROOM_BYTES)
+        return _analyse(input_folder, output_folder, model_folder, settings)
 
+
+def _analyse(input_folder: Path, output_folder: Path, model_folder: Path, settings: "Settings") -> ExitCode:
     from app.analysis import AnalysisError, load_analysis
     from app.progress import ProgressReporter
     from dicomio.scan import list_files, scan_folder
@@ -146,8 +156,9 @@ def set_up_logging(level: str) -> None:
     os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "DEBUG" if name == "DEBUG" else "ERROR")
 
 
-def _prepare_output(folder: Path) -> None:
-    """Make the folder, prove that it can be written, and clear the results of an earlier run.
+@contextmanager
+def _prepared(folder: Path) -> Iterator[None]:
+    """Make the folder, prove that it can be written, hold it, and clear the results of an earlier run.
 
     Files of an earlier run would be taken for results of this one, so exactly those that the application itself names
     are removed; anything else in the folder stays.
@@ -156,6 +167,7 @@ def _prepare_output(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
+        lock = _lock(folder)
         for path in folder.iterdir():
             if _OWN_FILES.fullmatch(path.name):
                 path.unlink()
@@ -163,6 +175,25 @@ def _prepare_output(folder: Path) -> None:
         raise UsageError(
             f"The output folder can't be written ({error.strerror}). Give a writable folder with -o."
         ) from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int:
+    """The folder itself, open and locked: a second run would take this one's files for those of an earlier one."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise UsageError(
+            "Another run is writing into the output folder. Wait for it, or give another folder with -o."
+        ) from error
+    except OSError:
+        LOG.debug("The file system of the output folder locks no folders.")  # NFS; each run has a folder of its own
+    return lock
 
 
 def _tell(record, code: ExitCode) -> None:  # type: ignore[no-untyped-def]

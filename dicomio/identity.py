@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import json
 import logging
+import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -213,7 +214,10 @@ def _uid_element(source: Dataset, keyword: str) -> DataElement:
 
 
 def complete(dataset: SOPClass, source: Dataset) -> None:
-    """Writes the source's patient and study into `dataset` and the time of creation in UTC.
+    """Writes the source's patient and study into `dataset`, and the time of creation.
+
+    All times of an object are of one time zone (Timezone Offset From UTC, PS3.3 C.12.1), and the study's are the
+    source's: so the zone is the source's where it names one, else the machine's own, as it is nearly always there.
 
     Valid values are exactly the source's. The others are left out, or left empty where they are required: `defects`.
     Series Date and Time, which are optional, are left out: a repeated run adds to its series, and all instances of a
@@ -232,12 +236,25 @@ def complete(dataset: SOPClass, source: Dataset) -> None:
             dataset.pop(keyword, None)
     if "BodyPartExamined" not in dataset and dataset.Modality != "SR":
         dataset.BodyPartExamined = "CHEST"
-    now = datetime.datetime.now(datetime.UTC)
+    zone = _time_zone(text(source, "TimezoneOffsetFromUTC"))
+    if zone is not None:
+        dataset.TimezoneOffsetFromUTC = text(source, "TimezoneOffsetFromUTC")
+    now = datetime.datetime.now(zone)
     for keyword in ("SeriesDate", "SeriesTime"):
         dataset.pop(keyword, None)
     for keyword in ("InstanceCreation", "Content"):
         setattr(dataset, f"{keyword}Date", now.strftime("%Y%m%d"))
         setattr(dataset, f"{keyword}Time", now.strftime("%H%M%S.%f"))
+
+
+def _time_zone(offset: str) -> datetime.timezone | None:
+    """The zone of an offset like +0100; None where there is none, or none that the standard allows."""
+    found = re.fullmatch(r"([+-])(0\d|1[0-4])([0-5]\d)", offset)
+    if not found or offset == "-0000":
+        return None
+    sign, hours, minutes = found.groups()
+    east = datetime.timedelta(hours=int(hours), minutes=int(minutes))
+    return datetime.timezone(east if sign == "+" else -east)
 
 
 def fix_dimension_organization(dataset: Dataset) -> None:

@@ -496,6 +496,17 @@ def check_selftest_finds(bench: Bench) -> str:
     return "a changed source file: exit code 1, and its name"
 
 
+def check_quality(bench: Bench, studies: Studies) -> str:
+    """The watch over results, from nothing but them."""
+    _, results = bench.analyse(studies.none)
+    report = bench.new_folder()
+    mounts = {results: "/results:ro", report: "/report"}
+    run = bench.run("quality", "--results=/results", "--out=/report", mounts=mounts)
+    written = sorted(path.name for path in report.iterdir())
+    require(run.code == 0 and len(written) == 2, f"exit code {run.code}, written: {written}; {run.err[-300:]}")
+    return ", ".join(written)
+
+
 def carry_out_all(bench: Bench, studies: Studies) -> None:
     """Every check, in the order in which a reader wants the answers."""
     check = bench.check
@@ -528,6 +539,7 @@ def carry_out_all(bench: Bench, studies: Studies) -> None:
     check("monai-deploy run", lambda: check_monai_deploy(bench, studies))
     check("selftest", lambda: check_selftest(bench))
     check("selftest finds a change", lambda: check_selftest_finds(bench))
+    check("quality", lambda: check_quality(bench, studies))
 
 
 @contextlib.contextmanager

@@ -1,5 +1,7 @@
 """The command line as a user or an orchestrator calls it: exit codes, messages, what is in the output folder."""
 
+import fcntl
+import os
 import shutil
 import subprocess
 import sys
@@ -150,6 +152,20 @@ def test_an_output_folder_that_cannot_be_written_is_a_usage_error(tmp_path: Path
     run = Run(tmp_path, study)
     assert run.code == ExitCode.USAGE
     assert "can't be written" in run.told
+
+
+def test_a_second_run_into_one_output_folder_is_refused_and_takes_nothing_away(tmp_path: Path, study: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "case-001.sr.dcm").write_bytes(b"of the run under way")
+    folder = os.open(out, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        second = Run(tmp_path, study)
+    finally:
+        os.close(folder)
+    assert (second.code, second.files) == (2, ["case-001.sr.dcm"])
+    assert "Another run is writing into the output folder" in second.told
 
 
 def test_a_wrong_weight_file_is_refused_by_name(tmp_path: Path, study: Path) -> None:

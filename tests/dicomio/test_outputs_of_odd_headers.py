@@ -1,6 +1,8 @@
 """Headers that the volume accepts never fail an output: hours of computing would be lost."""
 
-from collections.abc import Callable
+import datetime
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from pydicom import DataElement, config
@@ -74,3 +76,32 @@ def test_a_frame_of_reference_of_several_values_is_replaced_by_one() -> None:
     case = make_case()
     other("FrameOfReferenceUID", "UI", "1.2\\1.3")(case.sources)
     assert str(outputs(case)["seg"].FrameOfReferenceUID).startswith("2.25.")
+
+
+@pytest.fixture
+def machine_in_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "EST5")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("machine_in_new_york")
+@pytest.mark.parametrize(
+    ("offset", "written", "hours"),
+    [("+0530", "+0530", 5.5), ("-0330", "-0330", -3.5), ("", None, -5), ("+05:30", None, -5), ("-0000", None, -5)],
+)
+def test_times_are_in_the_time_zone_of_the_source_or_else_of_the_machine(
+    offset: str, written: str | None, hours: float
+) -> None:
+    case = make_case()
+    for source in case.sources:
+        source.TimezoneOffsetFromUTC = offset
+    for name, output in outputs(case).items():
+        assert output.get("TimezoneOffsetFromUTC") == written, name
+        kinds = ("InstanceCreation", "PresentationCreation" if name == "boxes" else "Content")
+        for date, clock in ((output[f"{kind}Date"].value, output[f"{kind}Time"].value) for kind in kinds):
+            told = datetime.datetime.strptime(f"{date}{clock}", "%Y%m%d%H%M%S.%f")
+            there = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) + datetime.timedelta(hours=hours)
+            assert abs(there - told) < datetime.timedelta(minutes=1), name

@@ -145,7 +145,7 @@ def test_a_staged_folder_is_the_same_whatever_the_rights_of_who_stages_it(
 def test_an_unknown_word_is_refused_and_says_which_there_are() -> None:
     done = subprocess.run(["sh", PACKAGING / "entrypoint", "nonsense"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "run, show, extract, selftest, version, help" in done.stderr
+    assert "run, show, extract, selftest, quality, version, help" in done.stderr
 
 
 def test_the_deployment_page_tells_of_every_exit_code() -> None:
