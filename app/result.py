@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+from pydicom import Dataset
 
 from app.exit_codes import ExitCode
 from dicomio.files import write_text
+from dicomio.frames import Frame
 from method.types import CLASSES, SoftwareIdentity
 from operators.case import Case
 from operators.run_record import RunRecord
@@ -81,7 +83,7 @@ def _case(case: Case, outputs: list[str]) -> dict[str, Any]:
     findings = case.findings
     if case.status != "analysed" or findings is None:
         return result
-    uids = [str(source.SOPInstanceUID) for source in case.sources]
+    images = [_image(source) for source in case.sources]
     return result | {
         "prediction": {"label": findings.label, "probabilities": _by_class(findings.probabilities)},
         "lungs": {
@@ -93,7 +95,7 @@ def _case(case: Case, outputs: list[str]) -> dict[str, Any]:
         "slices": [
             {
                 "index": item.index,
-                "sop_instance_uid": uids[item.index],
+                **images[item.index],
                 "lung_area_mm2": round(item.lung_area_mm2, 1),
                 "probabilities": _by_class(item.probabilities),
                 "explained": item.explained,
@@ -104,7 +106,7 @@ def _case(case: Case, outputs: list[str]) -> dict[str, Any]:
             }
             for item in findings.slices
         ],
-        "boxes": [{"sop_instance_uid": uids[box.slice_index], **vars(box)} for box in findings.boxes],
+        "boxes": [{**images[box.slice_index], **vars(box)} for box in findings.boxes],
         "lesions": [
             {
                 "number": lesion.number,
@@ -118,6 +120,12 @@ def _case(case: Case, outputs: list[str]) -> dict[str, Any]:
             for lesion in findings.lesions
         ],
     }
+
+
+def _image(source: Dataset) -> dict[str, Any]:
+    """What names a slice: an image, or one of its frames."""
+    frame = {"frame_number": source.number} if isinstance(source, Frame) else {}
+    return {"sop_instance_uid": str(source.SOPInstanceUID), **frame}
 
 
 def _by_class(probabilities: tuple[float, float, float]) -> dict[str, float]:

@@ -45,6 +45,7 @@ SCHEMAS = {
         {
             **_KEY,
             "sop_instance_uid": _TEXT,
+            "frame_number": _COUNT,
             "label": _TEXT,
             **dict.fromkeys(("lesion", "slice_index", "column_min", "row_min", "column_max", "row_max"), _COUNT),
             **dict.fromkeys(("area_mm2", "score"), _REAL),
