@@ -3,6 +3,10 @@
 import getpass
 import os
 import pkgutil
+import sys
+
+_UNUSED = ("matplotlib", "cupy")
+"""What `monai` loads where it is there, for plots in notebooks and for arrays of a kind that the graph doesn't have."""
 
 
 def import_engine() -> None:
@@ -16,10 +20,14 @@ def import_engine() -> None:
 
     walk_packages = pkgutil.walk_packages
     pkgutil.walk_packages = lambda *_, **__: iter(())
+    hidden = [name for name in _UNUSED if name not in sys.modules]
+    sys.modules |= dict.fromkeys(hidden)  # type: ignore[arg-type]  # None makes an import fail
     try:
         import monai.utils.module
     finally:
         pkgutil.walk_packages = walk_packages
+        for name in hidden:
+            del sys.modules[name]
     monai.utils.module.walk_packages = walk_packages
 
 

@@ -24,6 +24,14 @@ def test_the_graph_loads_neither_transforms_nor_whole_applications() -> None:
     assert told.split() == ["False", "False"]
 
 
+def test_the_graph_loads_neither_plots_nor_arrays_of_other_libraries_and_they_can_be_loaded_later() -> None:
+    told = run(
+        PREPARED + "import app.application; print('matplotlib' in sys.modules, 'cupy' in sys.modules)\n"
+        "import matplotlib, cupy"
+    )
+    assert told.split() == ["False", "False"]
+
+
 def test_the_interpreter_finds_modules_as_before() -> None:
     told = run(
         PREPARED + "import monai, pkgutil\n"
