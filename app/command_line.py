@@ -192,7 +192,7 @@ def _lock(folder: Path) -> int:
             "Another run is writing into the output folder. Wait for it, or give another folder with -o."
         ) from error
     except OSError:
-        LOG.debug("The file system of the output folder locks no folders.")  # NFS; each run has a folder of its own
+        LOG.debug("The file system of the output folder locks no folders.")
     return lock
 
 

@@ -26,7 +26,7 @@ from validation.phantom.study import write_study
 from validation.phantom.thorax import make_thorax
 
 RESULTS = Path(__file__).resolve().parent / "results"
-SOFTWARE = SoftwareIdentity("groundglass", "bench", {"lungs": "0" * 64, "classifier": "0" * 64}, "cpu")
+SOFTWARE = SoftwareIdentity("groundglass", "bench", {"lungs": "0" * 64, "classifier": "0" * 64}, "cpu", "0" * 64)
 
 
 def sdk_writer(

@@ -60,6 +60,9 @@ _GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpac
 _IMAGE = ("Modality", "Rows", "Columns")
 """The selection and the volume have checked them."""
 
+_MOST_WEST, _MOST_EAST = datetime.timedelta(hours=-12), datetime.timedelta(hours=14)
+"""Time zones there are, as Timezone Offset From UTC has them (PS3.3 C.12.1.1.8)."""
+
 _REPEATED = tuple(Tag(keyword) for keyword in _IMAGE)
 
 _SERIES = (
@@ -133,7 +136,7 @@ def processing_equipment(software: SoftwareIdentity) -> list[ContributingEquipme
 def algorithm_parameters(software: SoftwareIdentity) -> dict[str, str]:
     """SHA-256 of the weights by model name and of the settings: they make a result traceable to what made it."""
     parameters = {f"{name} weights SHA-256": digest for name, digest in sorted(software.weights_sha256.items())}
-    return parameters | ({"settings SHA-256": software.settings_sha256} if software.settings_sha256 else {})
+    return parameters | {"settings SHA-256": software.settings_sha256}
 
 
 def algorithm_identification(software: SoftwareIdentity) -> AlgorithmIdentificationSequence:
@@ -245,16 +248,19 @@ def complete(dataset: SOPClass, source: Dataset) -> None:
     for keyword in ("InstanceCreation", "Content"):
         setattr(dataset, f"{keyword}Date", now.strftime("%Y%m%d"))
         setattr(dataset, f"{keyword}Time", now.strftime("%H%M%S.%f"))
+    for item in dataset.get("ContributingEquipmentSequence", ()):
+        if "ContributionDateTime" in item:  # highdicom's own, in the machine's time zone
+            item.ContributionDateTime = now.strftime("%Y%m%d%H%M%S.%f")
 
 
 def _time_zone(offset: str) -> datetime.timezone | None:
-    """The zone of an offset like +0100; None where there is none, or none that the standard allows."""
-    found = re.fullmatch(r"([+-])(0\d|1[0-4])([0-5]\d)", offset)
+    """The zone of an offset from -1200 to +1400; None where there is none, or none that the standard allows."""
+    found = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", offset)
     if not found or offset == "-0000":
         return None
     sign, hours, minutes = found.groups()
-    east = datetime.timedelta(hours=int(hours), minutes=int(minutes))
-    return datetime.timezone(east if sign == "+" else -east)
+    east = datetime.timedelta(hours=int(hours), minutes=int(minutes)) * (1 if sign == "+" else -1)
+    return datetime.timezone(east) if _MOST_WEST <= east <= _MOST_EAST else None
 
 
 def fix_dimension_organization(dataset: Dataset) -> None:

@@ -44,7 +44,7 @@ def make_report(
         sources: headers of the source images in slice order.
         volume: the geometry of the sources.
         findings: what is reported.
-        software: the device observer and the algorithm (TID 4019), with the SHA-256 of its weights.
+        software: the device observer and the algorithm (TID 4019), with the SHA-256 of its weights and settings.
         segmentation: what `make_segmentation` returned for the same findings.
 
     Raises:

@@ -87,8 +87,9 @@ class Archive:
     Attributes:
         studies: relative paths by Study Instance UID, which is empty where images have none. A file-set directory
             (DICOMDIR) belongs to every study that it lists.
-        digests: SHA-256 of the images by Study Instance UID: of their SOP Instance UIDs, of which of them are cut, and
-            of those that a DICOMDIR lists. Where their files lie, and how many copies there are, changes nothing.
+        digests: SHA-256 of the CT images by Study Instance UID: of their UIDs and geometry, of which of them are cut,
+            and of those that a DICOMDIR lists. Where their files lie, how many copies there are, and what else the
+            study holds, results for one, changes nothing.
         ignored: the files that belong to no study.
     """
 
@@ -133,28 +134,33 @@ def find_studies(folder: Path, on_file: Callable[[], None] | None = None) -> Arc
 
     def add(name: str, header: Header, is_cut: bool) -> None:
         if _is_directory(header):
-            found = [(study, "listed", uid) for (study, _), uids in _listed_images(header) for uid in uids or [""]]
+            studies = set()
+            for (study, series), uids in _listed_images(header):
+                studies.add(study)
+                images.setdefault(study, set()).add(_digest("listed", series, *uids))
         else:
-            (study, _), uid = _identify(header)
-            found = [(study, "cut" if is_cut else "whole", uid)]
+            (study, series), uid = _identify(header)
+            studies = {study}
             with_images.add(study)
-        for study, state, uid in found:
-            images.setdefault(study, set()).add(_digest(state, uid))
-        for study in {study for study, _, _ in found}:
+            if text(header, "Modality") in ("CT", ""):
+                state = "cut" if is_cut else "whole"
+                digest = _digest(state, series, uid, *(text(header, keyword) for keyword in _SAME_IMAGE))
+                images.setdefault(study, set()).add(digest)
+        for study in studies:
             files.setdefault(study, []).append(name)
 
     with quiet_pydicom():
         ignored = _visit(folder, add, on_file)
     return Archive(
         {study: tuple(names) for study, names in files.items() if study in with_images},
-        {study: hashlib.sha256(b"".join(sorted(images[study]))).hexdigest() for study in with_images},
+        {study: hashlib.sha256(b"".join(sorted(images.get(study, ())))).hexdigest() for study in with_images},
         tuple(ignored),
     )
 
 
 def _digest(*words: str) -> bytes:
     """Instead of a long UID: an archive has millions."""
-    return hashlib.blake2b("\\".join(words).encode("utf-8", "surrogateescape"), digest_size=16).digest()
+    return hashlib.blake2b("\0".join(words).encode("utf-8", "surrogateescape"), digest_size=16).digest()
 
 
 def _visit(

@@ -218,5 +218,5 @@ class SoftwareIdentity:
     """SHA-256 of each weight file by model name."""
     device: str
     """`cpu` or `cuda`."""
-    settings_sha256: str = ""
-    """Of the settings that shape a result; empty where there are none, as in a test of one object."""
+    settings_sha256: str
+    """Of the settings that shape a result."""

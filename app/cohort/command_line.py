@@ -113,10 +113,10 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:
     waiting = sorted(
         (study for study in studies if not results.is_finished(study)), key=lambda study: study.name in leftovers
     )
-    outdated = sum(results.discard(study) for study in waiting)
+    outdated = sum(results.is_outdated(study) for study in waiting)
     finished = len(studies) - len(waiting)
     if outdated:
-        LOG.info("%d have other images than those their results are of, and are analysed again.", outdated)
+        LOG.info("%d have results that are not of the images they have now, and are analysed again.", outdated)
     if finished:
         LOG.info("%d of them have their results already and are not analysed again.", finished)
 
@@ -130,7 +130,7 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:
         for outcome in outcomes:
             counts[outcome.status or "without results"] += 1
             if outcome.status is None:
-                LOG.error("Study %s has no results: %s.", outcome.study, outcome.reason)
+                LOG.error("Study %s has no results of its images: %s.", outcome.study, outcome.reason)
             told = ", ".join(f"{count} {status.lower().replace('_', ' ')}" for status, count in sorted(counts.items()))
             bar.set_postfix_str(told, refresh=False)
             bar.update()

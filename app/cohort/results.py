@@ -67,16 +67,9 @@ class Results:
         place = self.place(study.name)
         return (place / RESULT_FILE).is_file() and _read(place / _IMAGES_FILE) == study.digest
 
-    def discard(self, study: Study) -> bool:
-        """Remove the results that a study has of other images than now; returns whether there were any."""
-        place = self.place(study.name)
-        if not place.exists() or self.is_finished(study):
-            return False
-        aside = place.with_name(f".{study.name}.discarded{_UNFINISHED}")  # nobody sees them half removed
-        shutil.rmtree(aside, ignore_errors=True)
-        os.rename(place, aside)
-        shutil.rmtree(aside, ignore_errors=True)
-        return True
+    def is_outdated(self, study: Study) -> bool:
+        """Whether the results of a study are of other images than it has now; they stay until there are new ones."""
+        return (self.place(study.name) / RESULT_FILE).is_file() and not self.is_finished(study)
 
     def finished(self) -> Iterator[Path]:
         """The folders of all finished studies, sorted."""
@@ -88,19 +81,30 @@ class Results:
     def new(self, study: Study) -> Iterator[Path]:
         """A folder to write a study's results into: it takes its place when all is written, and goes if not.
 
-        Where another worker was quicker, taken for dead when it wasn't, the results that are there stay.
+        Results of the study's former images make way. Where another worker was quicker, taken for dead when it wasn't,
+        the results that are there stay.
+
+        Raises:
+            OutputFailed: the disk is full, or can't be written.
         """
         place = self.place(study.name)
-        aside = place.with_name(f".{study.name}.{socket.gethostname()}.{os.getpid()}{_UNFINISHED}")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
+        aside, former = (
+            place.with_name(f".{study.name}.{socket.gethostname()}.{kind}.{os.getpid()}{_UNFINISHED}")
+            for kind in ("new", "former")
+        )
         try:
-            yield aside
+            for path in (aside, former):
+                shutil.rmtree(path, ignore_errors=True)
+            aside.mkdir(parents=True)
             write_text(study.digest + "\n", aside / _IMAGES_FILE)
+            yield aside
             if not self.is_finished(study):
+                if place.exists():
+                    os.rename(place, former)
                 os.rename(aside, place)
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            for path in (aside, former):
+                shutil.rmtree(path, ignore_errors=True)
 
     def take_leftovers(self) -> set[str]:
         """Remove what was under way when a run was killed; returns the studies."""

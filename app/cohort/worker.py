@@ -77,8 +77,8 @@ class Worker:
             scans.append(scan_folder(self._job.archive, names=study.files))
             return scans[0]
 
-        with Results(self._job.output).new(study) as folder:
-            try:
+        try:
+            with Results(self._job.output).new(study) as folder:
                 record = self._analysis.run(scan, folder, _tell_nobody)
                 for case, _ in record.cases:
                     if case.reason_code in _OF_THE_DISK:
@@ -89,8 +89,8 @@ class Worker:
                 if not scans or len(record.cases) + len(record.series_rejected) < len(scans[0].series):
                     raise Interrupted("The graph ended before the study's end.")
                 return write_result(record, self._analysis.software, folder).name
-            except OutputFailed as failure:
-                raise CohortStopped(failure.reason) from failure
+        except OutputFailed as failure:
+            raise CohortStopped(failure.reason) from failure
 
 
 def _tell_nobody(stage: str, done: int, total: int) -> None:

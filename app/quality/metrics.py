@@ -47,9 +47,9 @@ def to_metrics(report: Report) -> str:
             ((f'quantity="{item.name}"', item.q_value) for item in report.comparisons if item.q_value is not None),
         ),
         *_metric(
-            "other_weights",
-            f"Cases {window} that other weights found than the reference's.",
-            [("", report.other_weights)],
+            "made_otherwise",
+            f"Cases {window} that other weights or settings found than the reference's.",
+            [("", report.made_otherwise)],
         ),
         *_metric("unreadable", "Files named result.json that are none.", [("", report.unreadable)]),
         *_metric("newest_result_timestamp_seconds", "When the last run ended.", [("", report.newest)]),

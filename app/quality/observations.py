@@ -38,14 +38,14 @@ class Observation:
     Attributes:
         day: on which the run ended.
         outcome: `analysed`, `no_eligible_series`, or `refused GAP` and the like.
-        weights: SHA-256 of the models, by name.
+        made_with: SHA-256 of the models and of the settings, by name.
         label: of the study; empty unless analysed.
         values: by quantity; empty unless analysed.
     """
 
     day: date
     outcome: str
-    weights: dict[str, str]
+    made_with: dict[str, str]
     label: str = ""
     values: dict[str, float] = field(default_factory=dict)
 
@@ -90,19 +90,21 @@ def read_results(folder: Path) -> Observations:
 
 def observe_run(result: dict[str, Any], day: date) -> list[Observation]:
     """The cases of one result.json; a run without any is one row too."""
-    weights = {name: model["sha256"] for name, model in result["software"]["models"].items()}
+    software = result["software"]
+    made_with = {name: model["sha256"] for name, model in software["models"].items()}
+    made_with["settings"] = software["settings_sha256"]
     if not result["cases"]:
-        return [Observation(day, result["status"], weights)]
-    return [_observe_case(case, day, weights) for case in result["cases"]]
+        return [Observation(day, result["status"], made_with)]
+    return [_observe_case(case, day, made_with) for case in result["cases"]]
 
 
-def _observe_case(case: dict[str, Any], day: date, weights: dict[str, str]) -> Observation:
+def _observe_case(case: dict[str, Any], day: date, made_with: dict[str, str]) -> Observation:
     if case["status"] != "analysed":
-        return Observation(day, f"{case['status']} {case['reason']['code']}", weights)
+        return Observation(day, f"{case['status']} {case['reason']['code']}", made_with)
     values = {f"p_{name}": float(value) for name, value in case["prediction"]["probabilities"].items()}
     values |= {"lungs_ml": case["lungs"]["volume_ml"], "infected_fraction": case["infected_fraction"]}
     label = case["prediction"]["label"]
-    return Observation(day, "analysed", weights, label, {name: values[name] for name in QUANTITIES})
+    return Observation(day, "analysed", made_with, label, {name: values[name] for name in QUANTITIES})
 
 
 @dataclass(frozen=True)
@@ -112,43 +114,43 @@ class Sample:
     Attributes:
         outcomes, labels: how many of each.
         quantities: sorted values.
-        weights: the models that found them.
+        made_with: the models and settings that found them.
     """
 
     outcomes: dict[str, int]
     labels: dict[str, int]
     quantities: dict[str, list[float]]
-    weights: dict[str, str]
+    made_with: dict[str, str]
 
 
-def sample_of(rows: Iterable[Observation], weights: dict[str, str]) -> Sample:
-    """The cases that were found with `weights`."""
+def sample_of(rows: Iterable[Observation], made_with: dict[str, str]) -> Sample:
+    """The cases that were found with these models and settings."""
     outcomes: dict[str, int] = {}
     labels: dict[str, int] = {}
     quantities: dict[str, list[float]] = {name: [] for name in QUANTITIES}
     for row in rows:
-        if row.weights != weights:
+        if row.made_with != made_with:
             continue
         outcomes[row.outcome] = outcomes.get(row.outcome, 0) + 1
         if row.label:
             labels[row.label] = labels.get(row.label, 0) + 1
         for name, value in row.values.items():
             quantities[name].append(value)
-    return Sample(outcomes, labels, {name: sorted(values) for name, values in quantities.items()}, weights)
+    return Sample(outcomes, labels, {name: sorted(values) for name, values in quantities.items()}, made_with)
 
 
 def write_reference(observations: Observations, file: Path) -> Sample:
     """Make a reference of results that were found to be good; it holds no identifier and no case as such.
 
     Raises:
-        QualityError: the results were found with more than one set of weights.
+        QualityError: the results were found with more than one set of weights, or of settings.
     """
-    weights = observations.rows[0].weights
-    if any(row.weights != weights for row in observations.rows):
+    made_with = observations.rows[0].made_with
+    if any(row.made_with != made_with for row in observations.rows):
         raise QualityError(
-            "The results were made with different weights. Make the reference of results of one version alone."
+            "The results were made with different weights or settings. Make the reference of results made alike."
         )
-    sample = sample_of(observations.rows, weights)
+    sample = sample_of(observations.rows, made_with)
     thinned = {name: _thin(values) for name, values in sample.quantities.items()}
     content = {"reference_version": _REFERENCE_VERSION, **vars(sample), "quantities": thinned}
     write_text(json.dumps(content, indent=1) + "\n", file)

@@ -54,8 +54,8 @@ def _comparison_table(report: Report) -> str:
         return ""
     rows = "".join(_comparison_row(item) for item in report.comparisons)
     other = (
-        f" {report.other_weights} recent cases were found by other weights and left out."
-        if report.other_weights
+        f" {report.made_otherwise} recent cases were found with other weights or settings and left out."
+        if report.made_otherwise
         else ""
     )
     return (

@@ -32,11 +32,11 @@ class Report:
     """What the page and the metrics are made of.
 
     Attributes:
-        days: every day with results, newest first; whatever weights found them.
+        days: every day with results, newest first; whatever models and settings found them.
         recent: the last `window_days` days together.
         reference: or None where there is none yet.
-        comparisons: of `recent` with the reference, of what the same weights found.
-        other_weights: recent cases that other weights found than the reference's; they are not compared.
+        comparisons: of `recent` with the reference, of what the same models and settings found.
+        made_otherwise: recent cases that other models or settings found than the reference's; they are not compared.
         newest: when the last run ended, in seconds since 1970.
         unreadable: result files that are none.
     """
@@ -46,7 +46,7 @@ class Report:
     window_days: int
     reference: Sample | None
     comparisons: list[Comparison]
-    other_weights: int
+    made_otherwise: int
     newest: float
     unreadable: int
 
@@ -56,22 +56,22 @@ def make_report(observations: Observations, reference: Sample | None, window_day
     rows = observations.rows
     days = sorted({row.day for row in rows}, reverse=True)
     recent = [row for row in rows if row.day > days[0] - timedelta(days=window_days)]
-    comparable = sample_of(recent, reference.weights) if reference else None
+    comparable = sample_of(recent, reference.made_with) if reference else None
     return Report(
         days=[_day(day, [row for row in rows if row.day == day]) for day in days],
         recent=_day(days[0], recent),
         window_days=window_days,
         reference=reference,
         comparisons=compare(reference, comparable) if reference and comparable else [],
-        other_weights=sum(row.weights != reference.weights for row in recent) if reference else 0,
+        made_otherwise=sum(row.made_with != reference.made_with for row in recent) if reference else 0,
         newest=observations.newest,
         unreadable=observations.unreadable,
     )
 
 
 def _day(day: date, rows: Sequence[Observation]) -> Day:
-    # Of all weights: what came in on a day is told whichever version analysed it.
-    parts = [sample_of(rows, dict(weights)) for weights in {tuple(row.weights.items()) for row in rows}]
+    # Of all models and settings: what came in on a day is told whichever version analysed it.
+    parts = [sample_of(rows, dict(made_with)) for made_with in {tuple(row.made_with.items()) for row in rows}]
     outcomes = {name: sum(part.outcomes.get(name, 0) for part in parts) for part in parts for name in part.outcomes}
     labels = {name: sum(part.labels.get(name, 0) for part in parts) for part in parts for name in part.labels}
     values = {name: sorted(value for part in parts for value in part.quantities[name]) for name in QUANTITIES}

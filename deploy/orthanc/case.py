@@ -1,7 +1,8 @@
 """One study: fetch its CT images, have them analysed, store the results in place of former ones, send them on.
 
-Every step can be done again without a second effect, since the application's results have the same UIDs whenever the
-images are the same. What is done is noted with the images' fingerprint, so that images which arrive late are seen.
+Every step can be done again without a second effect, since the application's results have the same UIDs whenever
+images, version and settings are the same. What is done is noted with the images' fingerprint, so that images which
+arrive late are seen.
 """
 
 import hashlib

@@ -68,15 +68,16 @@ def _case(status: str, reason: dict[str, str] | None, outputs: list[str]) -> dic
     }
 
 
-def make_result(*cases: dict[str, Any], weights: str = "a") -> dict[str, Any]:
-    """A result.json that satisfies the schema; `weights` is repeated to a hash."""
+def make_result(*cases: dict[str, Any], weights: str = "a", settings: str = "e") -> dict[str, Any]:
+    """A result.json that satisfies the schema; `weights` and `settings` are repeated to hashes."""
     analysed = [case["status"] == "analysed" for case in cases]
     status = "success" if all(analysed) else "partial" if any(analysed) else "failed"
     models = {name: {"sha256": weights * 64} for name in ("lungs", "classifier")}
+    software = {"name": "Groundglass", "version": "0.1.0", "models": models, "device": "cpu"}
     result = {
         "schema_version": "1.0",
         "status": status if cases else "no_eligible_series",
-        "software": {"name": "Groundglass", "version": "0.1.0", "models": models, "device": "cpu"},
+        "software": software | {"settings_sha256": settings * 64},
         "cases": list(cases),
         "series_rejected": [],
         "files_ignored": [],

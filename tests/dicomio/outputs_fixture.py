@@ -14,7 +14,8 @@ from method.types import LEFT_LUNG, RIGHT_LUNG, Box, CTVolume, Findings, Lesion,
 
 SLICES, ROWS, COLUMNS = 8, 32, 40
 SPACING_MM = (3.0, 1.25, 1.5)
-SOFTWARE = SoftwareIdentity("groundglass", "0.1.0", {"lungs": "ab" * 32, "classifier": "cd" * 32}, "cpu")
+WEIGHTS = {"lungs": "ab" * 32, "classifier": "cd" * 32}
+SOFTWARE = SoftwareIdentity("groundglass", "0.1.0", WEIGHTS, "cpu", "ef" * 32)
 
 ORIENTATIONS = {
     # Directions along which the slice, row and column index grow, in patient coordinates.

@@ -37,7 +37,8 @@ from tests.fuzz.judge import judge
 from tests.fuzz.mutations import OtherValue
 
 SAMPLE = Sample(slices=30, rows=32, columns=40, spacing_mm=(5.0, 1.25, 1.5))
-SOFTWARE = SoftwareIdentity("groundglass", "0.1.0", {"lungs": "ab" * 32, "classifier": "cd" * 32}, "cpu")
+WEIGHTS = {"lungs": "ab" * 32, "classifier": "cd" * 32}
+SOFTWARE = SoftwareIdentity("groundglass", "0.1.0", WEIGHTS, "cpu", "ef" * 32)
 UID = "1.2.826.0.1.3680043.10.511.77"
 
 

@@ -89,19 +89,28 @@ def machine_in_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("machine_in_new_york")
 @pytest.mark.parametrize(
-    ("offset", "written", "hours"),
-    [("+0530", "+0530", 5.5), ("-0330", "-0330", -3.5), ("", None, -5), ("+05:30", None, -5), ("-0000", None, -5)],
+    ("offset", "zone", "hours"),
+    [
+        ("+0530", "+0530", 5.5),
+        ("-1200", "-1200", -12),
+        ("+1400", "+1400", 14),
+        ("", None, -5),
+        *((wrong, None, -5) for wrong in ("+05:30", "-0000", "-1230", "+1430", "+0560", "CET")),
+    ],
 )
 def test_times_are_in_the_time_zone_of_the_source_or_else_of_the_machine(
-    offset: str, written: str | None, hours: float
+    offset: str, zone: str | None, hours: float
 ) -> None:
     case = make_case()
     for source in case.sources:
         source.TimezoneOffsetFromUTC = offset
     for name, output in outputs(case).items():
-        assert output.get("TimezoneOffsetFromUTC") == written, name
+        assert output.get("TimezoneOffsetFromUTC") == zone, name
         kinds = ("InstanceCreation", "PresentationCreation" if name == "boxes" else "Content")
-        for date, clock in ((output[f"{kind}Date"].value, output[f"{kind}Time"].value) for kind in kinds):
-            told = datetime.datetime.strptime(f"{date}{clock}", "%Y%m%d%H%M%S.%f")
+        times = [f"{output[f'{kind}Date'].value}{output[f'{kind}Time'].value}" for kind in kinds]
+        equipment = output.get("ContributingEquipmentSequence", ())
+        times += [str(item.ContributionDateTime) for item in equipment if "ContributionDateTime" in item]
+        assert len(times) == (2 if name == "key-images" else 3), name
+        for told in (datetime.datetime.strptime(written, "%Y%m%d%H%M%S.%f") for written in times):
             there = datetime.datetime.now(datetime.UTC).replace(tzinfo=None) + datetime.timedelta(hours=hours)
             assert abs(there - told) < datetime.timedelta(minutes=1), name

@@ -123,14 +123,15 @@ def test_evidence_lists_every_source_image_and_the_segmentation(tmp_path: Path) 
     assert evidence == {*(source.SOPInstanceUID for source in case.sources), segmentation.SOPInstanceUID}
 
 
-def test_weights_and_research_use_are_stated(tmp_path: Path) -> None:
+def test_weights_settings_and_research_use_are_stated(tmp_path: Path) -> None:
     report = hd.sr.srread(written(make_case(), tmp_path))
     parameters = [
         item.TextValue
         for item in study_group(report.content)[0].ContentSequence
         if item.name == Code("111002", "DCM", "Algorithm Parameters")
     ]
-    assert parameters == [f"classifier weights SHA-256={'cd' * 32}", f"lungs weights SHA-256={'ab' * 32}"]
+    digests = {"classifier weights": "cd" * 32, "lungs weights": "ab" * 32, "settings": "ef" * 32}
+    assert parameters == [f"{name} SHA-256={digest}" for name, digest in digests.items()]
     assert "Research use only; not for clinical decisions" in comments(report)
 
 

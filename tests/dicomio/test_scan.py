@@ -5,6 +5,7 @@ import os
 import tracemalloc
 import warnings
 import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,9 @@ def test_the_digest_of_a_study_tells_whether_its_images_are_others(tmp_path: Pat
     paths[0] = paths[0].rename(tmp_path / "archive" / "moved" / "renamed.dcm")
     (tmp_path / "archive" / "copy.dcm").write_bytes(paths[1].read_bytes())
     write_series(tmp_path / "archive" / "b", make_series(Sample(slices=4, study=f"{STUDY}.5", series=f"{SERIES}.5")))
+    report = dcmread(paths[1])
+    report.Modality, report.SOPInstanceUID = "SR", f"{SERIES}.99"
+    report.save_as(tmp_path / "archive" / "report.dcm")
     assert digest() == first
 
     held = paths[0].read_bytes()
@@ -231,8 +235,12 @@ def test_the_digest_of_a_study_tells_whether_its_images_are_others(tmp_path: Pat
     cut = digest()
     paths[0].unlink()
     gone = digest()
+    mended = dcmread(BytesIO(held))
+    mended.PixelSpacing = [0.5, 0.5]
+    mended.save_as(paths[0])
+    other = digest()
     paths[0].write_bytes(held)
-    assert len({first, cut, gone}) == 3
+    assert len({first, cut, gone, other}) == 4
     assert digest() == first
 
 

@@ -19,6 +19,7 @@ from pydicom import DataElement, Dataset, dcmread
 
 from app import NAME, VERSION
 from app.result import make_result
+from app.settings import load_settings, result_settings_sha256
 from dicomio.files import write_dicom, write_image
 from dicomio.key_images import make_key_images
 from dicomio.picture import make_preview
@@ -56,7 +57,8 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> tuple[Phantom, Path]:
     lungs, lesions = (on_grid(array, made.affine, volume.affine) for array in (truth.lungs, truth.lesions))
     findings = make_findings(volume, lungs, lesions, "covid19")
     models = yaml.safe_load((REPOSITORY / "app.yaml").read_text(encoding="utf-8"))["models"]
-    software = SoftwareIdentity(NAME, VERSION, {name: model["sha256"] for name, model in models.items()}, "cpu")
+    weights = {name: model["sha256"] for name, model in models.items()}
+    software = SoftwareIdentity(NAME, VERSION, weights, "cpu", result_settings_sha256(load_settings()))
     segmentation = make_segmentation(sources, volume, findings, software)
     outputs = {
         "seg": segmentation,

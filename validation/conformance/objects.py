@@ -17,7 +17,8 @@ from method.types import SoftwareIdentity
 from validation.conformance.expected import Case, case_of, cases_of
 from validation.conformance.series import Series
 
-SOFTWARE = SoftwareIdentity("groundglass", "0.1.0", {"lungs": "ab" * 32, "classifier": "cd" * 32}, "cpu")
+WEIGHTS = {"lungs": "ab" * 32, "classifier": "cd" * 32}
+SOFTWARE = SoftwareIdentity("groundglass", "0.1.0", WEIGHTS, "cpu", "ef" * 32)
 
 Made = dict[str, Dataset]
 """The objects of a series that were made before, by name."""

@@ -23,7 +23,7 @@ from dicomio.errors import OutputFailed
 from tests.app.results import analysed_case, make_result, refused_case
 from tests.dicomio.ct_samples import Sample, make_series, write_series
 
-STUDIES = [Study(name, (), "") for name in ("aaaa", "bbbb", "cccc")]
+STUDIES = [Study(name, (), f"digest of {name}") for name in ("aaaa", "bbbb", "cccc")]
 ABCD = Study("abcd", (), "digest of its images")
 
 
@@ -33,7 +33,7 @@ def results(tmp_path: Path) -> Results:
 
 
 def put(results: Results, study: str, result: dict[str, Any], preview: bool = False) -> Path:
-    with results.new(Study(study, (), "")) as folder:
+    with results.new(Study(study, (), f"digest of {study}")) as folder:
         (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")
         if preview:
             Image.new("RGB", (800, 300), "navy").save(folder / "case-001.preview.png")
@@ -80,18 +80,25 @@ def test_leftovers_of_a_killed_run_are_removed_and_named(results: Results) -> No
     assert [path.name for path in (results.folder / "studies/ab").iterdir()] == ["abce"]
 
 
-def test_results_of_other_images_are_not_those_of_the_study_and_go(results: Results) -> None:
-    grown = Study("abcd", (), "digest of more images")
-    for study in (ABCD, grown):
+def test_results_of_former_images_stay_until_there_are_those_of_the_present_ones(results: Results) -> None:
+    def text() -> str:
+        return (results.place("abcd") / "result.json").read_text(encoding="utf-8")
+
+    def analyse(study: Study) -> None:
         with results.new(study) as folder:
             (folder / "result.json").write_text(study.digest, encoding="utf-8")
-        assert results.is_finished(study)
-        assert not results.discard(study)
-        results.discard(grown)
-    assert (results.place("abcd") / "result.json").read_text(encoding="utf-8") == grown.digest
-    assert not results.is_finished(ABCD)
-    assert results.discard(ABCD)
-    assert list(results.finished()) == []
+            if results.place("abcd").exists():
+                assert text() == ABCD.digest
+
+    grown = Study("abcd", (), "digest of more images")
+    assert not results.is_outdated(grown)
+    analyse(ABCD)
+    assert (results.is_finished(ABCD), results.is_outdated(ABCD)) == (True, False)
+    assert (results.is_finished(grown), results.is_outdated(grown)) == (False, True)
+    analyse(grown)
+    assert text() == grown.digest
+    assert (results.is_finished(grown), results.is_outdated(grown)) == (True, False)
+    assert [path.name for path in results.place("abcd").parent.iterdir()] == ["abcd"]
 
 
 def test_a_second_run_into_the_same_folder_is_refused(results: Results) -> None:
@@ -192,7 +199,7 @@ def test_a_run_that_was_stopped_or_found_the_disk_full_leaves_no_result(
 ) -> None:
     names = tuple(path.name for path in write_series(tmp_path / "archive", make_series(Sample(slices=3))))
     with pytest.raises(error):
-        worker_with(record, tmp_path / "archive", results).analyse(Study("abcd", names, ""))
+        worker_with(record, tmp_path / "archive", results).analyse(Study("abcd", names, "digest of its images"))
     assert [path for path in results.folder.rglob("*") if path.is_file() or path.name == "abcd"] == []
 
 

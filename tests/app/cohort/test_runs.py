@@ -70,7 +70,7 @@ def test_a_cohort_redoes_no_study_but_one_whose_images_changed_and_finds_what_th
     changed = start(tmp_path / "archive", results.folder, settings)
     told = changed.communicate(timeout=200)[1]
     assert changed.returncode == 0, told
-    assert "1 have other images" in told
+    assert "1 have results that are not of the images they have now" in told
     after = {path: (path / "result.json").stat().st_mtime_ns for path in results.finished()}
     assert [path for path in before if after[path] != before[path]] == [first]
 

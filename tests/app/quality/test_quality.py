@@ -156,7 +156,7 @@ def test_results_of_other_weights_are_counted_and_not_compared(tmp_path: Path, r
     new = [some_result(random, volume_ml=1000.0, weights="b") for _ in range(90)]
     code, metrics = watch(tmp_path, reference, old + new)
     assert code is QualityCode.NO_DRIFT
-    assert metrics["other_weights"] == 90
+    assert metrics["made_otherwise"] == 90
     assert metrics["cases analysed"] + metrics["cases refused GAP"] == 150
 
 
@@ -179,15 +179,16 @@ def test_what_is_no_result_is_counted_and_unfinished_results_are_passed_over(tmp
     assert (len(found.rows), found.unreadable) == (1, 2)
 
 
-def test_a_reference_of_two_versions_is_refused(tmp_path: Path) -> None:
-    write(tmp_path, [make_result(analysed_case()), make_result(analysed_case(), weights="b")])
+@pytest.mark.parametrize("other", [{"weights": "b"}, {"settings": "b"}])
+def test_a_reference_of_two_versions_is_refused(tmp_path: Path, other: dict[str, str]) -> None:
+    write(tmp_path, [make_result(analysed_case()), make_result(analysed_case(), **other)])
     with pytest.raises(QualityError, match="different weights"):
         write_reference(read_results(tmp_path), tmp_path / "reference.json")
 
 
 def test_a_reference_holds_distributions_and_no_identifier(reference: Path) -> None:
     content = json.loads(reference.read_text(encoding="utf-8"))
-    assert set(content) == {"reference_version", "outcomes", "labels", "quantities", "weights"}
+    assert set(content) == {"reference_version", "outcomes", "labels", "quantities", "made_with"}
     assert set(content["quantities"]) == set(QUANTITIES)
     assert all(values == sorted(values) for values in content["quantities"].values())
 
