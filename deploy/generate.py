@@ -231,6 +231,15 @@ class _Plain(yaml.SafeDumper):
         return True
 
 
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    """Text; the placeholder in quotes, so that a folder whose name is a number is no number in its place."""
+    quotes = "'" if text == _STUDY_PLACEHOLDER else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, quotes)
+
+
+_Plain.add_representer(str, _represent_text)
+
+
 def make_files() -> dict[str, str]:
     """Every file that is written, by its path below deploy/."""
     settings = load_settings()

@@ -15,6 +15,7 @@ from pydicom import Dataset
 from dicomio.errors import OutputFailed
 
 FILE_MODE = 0o640
+"""Of results: for their user and its group."""
 
 
 class FileGroup:
@@ -26,8 +27,9 @@ class FileGroup:
         names: of the files, in the order in which they were written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, mode: int = FILE_MODE) -> None:
         self._folder = folder
+        self._mode = mode
         self._aside: dict[str, Path] = {}
 
     @property
@@ -58,14 +60,14 @@ class FileGroup:
         try:
             aside.unlink(missing_ok=True)  # of an earlier process with this number, as in every container
             # Never through a link that someone has put there.
-            descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, FILE_MODE)
+            descriptor = os.open(aside, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, self._mode)
             with open(descriptor, "w+b") as file:
-                os.fchmod(file.fileno(), FILE_MODE)  # the process' umask may have taken the group's right to read
+                os.fchmod(file.fileno(), self._mode)  # the process' umask may have taken the group's right to read
                 write(file)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise _failure(error) from error
+            raise output_failure(error) from error
 
     def __enter__(self) -> "FileGroup":
         return self
@@ -81,7 +83,7 @@ class FileGroup:
             except OSError as failure:
                 for name in self._aside:
                     _remove(self._folder / name)
-                raise _failure(failure) from failure
+                raise output_failure(failure) from failure
             finally:
                 for aside in self._aside.values():
                     _remove(aside)
@@ -141,7 +143,8 @@ _UNFINISHED: set[Path] = set()
 _MAKE_ROOM = "Make room there, or give another folder with -o, and run the study again."
 
 
-def _failure(error: OSError) -> OutputFailed:
+def output_failure(error: OSError) -> OutputFailed:
+    """What an error while something was written is told as."""
     while error.errno is None and isinstance(error.__context__, OSError):
         error = error.__context__  # pydicom wraps what it meets, without its number
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -37,6 +37,8 @@ _THREADS, _BATCH = 4, 32
 
 _UNREADABLE = "the DICOM header cannot be read: the file is cut, not valid, or inflates to more than 64 MiB"
 
+_NOT_OPENED = "the file cannot be opened"
+
 _OF_THE_FILE_SYSTEM = ("lost+found", "System Volume Information")
 """Folders in the root of a disk that hold no user's files, and that few may list."""
 
@@ -91,11 +93,13 @@ class Archive:
             and of those that a DICOMDIR lists. Where their files lie, how many copies there are, and what else the
             study holds, results for one, changes nothing.
         ignored: the files that belong to no study.
+        unopened: how many of them can't be opened, so that any study may lack them.
     """
 
     studies: dict[str, tuple[str, ...]]
     digests: dict[str, str]
     ignored: tuple[IgnoredFile, ...]
+    unopened: int
 
 
 def scan_folder(folder: Path, on_file: Callable[[], None] | None = None, names: Sequence[str] | None = None) -> Scan:
@@ -155,6 +159,7 @@ def find_studies(folder: Path, on_file: Callable[[], None] | None = None) -> Arc
         {study: tuple(names) for study, names in files.items() if study in with_images},
         {study: hashlib.sha256(b"".join(sorted(images.get(study, ())))).hexdigest() for study in with_images},
         tuple(ignored),
+        sum(item.reason.startswith(_NOT_OPENED) for item in ignored),
     )
 
 
@@ -269,7 +274,7 @@ def list_files(folder: str | Path) -> list[str]:
         links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
         inner = os.path.relpath(parent, folder)
         found += [name if inner == "." else os.path.join(inner, name) for name in files + links]
-    return sorted(found, key=lambda path: path.split(os.sep))
+    return sorted(found, key=lambda path: path.replace(os.sep, "\0"))  # part by part, without a list for each
 
 
 def _read(path: str, root: str) -> tuple[Header, bool] | _Ignored:
@@ -291,7 +296,7 @@ def _read(path: str, root: str) -> tuple[Header, bool] | _Ignored:
             return _Ignored("not a DICOM file")
         header, is_cut = read_header(path, status.st_size, start)
     except OSError as error:
-        return _Ignored(f"the file cannot be opened ({type(error).__name__}), check its permissions")
+        return _Ignored(f"{_NOT_OPENED} ({type(error).__name__}), check its permissions")
     if not has_preamble and (header is None or not text(header, "SOPClassUID").startswith(_STORAGE_CLASSES)):
         return _Ignored("not a DICOM file")
     if header is None:

@@ -41,7 +41,7 @@ exit codes:
   1    a defect of the software
   2    command line, settings, weights, packages or a folder can't be used, or the disk is full
   3    no DICOM study in the archive
-  5    some studies have no results: the log gives their names, the same command tries them again
+  5    some studies have no results, or files can't be opened: the log tells, the same command tries again
   130, 143  stopped by SIGINT or SIGTERM
 """
 
@@ -113,6 +113,13 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:
     waiting = sorted(
         (study for study in studies if not results.is_finished(study)), key=lambda study: study.name in leftovers
     )
+    if archive.unopened:
+        LOG.error(
+            "%d files can't be opened, and any study may lack them: those with results keep them. Check the files' "
+            "permissions and the mount, and give the same command again.",
+            archive.unopened,
+        )
+        waiting = [study for study in waiting if not results.is_outdated(study)]
     outdated = sum(results.is_outdated(study) for study in waiting)
     finished = len(studies) - len(waiting)
     if outdated:
@@ -137,7 +144,7 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:
     write_tables(results)
     write_page(results, options.pictures)
     LOG.info("Tables and page are in the results folder: cases.parquet, lesions.parquet, boxes.parquet, index.html.")
-    return ExitCode.PARTIAL if counts["without results"] else ExitCode.SUCCESS
+    return ExitCode.PARTIAL if counts["without results"] or archive.unopened else ExitCode.SUCCESS
 
 
 def _analyse(

@@ -12,6 +12,7 @@ and fit for logs, where no UID may stand.
 import fcntl
 import hashlib
 import json
+import logging
 import os
 import shutil
 import socket
@@ -21,8 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dicomio.files import write_text
+from dicomio.files import output_failure, write_text
 
+LOG = logging.getLogger("groundglass")
 RESULT_FILE = "result.json"
 _IMAGES_FILE = "images.sha256"
 _UNFINISHED = ".part"
@@ -95,7 +97,10 @@ class Results:
         try:
             for path in (aside, former):
                 shutil.rmtree(path, ignore_errors=True)
-            aside.mkdir(parents=True)
+            try:
+                aside.mkdir(parents=True)
+            except OSError as error:
+                raise output_failure(error) from error
             write_text(study.digest + "\n", aside / _IMAGES_FILE)
             yield aside
             if not self.is_finished(study):
@@ -134,6 +139,8 @@ class Results:
                 raise ResultsError(
                     "Another run is writing into this results folder. Wait for it, or give another with --output."
                 ) from error
+            except OSError:
+                LOG.warning("The file system of the results folder has no locks: see that no other run writes into it.")
             yield
 
     def bind(self, made_with: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from app.cohort.results import RESULT_FILE, Results
+from dicomio.files import output_failure
 
 _TEXT, _COUNT, _REAL = pa.string(), pa.int32(), pa.float64()
 _KEY = {"study": _TEXT, "case": _TEXT, "study_instance_uid": _TEXT, "series_instance_uid": _TEXT}
@@ -63,7 +64,17 @@ def write_tables(results: Results) -> None:
     """Write the three tables of all finished studies; each file appears whole.
 
     One study's results are in memory at a time, and some thousand rows.
+
+    Raises:
+        OutputFailed: the disk is full, or can't be written.
     """
+    try:
+        _write_tables(results)
+    except OSError as error:
+        raise output_failure(error) from error
+
+
+def _write_tables(results: Results) -> None:
     files = {name: results.folder / f".{name}.parquet.part" for name in SCHEMAS}
     writers = {name: parquet.ParquetWriter(file, SCHEMAS[name]) for name, file in files.items()}
     waiting: dict[str, list[Row]] = {name: [] for name in SCHEMAS}

@@ -29,6 +29,10 @@ exit codes:
 """
 
 
+_READABLE_BY_ALL = 0o644
+"""Nothing of a patient is in the report, and node_exporter is another user."""
+
+
 class QualityCode(IntEnum):
     """What a timer acts on; none of them means another thing than it does for the application."""
 
@@ -71,13 +75,15 @@ def _report(options: argparse.Namespace, observations: "Observations") -> Qualit
     from app.quality.report import make_report
     from dicomio.files import FileGroup
 
+    if observations.unreadable:
+        LOG.warning("%d files named result.json can't be read, or are dated in the future.", observations.unreadable)
     reference = read_reference(options.reference) if options.reference else None
     report = make_report(observations, reference, options.days)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise QualityError(f"The folder for the report can't be made ({error.strerror}).") from error
-    with FileGroup(options.out) as files:
+    with FileGroup(options.out, _READABLE_BY_ALL) as files:
         files.write_text(to_metrics(report), "groundglass-quality.prom")
         files.write_text(to_html(report), "groundglass-quality.html")
     drifted = [item.name for item in report.comparisons if item.is_drift]
@@ -98,11 +104,18 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--results", type=Path, required=True, metavar="DIR", help="folder with result.json files, at any depth")
     add("--reference", type=Path, metavar="FILE", help="what the results are compared with")
-    add("--days", type=int, default=7, help="the recent days that are compared (default 7)")
+    add("--days", type=_positive, default=7, help="the recent days that are compared (default 7)")
     purpose = parser.add_mutually_exclusive_group(required=True)
     purpose.add_argument("--out", type=Path, metavar="DIR", help="folder for the report")
     purpose.add_argument("--make-reference", type=Path, metavar="FILE", help="write the reference, and nothing else")
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
 
 
 def run_and_exit() -> None:

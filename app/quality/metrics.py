@@ -51,7 +51,7 @@ def to_metrics(report: Report) -> str:
             f"Cases {window} that other weights or settings found than the reference's.",
             [("", report.made_otherwise)],
         ),
-        *_metric("unreadable", "Files named result.json that are none.", [("", report.unreadable)]),
+        *_metric("unreadable", "Files named result.json that are none, or of the future.", [("", report.unreadable)]),
         *_metric("newest_result_timestamp_seconds", "When the last run ended.", [("", report.newest)]),
     ]
     return "\n".join(lines) + "\n"

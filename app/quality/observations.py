@@ -5,6 +5,7 @@ ends. Copy results with their times (`cp -p`, `rsync -t`).
 """
 
 import json
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -57,7 +58,7 @@ class Observations:
     Attributes:
         rows: of all results.
         newest: when the last run ended, in seconds since 1970.
-        unreadable: result files that are none.
+        unreadable: result files that are none, or are dated in the future, so that no day can be told.
     """
 
     rows: tuple[Observation, ...]
@@ -72,11 +73,14 @@ def read_results(folder: Path) -> Observations:
         QualityError: there is no such folder, or no result in it.
     """
     rows: list[Observation] = []
-    newest, unreadable = 0.0, 0
+    newest, unreadable, tomorrow = 0.0, 0, time.time() + 86_400
     for path in sorted(folder.rglob("result.json")):
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
         ended = path.stat().st_mtime
+        if ended > tomorrow:  # else all that came before it would be too old to be compared
+            unreadable += 1
+            continue
         try:
             rows += observe_run(json.loads(path.read_text(encoding="utf-8")), datetime.fromtimestamp(ended).date())
         except (OSError, ValueError, KeyError, TypeError):

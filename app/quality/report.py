@@ -38,7 +38,7 @@ class Report:
         comparisons: of `recent` with the reference, of what the same models and settings found.
         made_otherwise: recent cases that other models or settings found than the reference's; they are not compared.
         newest: when the last run ended, in seconds since 1970.
-        unreadable: result files that are none.
+        unreadable: result files that are none, or of the future.
     """
 
     days: list[Day]

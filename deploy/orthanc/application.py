@@ -15,6 +15,10 @@ from app.exit_codes import ExitCode
 from deploy.orthanc.settings import ROOT
 
 RESULT_FILE = "result.json"
+_ROOM_BYTES = 1 << 26
+"""Less is free: it was the disk, and not how the application is set up, that ended a run with the code of both."""
+_OF_THE_DISK = ("DISK_FULL", "OUTPUT_NOT_WRITABLE")
+_NO_ROOM = "The work folder has no room for results, or can't be written. Make room there, or correct its permissions."
 _GRACE_S = 10
 _LOOK_S = 0.5
 
@@ -25,6 +29,10 @@ class Failed(Exception):
 
 class CannotRun(Exception):
     """No study can be analysed as the application is set up: the bridge has to stop."""
+
+
+class WorkFolderUnusable(Exception):
+    """The work folder is full or can't be written; it has nothing to do with the study."""
 
 
 class Stopped(Exception):
@@ -54,20 +62,24 @@ def analyse(command: Sequence[str], results: Path, log: Path, timeout_s: float, 
         stop: set when the bridge has to end.
 
     Raises:
-        Failed, CannotRun, Stopped: as they say.
+        Failed, CannotRun, WorkFolderUnusable, Stopped: as they say.
     """
     code = _run(command, log, timeout_s, stop)
     if code == ExitCode.USAGE:
+        if shutil.disk_usage(results).free < _ROOM_BYTES:
+            raise WorkFolderUnusable(_NO_ROOM)
         raise CannotRun(f"The application can't be used as it is set up. It says: {_last_line(log)}")
     if code not in (ExitCode.SUCCESS, ExitCode.NO_ELIGIBLE_SERIES, ExitCode.ALL_FAILED, ExitCode.PARTIAL):
         ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
         raise Failed(f"The application {ended}.")
     files = tuple(sorted(results.glob("*.dcm")))
-    statuses = _case_statuses(results / RESULT_FILE)
+    cases = _cases(results / RESULT_FILE)
     if code == ExitCode.NO_ELIGIBLE_SERIES:
         return Results("not_eligible", ())
-    if "failed" in statuses:
-        # Unlike a refusal, which the study is the reason of: a defect, or a full disk. It may pass.
+    if any(reason in _OF_THE_DISK for _, reason in cases):
+        raise WorkFolderUnusable(_NO_ROOM)
+    if "failed" in [status for status, _ in cases]:
+        # Unlike a refusal, which the study is the reason of: a defect, or too little memory. It may pass.
         raise Failed("The application failed on a case; its log, in the state folder, gives the reason.")
     if not files:
         raise Failed(f"The application ended with exit code {code} and left no DICOM file.")
@@ -109,10 +121,12 @@ def _end(process: subprocess.Popen) -> None:
             process.wait()
 
 
-def _case_statuses(file: Path) -> list[str]:
+def _cases(file: Path) -> list[tuple[str, str | None]]:
+    """Status and reason code of each case."""
     try:
-        return [case["status"] for case in json.loads(file.read_text(encoding="utf-8"))["cases"]]
-    except (OSError, ValueError, KeyError, TypeError):
+        cases = json.loads(file.read_text(encoding="utf-8"))["cases"]
+        return [(case["status"], (case.get("reason") or {}).get("code")) for case in cases]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise Failed("The application left no result.json that can be read.") from None
 
 

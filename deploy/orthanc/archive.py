@@ -35,7 +35,7 @@ class Changes:
     Attributes:
         instances: Orthanc's identifiers of new instances.
         stable: of studies that have not changed for Orthanc's StableAge.
-        last: number of the last change of the page.
+        last: number of the last change of the page; of an empty one, of the last change that there ever was.
         done: there are no further ones yet.
     """
 
@@ -84,7 +84,7 @@ class Archive:
         return True
 
     def last_change(self) -> int:
-        """Number of the latest change; 0 where there is none."""
+        """Number of the latest change that is on record; 0 where there is none. Those of what was deleted are not."""
         with _talking("its changes"):
             return int(_json(self._client.get_changes(params={"last": ""}))["Last"])
 
@@ -109,12 +109,20 @@ class Archive:
     def ct_images(self, study: str) -> CTImages:
         """The CT images that a study has now; none where the study is gone."""
         with _talking("the series of a study"):
-            answer = self._client.get_studies_id_series(study)
-            every = [] if answer.status_code == httpx.codes.NOT_FOUND else _json(answer)
-            series = [each for each in every if each["MainDicomTags"].get("Modality") == "CT" and each["Instances"]]
-            series = [each for each in series if self._sop_class(each["Instances"][0]) in CT_IMAGES]
+            series = [each for each in self._series_of(study) if each["MainDicomTags"].get("Modality") == "CT"]
+            # A captured screen among the images, say, may stand first.
+            series = [each for each in series if any(self._sop_class(name) in CT_IMAGES for name in each["Instances"])]
             uids = frozenset(each["MainDicomTags"]["SeriesInstanceUID"] for each in series)
             return CTImages(tuple(sorted(name for each in series for name in each["Instances"])), uids)
+
+    def series(self, study: str) -> dict[str, str]:
+        """Orthanc's identifiers of the series that a study has now, by their Series Instance UIDs."""
+        with _talking("the series of a study"):
+            return {each["MainDicomTags"]["SeriesInstanceUID"]: each["ID"] for each in self._series_of(study)}
+
+    def _series_of(self, study: str) -> list[Any]:
+        answer = self._client.get_studies_id_series(study)
+        return [] if answer.status_code == httpx.codes.NOT_FOUND else list(_json(answer))
 
     def _sop_class(self, instance: str) -> str:
         answer = self._client.get_instances_id_metadata_name(instance, "SopClassUid")
@@ -135,14 +143,6 @@ class Archive:
         with path.open("rb") as file, _talking("to store a result"):
             if _json(self._client.post_instances(content=file))["Status"] not in ("Success", "AlreadyStored"):
                 raise Refused("Orthanc did not store a result. Its log says why.")
-
-    def find_series(self, uids: Sequence[str]) -> list[str]:
-        """Orthanc's identifiers of the series with these Series Instance UIDs."""
-        if not uids:
-            return []
-        with _talking("series by their UIDs"):
-            asked = {"Level": "Series", "Query": {"SeriesInstanceUID": "\\".join(uids)}}
-            return [str(name) for name in _json(self._client.post_tools_find(json=asked))]
 
     def delete_series(self, series: str) -> None:
         """Delete a series; one that is gone already is no error."""

@@ -10,9 +10,9 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from deploy.orthanc.application import CannotRun, Failed, Stopped
+from deploy.orthanc.application import CannotRun, Failed, Stopped, WorkFolderUnusable
 from deploy.orthanc.archive import Archive, Refused, Unreachable
-from deploy.orthanc.case import GivenUp, WorkFolderUnusable, work_on
+from deploy.orthanc.case import GivenUp, work_on
 from deploy.orthanc.monitoring import Monitor, serve
 from deploy.orthanc.settings import Settings
 from deploy.orthanc.state import Job, State
@@ -31,6 +31,7 @@ class Bridge:
         self._stop = threading.Event()
         self._due = threading.Event()
         self._connected = threading.Event()
+        self._has_room = True
         self._error: BaseException | None = None
 
     def stop(self) -> None:
@@ -71,6 +72,8 @@ class Bridge:
             problem = "waiting for Orthanc"
         elif counts.waiting >= self._settings.maximum_waiting:
             problem = "queue full"
+        elif not self._has_room:
+            problem = "work folder unusable"
         return problem is None, {"status": problem or "ok", **asdict(counts)}
 
     def _guarded(self, loop: Any) -> None:
@@ -107,17 +110,18 @@ class Bridge:
             wait_s = self._settings.poll_s if done else 0.0
 
     def _find_position(self, archive: Archive) -> None:
-        """Where to read on. An archive whose changes are fewer than were read is another one: from its beginning."""
-        position, last = self._state.position, archive.last_change()
+        """Where to read on. An archive that never had as many changes as were read is another: from its beginning."""
+        position = self._state.position
         if position is None:
-            self._state.note({}, 0 if self._settings.analyse_earlier_studies else last)
-        elif last < position:
+            self._state.note({}, 0 if self._settings.analyse_earlier_studies else archive.last_change())
+        elif archive.changes(position, 1).last < position:
             self._monitor.tell("warning", "orthanc_was_replaced")
             self._state.note({}, 0)
 
     def _read_changes(self, archive: Archive) -> bool:
         """Read one page; returns whether it was the last one for now."""
         if self._state.waiting() >= self._settings.maximum_waiting:
+            archive.last_change()  # to know whether it is there
             return True
         position = self._state.position or 0
         page = archive.changes(position, self._settings.page)
@@ -149,10 +153,12 @@ class Bridge:
         except Stopped:
             self._state.release(job)
             return
-        except (CannotRun, WorkFolderUnusable) as problem:
+        except CannotRun:
             self._state.release(job)
-            if isinstance(problem, CannotRun):
-                raise
+            raise
+        except WorkFolderUnusable as problem:
+            self._has_room = False
+            self._state.release(job, _LONGEST_WAIT_S)  # it may be too large alone: the others come first
             self._monitor.tell("error", "work_folder_unusable", job=job.job, reason=str(problem))
             self._stop.wait(_LONGEST_WAIT_S)
         except Unreachable as problem:
@@ -173,6 +179,7 @@ class Bridge:
             else:
                 self._state.finish(job)
             if outcome in _STORED:
+                self._has_room = True
                 self._monitor.count_study(outcome)
             level = "debug" if outcome in ("no_ct", "unchanged") else "info"
             self._monitor.tell(level, outcome, job=job.job, seconds=seconds)

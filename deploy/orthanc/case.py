@@ -15,15 +15,11 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from deploy.orthanc.application import Failed, Stopped, analyse
+from deploy.orthanc.application import Failed, Stopped, WorkFolderUnusable, analyse
 from deploy.orthanc.archive import Archive, CTImages
 from deploy.orthanc.monitoring import Monitor
 from deploy.orthanc.settings import Settings
 from deploy.orthanc.state import Job, State
-
-
-class WorkFolderUnusable(Exception):
-    """The work folder is full or can't be written; it has nothing to do with the study."""
 
 
 class GivenUp(Exception):
@@ -51,7 +47,8 @@ def work_on(
     if not images.instances:
         return "no_ct"
     fingerprint = fingerprint_of(images)
-    to_analyse = job.analysed != fingerprint
+    # A study that was deleted and sent again has the same images, and its results no more.
+    to_analyse = job.analysed != fingerprint or not state.results(job) <= archive.series(job.study).keys()
     to_send = bool(settings.destination) and job.forwarded != fingerprint
     if not to_analyse and not to_send:
         return "unchanged"
@@ -65,7 +62,7 @@ def work_on(
             outcome = _analyse_and_store(job, images, folder, archive, state, settings, monitor, stop)
     if to_send and outcome != "images_changed":
         with monitor.timed("send"):
-            results = archive.find_series(sorted(state.results(job)))
+            results = _series_in(job, archive, state.results(job))
             if results:
                 archive.send(results, settings.destination)
         state.results_forwarded(job, fingerprint)
@@ -100,12 +97,20 @@ def _analyse_and_store(
         for file in made.files:
             archive.store(file)
         superseded = state.results(job) - series_uids
-        for series in archive.find_series(sorted(superseded)):
+        for series in _series_in(job, archive, superseded):
             archive.delete_series(series)
         state.results_stored(job, fingerprint_of(images), superseded)
     if superseded:
         monitor.tell("info", "former_results_deleted", job=job.job, series=len(superseded))
     return made.outcome
+
+
+def _series_in(job: Job, archive: Archive, uids: frozenset[str]) -> list[str]:
+    """Orthanc's identifiers of those of the series that are in this study.
+
+    The same images under another Patient ID are another study, with results of the same UIDs: those are not touched.
+    """
+    return [name for uid, name in archive.series(job.study).items() if uid in uids]
 
 
 def _fetch(instances: Sequence[str], folder: Path, archive: Archive, stop: threading.Event) -> None:

@@ -218,12 +218,13 @@ class State:
         later = "attempts = 0, due = CASE WHEN touches = :touches THEN :due ELSE due END"
         self._hand_back(job, "waiting", later, due=time.time() + after_s)
 
-    def release(self, job: Job) -> None:
-        """Hand a study back for reasons that lie outside it: the try doesn't count."""
+    def release(self, job: Job, after_s: float = 0.0) -> None:
+        """Hand a study back for reasons that lie outside it, until after so many seconds: the try doesn't count."""
+        due = time.time() + after_s if after_s else 0.0
         with self._lock, self._db:
             self._db.execute(
-                "UPDATE studies SET state = 'waiting', tried = ?, attempts = ? WHERE job = ?",
-                (job.tried, job.attempts, job.job),
+                "UPDATE studies SET state = 'waiting', tried = ?, attempts = ?, due = max(due, ?) WHERE job = ?",
+                (job.tried, job.attempts, due, job.job),
             )
 
     def _hand_back(self, job: Job, state: str, change: str, **values: object) -> None:

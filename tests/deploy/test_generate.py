@@ -24,6 +24,13 @@ def test_the_committed_files_are_what_the_generator_writes(name: str) -> None:
     assert committed(name) == make_files()[name], "run `make deploy-files`"
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_folder_whose_name_is_a_number_stays_text(variant: str) -> None:
+    filled = yaml.safe_load(committed(f"kubernetes/job-{variant}.yaml").replace("STUDY_FOLDER", "0001234"))
+    environment = filled["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "STUDY", "value": "0001234"} in environment
+
+
 def test_no_other_file_lies_beside_them() -> None:
     there = {
         path.relative_to(FOLDER).as_posix()

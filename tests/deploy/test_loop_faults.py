@@ -5,10 +5,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pydicom
 import pytest
+from pyorthanc import Orthanc as Client
 
 from deploy.orthanc.trial import TrialBridge
 from tests.deploy.loop import (
+    STABLE_AGE_S,
     archive,
     assert_one_set_of_results,
     bridge,
@@ -58,6 +61,14 @@ def send_from_two_at_once(running: Orthanc, studies: list[list[Path]]) -> None:
 def runs(trial: TrialBridge) -> int:
     """How often a study was analysed."""
     return len(trial.events("analysed"))
+
+
+def delete_studies(running: Orthanc, study_instance_uid: str = "") -> None:
+    """Delete one study, or all of them."""
+    client = Client(running.url, trust_env=False)
+    for study in client.get_studies():
+        if study_instance_uid in ("", client.get_studies_id(study)["MainDicomTags"]["StudyInstanceUID"]):
+            client.delete_studies_id(study)
 
 
 def test_studies_of_two_senders_get_through_a_queue_that_is_full(
@@ -164,3 +175,58 @@ def test_slices_that_arrive_during_the_run_keep_its_results_from_being_stored(
         assert len(trial.events("images_changed")) == 1
         assert runs(trial) == 1
     assert_one_set_of_results(running, studies[:1])
+
+
+def test_a_study_that_was_deleted_and_sent_again_has_its_results_again(
+    running: Orthanc, studies: list[list[Path]], tmp_path: Path
+) -> None:
+    with bridge(tmp_path, running) as trial:
+        assert running.store(studies[0]) == []
+        trial.wait_until_idle(1, 30)
+        delete_studies(running)
+        assert running.store(studies[0]) == []
+        trial.wait_until(lambda: runs(trial) == 2, 30)
+        trial.wait_until_idle(1, 30)
+        assert_one_set_of_results(running, studies[:1])
+
+
+def test_the_same_images_under_two_patient_ids_keep_their_results_apart(
+    running: Orthanc, studies: list[list[Path]], tmp_path: Path
+) -> None:
+    corrected = []
+    for path in studies[0]:
+        image = pydicom.dcmread(path)
+        image.PatientID = "corrected"
+        corrected.append(tmp_path / path.name)
+        image.save_as(corrected[-1])
+    with bridge(tmp_path / "bridge", running) as trial:
+        for files in (studies[0][:-3], corrected[:-3]):
+            assert running.store(files) == []
+        trial.wait_until_idle(2, 30)
+        assert running.store(corrected[-3:]) == []
+        trial.wait_until(lambda: runs(trial) == 3, 30)
+        trial.wait_until_idle(2, 30)
+    client = Client(running.url, trust_env=False)
+    found = [
+        sorted(each["MainDicomTags"].get("SeriesDescription", "") for each in client.get_studies_id_series(study))
+        for study in client.get_studies()
+    ]
+    results = sorted([text for text in each if text.endswith("images")] for each in found)
+    assert results == [["10 images", "10 images"], ["7 images", "7 images"]]
+
+
+def test_an_archive_whose_newest_study_was_deleted_is_not_taken_for_another_one(
+    running: Orthanc, studies: list[list[Path]], tmp_path: Path
+) -> None:
+    assert running.store(studies[0]) == []
+    time.sleep(STABLE_AGE_S + 1)  # all that Orthanc tells of it is told before the bridge is there
+    with bridge(tmp_path, running) as trial:
+        assert running.store(studies[1]) == []
+        trial.wait_until_idle(1, 30)
+        delete_studies(running, pydicom.dcmread(studies[1][0], stop_before_pixels=True).StudyInstanceUID)
+        trial.stop()
+        trial.start()
+        assert running.store(studies[2]) == []
+        trial.wait_until_idle(2, 30)
+        assert trial.events("orthanc_was_replaced") == []
+    assert sum(len(series) > 1 for series in series_by_modality(running).values()) == 1

@@ -18,7 +18,7 @@ from validation.conformance.orthanc import Orthanc
 
 pytestmark = pytest.mark.slow
 
-ARCHIVE_STEPS = ("ct_images", "store", "find_series", "delete_series")
+ARCHIVE_STEPS = ("ct_images", "store", "series", "delete_series")
 STATE_STEPS = ("count_attempt", "expect_results", "results", "results_stored", "finish")
 STEPS = 12
 """Of a run that supersedes two series by two others: four of the archive's are done twice, or with each series."""

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.orthanc.application import CannotRun, Failed, Results, analyse
+from deploy.orthanc import application
+from deploy.orthanc.application import CannotRun, Failed, Results, WorkFolderUnusable, analyse
 from deploy.orthanc.settings import SettingsError, load_settings
 from deploy.orthanc.state import State, StateInUse
 
@@ -82,6 +83,18 @@ def test_a_release_does_not_count(state: State) -> None:
     assert again.attempts == 0
 
 
+def test_a_study_that_the_disk_has_no_room_for_keeps_none_waiting(state: State) -> None:
+    state.note({"large": 0.0, "small": 1.0}, 1)
+    job = state.take()
+    assert job is not None
+    assert job.study == "large"
+    state.release(job, 60)
+    other = state.take()
+    assert other is not None
+    assert other.study == "small"
+    assert state.take() is None
+
+
 def test_the_state_is_readable_for_its_user_alone(tmp_path: Path) -> None:
     State(tmp_path / "state")
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
@@ -93,7 +106,7 @@ def test_the_state_is_readable_for_its_user_alone(tmp_path: Path) -> None:
 
 def run_script(folder: Path, script: str, timeout_s: float = 20) -> Results:
     results = folder / "results"
-    results.mkdir()
+    results.mkdir(parents=True)
     command = ["sh", "-c", f"cd {results}; {script}"]
     return analyse(command, results, folder / "log", timeout_s, threading.Event())
 
@@ -137,6 +150,17 @@ def test_a_usage_error_is_told_with_the_application_s_own_sentence(tmp_path: Pat
         run_script(tmp_path, "echo ERROR The weights are missing. >&2; exit 2")
     with pytest.raises(CannotRun, match="no-such-program"):
         analyse(["no-such-program"], tmp_path, tmp_path / "log", 1, threading.Event())
+
+
+def test_a_full_disk_is_neither_the_study_s_fault_nor_how_the_application_is_set_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = '{"cases": [{"status": "failed", "reason": {"code": "DISK_FULL", "text": "Full."}}]}'
+    with pytest.raises(WorkFolderUnusable):
+        run_script(tmp_path, f"echo '{case}' > result.json; exit 4")
+    monkeypatch.setattr(application, "_ROOM_BYTES", 1 << 62)
+    with pytest.raises(WorkFolderUnusable):
+        run_script(tmp_path / "again", "exit 2")
 
 
 # Settings

@@ -1,6 +1,7 @@
 """The parts of a cohort: results whole or absent, retries, tables, the page, and what it tells."""
 
 import argparse
+import errno
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,9 @@ from app.cohort.results import Results, ResultsError, Study, name_study
 from app.cohort.tables import write_tables
 from app.cohort.worker import CaseFailed, CohortStopped, Interrupted, Job, Worker
 from app.exit_codes import ExitCode
+from dicomio import scan
 from dicomio.errors import OutputFailed
+from dicomio.scan import find_studies
 from tests.app.results import analysed_case, make_result, refused_case
 from tests.dicomio.ct_samples import Sample, make_series, write_series
 
@@ -273,6 +276,31 @@ def test_a_folder_that_can_not_be_listed_stops_before_anything_is_analysed(
     monkeypatch.setattr("dicomio.scan.list_files", refuse)
     assert main(["--input", str(tmp_path / "archive"), "--output", str(tmp_path / "out")]) is ExitCode.USAGE
     assert "can't be listed (Permission denied)" in caplog.text
+
+
+def test_while_a_file_can_not_be_opened_results_stay_and_the_code_says_so(
+    tmp_path: Path, main: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_series(tmp_path / "archive", make_series(Sample(slices=3)))
+    found = find_studies(tmp_path / "archive")
+    (uid,) = found.studies
+    study, results = Study(name_study(uid), found.studies[uid], found.digests[uid]), Results(tmp_path / "out")
+    with results.new(study) as folder:
+        (folder / "result.json").write_text(json.dumps(make_result(analysed_case())), encoding="utf-8")
+    read_header = scan.read_header
+
+    def fail_once(path: str, *rest: Any) -> Any:
+        if path.endswith(study.files[-1]):
+            raise OSError(errno.EIO, "Input/output error")
+        return read_header(path, *rest)
+
+    monkeypatch.setattr(scan, "read_header", fail_once)
+    arguments = ["--input", str(tmp_path / "archive"), "--output", str(results.folder)]
+    assert main(arguments) is ExitCode.PARTIAL
+    assert "1 files can't be opened" in caplog.text
+    assert results.is_finished(study)
+    monkeypatch.setattr(scan, "read_header", read_header)
+    assert main(arguments) is ExitCode.SUCCESS
 
 
 def test_a_missing_package_is_named(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,15 @@ def test_what_is_no_result_is_counted_and_unfinished_results_are_passed_over(tmp
         (tmp_path / folder / "result.json").write_text(text, encoding="utf-8")
     found = read_results(tmp_path)
     assert (len(found.rows), found.unreadable) == (1, 2)
+
+
+def test_a_result_of_the_future_is_counted_and_does_not_make_the_others_old(tmp_path: Path) -> None:
+    write(tmp_path, [make_result(analysed_case())] * 3)
+    future = time.time() + 10 * 86_400
+    os.utime(tmp_path / "0001" / "result.json", (future, future))
+    found = read_results(tmp_path)
+    assert (len(found.rows), found.unreadable) == (2, 1)
+    assert found.newest == LAST_DAY.timestamp()
 
 
 @pytest.mark.parametrize("other", [{"weights": "b"}, {"settings": "b"}])
