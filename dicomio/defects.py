@@ -19,7 +19,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import MAX_VALUE_LEN, STR_VR_REGEXES, PersonName
 
-from dicomio.scan import quiet_pydicom, text
+from dicomio.attributes import quiet_pydicom, text
 
 REQUIRED = (
     "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from pydicom.dataset import Dataset
 
+from dicomio.attributes import number, numbers, text
 from dicomio.defects import Defect
 from dicomio.errors import SeriesRefused
 from dicomio.frames import Frame
-from dicomio.header import number, numbers, text
 from dicomio.pixels import pixel_digest
 from dicomio.placement import Placement
 

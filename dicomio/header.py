@@ -5,23 +5,17 @@ walks over the elements of the file itself, keeps the few values by which series
 leaves the others in the file. What the walk doesn't know (big endian, deflated, anything odd) pydicom reads.
 """
 
-import logging
 import math
 import os
 import struct
 import sys
-import threading
-import warnings
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from pydicom import dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import _read_file_meta_info, read_preamble
-from pydicom.sequence import Sequence as Items
 from pydicom.uid import (
     UID,
     DeflatedExplicitVRLittleEndian,
@@ -30,6 +24,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from dicomio.attributes import Kept, number, text
 from dicomio.errors import SeriesRefused
 
 PIXEL_DATA = 0x7FE00010
@@ -78,7 +73,7 @@ _PLACE_OF = {keyword: place for place, keyword in enumerate(KEPT)}
 _REPRESENTATIONS = tuple(dictionary_VR(keyword) for keyword in KEPT)
 
 
-class Header(FileDataset):
+class Header(FileDataset, Kept):
     """The header of one file: a `Dataset` whose elements are read from the file when one is first asked for.
 
     `text`, `number` and `numbers` answer for the attributes of `KEPT` without reading the file.
@@ -117,7 +112,7 @@ class Header(FileDataset):
         return super().__getattr__(name)
 
     def kept(self, keyword: str) -> str | None:
-        """The text of an attribute of `KEPT`; None where the elements themselves must be asked."""
+        """The text of an attribute of `KEPT`, until its elements are read."""
         own = self.__dict__
         place = _PLACE_OF.get(keyword)
         return None if place is None or "_dict" in own else own["_kept"][place]
@@ -410,83 +405,3 @@ def _expected_bytes(header: Dataset) -> int:
     counts = [number(header, name) or 1 for name in ("SamplesPerPixel", "NumberOfFrames")]
     bits = math.prod(int(item) for item in (*sizes, *counts))  # whole numbers have no largest one
     return -(-bits // 8)
-
-
-def value(header: Dataset, keyword: str) -> Any:
-    """The value of an attribute; None where it is absent, empty or not readable."""
-    try:
-        return header.get(keyword)
-    except Exception:  # pydicom converts on access and raises what the garbage in the value provokes.
-        return None
-
-
-def items(header: Dataset, keyword: str) -> Sequence[Dataset]:
-    """The items of a sequence; none where it is absent, or where the file calls the attribute something else."""
-    content = value(header, keyword)
-    return content if isinstance(content, Items) else ()
-
-
-def text(header: Dataset, keyword: str) -> str:
-    """The value of an attribute as text, values joined by backslashes; empty where it is absent, binary or items."""
-    if isinstance(header, Header):
-        kept = header.kept(keyword)
-        if kept is not None:
-            return kept
-    content = value(header, keyword)
-    # A file may call any attribute a sequence, and not all items can be printed.
-    if content is None or isinstance(content, bytes | Items):
-        return ""
-    values = content if isinstance(content, Sequence) and not isinstance(content, str) else [content]
-    return "\\".join(str(item).strip(" \0") for item in values)
-
-
-def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
-    """The `count` values of a numeric attribute; None unless there are just so many, all of them finite numbers."""
-    try:
-        result = tuple(map(_as_float, text(header, keyword).split("\\")))
-    except ValueError:
-        return None
-    return result if len(result) == count and all(math.isfinite(item) for item in result) else None
-
-
-def _as_float(item: str) -> float:
-    if "_" in item:  # digits in groups are Python's way to write a number, not that of PS3.5 6.2
-        raise ValueError("An underscore is no part of a number.")
-    return float(item)
-
-
-def number(header: Dataset, keyword: str) -> float | None:
-    """The one value of a numeric attribute; None where there is no finite number, or more than one."""
-    found = numbers(header, keyword, 1)
-    return found[0] if found else None
-
-
-class _Quiet:
-    """Counts who needs pydicom quiet, since the filters of warnings and logging are shared by all threads."""
-
-    lock = threading.Lock()
-    users = 0
-    warning_filters: "warnings.catch_warnings[None] | None" = None
-    log_level = logging.NOTSET
-
-
-@contextmanager
-def quiet_pydicom() -> Iterator[None]:
-    """Keep pydicom from warning and logging: its messages quote header values, which may be patient data."""
-    logger = logging.getLogger("pydicom")
-    with _Quiet.lock:
-        _Quiet.users += 1
-        if _Quiet.users == 1:
-            _Quiet.warning_filters = warnings.catch_warnings()
-            _Quiet.warning_filters.__enter__()
-            warnings.simplefilter("ignore")
-            _Quiet.log_level = logger.level
-            logger.setLevel(logging.CRITICAL + 1)
-    try:
-        yield
-    finally:
-        with _Quiet.lock:
-            _Quiet.users -= 1
-            if _Quiet.users == 0 and _Quiet.warning_filters is not None:
-                _Quiet.warning_filters.__exit__(None, None, None)
-                logger.setLevel(_Quiet.log_level)

@@ -19,9 +19,9 @@ from pydicom.uid import CTImageStorage
 from pydicom.valuerep import MAX_VALUE_LEN, DSfloat
 
 from dicomio import codes
+from dicomio.attributes import numbers, quiet_pydicom, text
 from dicomio.defects import REQUIRED, sound_copy, sound_element
 from dicomio.frames import Frame
-from dicomio.scan import numbers, quiet_pydicom, text
 from method.types import SoftwareIdentity
 
 # highdicom quotes UIDs, and now and then a patient's name, in its messages: neither may reach a log.

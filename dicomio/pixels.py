@@ -32,8 +32,9 @@ from pydicom.uid import (
     JPEGLSNearLossless,
 )
 
+from dicomio.attributes import number, text
 from dicomio.frames import Frame
-from dicomio.header import Header, number, text
+from dicomio.header import Header
 
 PADDING_HU = -1024
 """What pixels outside the reconstructed field become."""

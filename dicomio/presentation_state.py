@@ -21,9 +21,9 @@ from pydicom import Dataset
 from pydicom.valuerep import DSfloat
 
 from dicomio import codes, identity
+from dicomio.attributes import number
 from dicomio.picture import WINDOW_CENTER_HU, WINDOW_WIDTH_HU
 from dicomio.report import box_outline, lesion_name
-from dicomio.scan import number
 from dicomio.segmentation import check_grid, tracking_uid
 from method.types import Box, CTVolume, Findings, SoftwareIdentity
 

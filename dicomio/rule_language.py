@@ -26,7 +26,7 @@ import numpy as np
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 
-from dicomio.header import numbers, text, value
+from dicomio.attributes import numbers, text, value
 
 _PLANES = ("sagittal", "coronal", "axial")
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {

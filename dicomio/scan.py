@@ -16,8 +16,9 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.uid import MediaStorageDirectoryStorage
 
+from dicomio.attributes import items, quiet_pydicom, text
 from dicomio.errors import SeriesRefused
-from dicomio.header import Header, items, number, numbers, quiet_pydicom, read_header, text, value
+from dicomio.header import Header, read_header
 from dicomio.pixels import pixel_digest
 
 _FIRST_GROUPS = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
@@ -340,18 +341,3 @@ def _identify(header: Dataset) -> tuple[_Key, str]:
     if not uids[2] or not any(uids[:2]):
         raise _Ignored("the DICOM header has no Study and Series, or no SOP Instance UID")
     return (uids[0], uids[1]), uids[2]
-
-
-__all__ = [
-    "Archive",
-    "IgnoredFile",
-    "Scan",
-    "Series",
-    "find_studies",
-    "number",
-    "numbers",
-    "quiet_pydicom",
-    "scan_folder",
-    "text",
-    "value",
-]

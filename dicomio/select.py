@@ -8,10 +8,10 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 
+from dicomio.attributes import quiet_pydicom, text
 from dicomio.errors import SeriesRefused
 from dicomio.frames import MULTI_FRAME_CT, is_multi_frame_ct, take_apart
 from dicomio.geometry import LARGEST_TILT_DEGREES, measures
-from dicomio.header import quiet_pydicom, text
 from dicomio.rule_language import NamedSelection, unmet_conditions
 from dicomio.scan import Series
 from dicomio.volume import check_series

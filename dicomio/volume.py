@@ -9,10 +9,10 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
+from dicomio.attributes import number, quiet_pydicom
 from dicomio.defects import Defect
 from dicomio.errors import SeriesRefused
 from dicomio.geometry import Grid, check_geometry, order_by_position
-from dicomio.header import number, quiet_pydicom
 from dicomio.pixels import PADDING_HU, read_slice_hu, transfer_syntax
 from dicomio.placement import Placement
 from dicomio.scan import Series

@@ -41,8 +41,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from dicomio.attributes import quiet_pydicom, text
 from dicomio.errors import SeriesRefused
-from dicomio.scan import Series, quiet_pydicom, scan_folder, text
+from dicomio.scan import Series, scan_folder
 from dicomio.select import SelectionRules, choose_series
 from dicomio.volume import check_series, read_volume
 from method.lung_network import LungUNet

@@ -12,7 +12,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from app.exit_codes import ExitCode
-from dicomio.header import quiet_pydicom
+from dicomio.attributes import quiet_pydicom
 from tests.app.runs import Run, run, write_quick_settings
 from validation.bad_input.case import beside, every, series
 from validation.bad_input.series import Chest, set_raw

@@ -18,8 +18,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from dicomio.attributes import number, quiet_pydicom, text
 from dicomio.errors import SeriesRefused
-from dicomio.header import KEPT, Header, _is_cut, number, quiet_pydicom, read_header, read_whole, text
+from dicomio.header import KEPT, Header, _is_cut, read_header, read_whole
 from tests.dicomio.ct_samples import Sample, make_series, write
 
 SAMPLE = Sample(slices=1, rows=40, columns=40)

@@ -17,8 +17,9 @@ from pydicom.dataset import Dataset
 from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
+from dicomio.attributes import quiet_pydicom
 from dicomio.errors import SeriesRefused
-from dicomio.scan import Scan, find_studies, quiet_pydicom, scan_folder
+from dicomio.scan import Scan, find_studies, scan_folder
 from dicomio.select import SelectionRules, choose_series, judge_series
 from dicomio.volume import check_series
 from tests.dicomio.ct_samples import (

@@ -21,7 +21,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicomio.header import quiet_pydicom
+from dicomio.attributes import quiet_pydicom
 from validation.bad_input.series import Chest, write
 
 SMALL = Chest((6, 12, 16), (6.0, 18.0, 14.0))

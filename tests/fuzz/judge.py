@@ -10,9 +10,9 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.pixels.utils import pixel_array
 
+from dicomio.attributes import quiet_pydicom
 from dicomio.errors import SeriesRefused
 from dicomio.frames import Frame
-from dicomio.header import quiet_pydicom
 from dicomio.refusals import REFUSALS
 from dicomio.scan import Scan, Series, scan_folder
 from dicomio.select import SelectionRules, choose_series

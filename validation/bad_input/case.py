@@ -8,7 +8,7 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from dicomio.header import quiet_pydicom
+from dicomio.attributes import quiet_pydicom
 from method.types import CTVolume
 from validation.bad_input.series import CHEST, Chest, Edit, set_raw, write_all
 

@@ -286,7 +286,7 @@ def test_while_a_file_can_not_be_opened_results_stay_and_the_code_says_so(
     (uid,) = found.studies
     study, results = Study(name_study(uid), found.studies[uid], found.digests[uid]), Results(tmp_path / "out")
     with results.new(study) as folder:
-        (folder / "result.json").write_text(json.dumps(make_result(analysed_case())), encoding="utf-8")
+        (folder / "result.json").write_text(json.dumps(make_result(refused_case("GAP"))), encoding="utf-8")
     read_header = scan.read_header
 
     def fail_once(path: str, *rest: Any) -> Any:
