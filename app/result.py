@@ -90,6 +90,7 @@ def _case(case: Case, outputs: list[str]) -> dict[str, Any]:
             "volume_ml": round(findings.volume_ml, 1),
             "right_ml": round(findings.right_ml, 1),
             "left_ml": round(findings.left_ml, 1),
+            "reach_border": findings.reach_border,
         },
         "infected_fraction": findings.infected_fraction,
         "slices": [

@@ -71,6 +71,10 @@ def draw_slice(
     for box in boxes:
         edges = (box.column_min * scale_x, box.row_min * scale_y)
         far_edges = ((box.column_max + 1) * scale_x - 1, (box.row_max + 1) * scale_y - 1)
+        far_edges = (
+            max(edges[0], far_edges[0]),
+            max(edges[1], far_edges[1]),
+        )
         draw.rectangle((*edges, *far_edges), outline=BOX_COLOR, width=max(1, width // 380))
     text_size = max(14, width // 40)
     _text(draw, (text_size * 0.6, size[1] / 2), sides[0], text_size, TEXT, anchor="lm", stroke=2)
@@ -336,7 +340,7 @@ def _draw_header(draw: ImageDraw.ImageDraw, findings: Findings, frame: tuple[int
     fraction = findings.infected_fraction
     slices = len({box.slice_index for box in findings.boxes})
     figures = [
-        ("Lung volume", f"{findings.volume_ml:,.0f} ml", TEXT),
+        ("Lung volume", f"{findings.volume_ml:,.0f} ml{', cut' if findings.reach_border else ''}", TEXT),
         ("Right lung", f"{findings.right_ml:,.0f} ml", RIGHT_COLOR),
         ("Left lung", f"{findings.left_ml:,.0f} ml", LEFT_COLOR),
         ("Salient fraction", "not estimated" if fraction is None else f"{100 * fraction:.1f} %", TEXT),

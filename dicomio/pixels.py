@@ -235,6 +235,9 @@ def _rescale(
 ) -> None:
     """Stored pixels, uint16, to Hounsfield units; whole numbers within int16, the nearest ones.
 
+    Nothing is thinner than air: what lies below `PADDING_HU` is padding that the header doesn't declare, as outside
+    the circle of the reconstruction, or noise. There are enough such pixels to move the sliding window (II-B).
+
     The usual rescale only shifts, and an addition does it. Every other is looked up in a table of all 65,536 values.
     """
     if slope == 1 and intercept.is_integer() and padding is None and _fits(stored, bits, is_signed):
@@ -242,6 +245,7 @@ def _rescale(
         if int(values.min()) + intercept >= -(2**15) and int(values.max()) + intercept < 2**15:
             # Modulo 65,536 on both sides, and the result is known to fit.
             np.add(stored.view(np.int16), np.int64(intercept).astype(np.int16), out=slice_hu)
+            np.maximum(slice_hu, PADDING_HU, out=slice_hu)
             return
     slice_hu[...] = np.take(_table(bits, is_signed, slope, intercept, padding), stored, mode="clip")
 
@@ -253,7 +257,7 @@ def _table(bits: int, is_signed: bool, slope: float, intercept: float, padding: 
     if is_signed:
         values = np.where(values >= 2 ** (bits - 1), values - 2**bits, values)
     limits = np.iinfo(np.int16)
-    table = np.clip(np.rint(values * slope + intercept), limits.min, limits.max).astype(np.int16)
+    table = np.clip(np.rint(values * slope + intercept), PADDING_HU, limits.max).astype(np.int16)
     if padding is not None:
         table[(values >= padding[0]) & (values <= padding[1])] = PADDING_HU
     return table

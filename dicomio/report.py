@@ -23,6 +23,10 @@ _SALIENCY_NOTE = (
     "Boxes, salient lesions and the salient fraction show what led the classifier to its result; they are no lesion "
     "segmentation."
 )
+_CUT_NOTE = (
+    "The images cut the lungs: the class, the volumes and the fractions of them are of what the images show, and not "
+    "of whole lungs."
+)
 
 
 def make_report(
@@ -60,7 +64,7 @@ def make_report(
     ]
     groups += [_lesion_group(lesion, sources, software) for lesion in findings.lesions]
     groups += [_box_group(box, sources, findings, software) for box in findings.boxes]
-    comments = [_conclusion(findings), _SALIENCY_NOTE]
+    comments = [_conclusion(findings), _SALIENCY_NOTE, *([_CUT_NOTE] if findings.reach_border else [])]
     # A report on the label map refers to another object, so it is another report.
     variant = LABEL_MAP if segmentation.SOPClassUID == LABEL_MAP_STORAGE else ""
     return _document(sources, software, groups, comments, evidence=[*sources, segmentation], variant=variant)
@@ -105,8 +109,10 @@ def run_status(findings: Findings) -> Code:
 
 def _conclusion(findings: Findings) -> str:
     probability = findings.probabilities[CLASSES.index(findings.label)]
+    diseased = 1 - findings.probabilities[0]
+    doubt = f"; pneumonia of either kind {diseased:.2f}" if findings.label == "np" and diseased > probability else ""
     return (
-        f"Classification: {codes.CLASS_NAMES[findings.label]} (probability {probability:.2f}), "
+        f"Classification: {codes.CLASS_NAMES[findings.label]} (probability {probability:.2f}{doubt}), "
         f"{len(findings.lesions)} salient lesion(s) on {len({box.slice_index for box in findings.boxes})} image(s)."
     )
 

@@ -98,10 +98,12 @@ def explain_slices(
     gradients: IntegratedGradients,
     rules: ExplanationRules,
     on_slices: Callable[[int, int], None] | None = None,
+    np_probability: float = 1.0,
 ) -> Explanation:
     """Explain the diseased slices of a study for the study's class.
 
-    A study without pneumonia has nothing to explain and gets no boxes.
+    A study without pneumonia has nothing to explain and gets no boxes. Where NP is the most probable of the three
+    classes and one of the two pneumonias still more probable than NP, its infected fraction isn't known.
 
     Args:
         network: in evaluation mode, on the device to use.
@@ -113,11 +115,13 @@ def explain_slices(
         gradients: how to integrate.
         rules: which slices and which regions.
         on_slices: called with slices done and slices in all.
+        np_probability: the study's.
     """
     salient = np.zeros(volume.hu.shape, dtype=bool)
     if label == "np":
         unexplained = tuple(replace(item, why_not_explained="study_np") for item in slices)
-        return Explanation(unexplained, {}, salient, (), (), 0.0)
+        is_diseased = 1 - np_probability >= rules.minimum_disease_probability
+        return Explanation(unexplained, {}, salient, (), (), None if is_diseased else 0.0)
     target = CLASSES.index(label)
     device = next(network.parameters()).device
     scores = gradients.prepare(network, target)

@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from method.types import LEFT_LUNG, RIGHT_LUNG, Box, CTVolume, Lesion
 
 MAXIMUM_GAP_MM = 10.0
-"""Explained slices farther apart than this are no neighbours; the widest distance of slices that is analysed."""
+"""Explained slices farther apart than this are no neighbours, unless no slice lies between them."""
 BOTH_LUNGS_PART = 0.1
 """A lesion with this part of its area in either lung is in both."""
 
@@ -34,7 +34,8 @@ def group_boxes(boxes: Sequence[Box], explained: Sequence[int], spacing_mm: floa
         spacing_mm: between slices.
     """
     order = sorted(explained)
-    following = {index: later for index, later in pairwise(order) if (later - index) * spacing_mm <= MAXIMUM_GAP_MM}
+    most = max(int(MAXIMUM_GAP_MM / spacing_mm + 0.01), 1)  # distances of slices are seldom whole numbers
+    following = {index: later for index, later in pairwise(order) if later - index <= most}
     pairs = [
         (one, other)
         for one, box in enumerate(boxes)

@@ -48,12 +48,13 @@ def drop_gas(probability: np.ndarray, hu: np.ndarray, grid_mm: float) -> np.ndar
     return result
 
 
-def label_lungs(probability: np.ndarray, grid_mm: float) -> np.ndarray:
+def label_lungs(probability: np.ndarray, grid_mm: float, midline: float | None = None) -> np.ndarray:
     """Keep what can be a lung, fill holes, tell right from left.
 
     Args:
         probability: of lung, canonical `(slice, row, col)`: columns run from the patient's right to the left.
         grid_mm: size of the cubes.
+        midline: the column that parts right from left where the lungs themselves don't tell; the middle where None.
 
     Returns:
         uint8 labels, same shape.
@@ -71,7 +72,8 @@ def label_lungs(probability: np.ndarray, grid_mm: float) -> np.ndarray:
     mask = (sizes_ml >= SMALL_PIECE * float(sizes_ml.max()))[regions]
     labels = np.zeros(mask.shape, dtype=np.uint8)
     place = _slices_and_rows(mask)
-    labels[place] = _separate_sides(mask[place], grid_mm)
+    midline = mask.shape[2] / 2 if midline is None else midline
+    labels[place] = _separate_sides(mask[place], grid_mm, midline)
     for number, place in enumerate(ndimage.find_objects(labels), start=1):
         if place is not None:
             part = labels[place]  # a closing never reaches beyond the bounding box
@@ -108,7 +110,7 @@ def _close(lung: np.ndarray, grid_mm: float, radius_mm: float = 6.0) -> np.ndarr
     return fill_enclosed(closed, axis=2)
 
 
-def _separate_sides(mask: np.ndarray, grid_mm: float) -> np.ndarray:
+def _separate_sides(mask: np.ndarray, grid_mm: float, midline: float) -> np.ndarray:
     """Name the voxels of `mask` by side: cores from an erosion, then every voxel goes to the nearest core.
 
     Where the lungs touch, in front of the heart or behind it, the erosion parts them. How far to erode is found by
@@ -125,12 +127,11 @@ def _separate_sides(mask: np.ndarray, grid_mm: float) -> np.ndarray:
             return sides
         nearest = ndimage.distance_transform_edt(sides == 0, return_distances=False, return_indices=True)
         return np.where(mask, sides[tuple(nearest)], 0).astype(np.uint8)
-    # One lung alone, or lungs that no erosion parts: then the middle of the image, or of the lungs, decides.
-    image_middle = mask.shape[2] / 2
-    if _part_beyond(mask, image_middle) > 0.25:
+    # One lung alone, or lungs that no erosion parts: then the midline, or the middle of the lungs, decides.
+    if _part_beyond(mask, midline) > 0.25:
         names = np.where(np.arange(mask.shape[2]) < middle, RIGHT_LUNG, LEFT_LUNG).astype(np.uint8)
         return mask * names[None, None, :]
-    return mask * np.uint8(RIGHT_LUNG if middle < image_middle else LEFT_LUNG)
+    return mask * np.uint8(RIGHT_LUNG if middle < midline else LEFT_LUNG)
 
 
 def _sides_of_cores(cores: np.ndarray, middle: float) -> np.ndarray | None:
@@ -152,6 +153,6 @@ def _sides_of_cores(cores: np.ndarray, middle: float) -> np.ndarray | None:
 
 def _part_beyond(region: np.ndarray, middle: float) -> float:
     """How much of a region lies beyond the middle, seen from its larger side."""
-    right = int(region[..., : int(middle)].sum())
+    right = int(region[..., : max(int(middle), 0)].sum())
     total = int(region.sum())
     return min(right, total - right) / total

@@ -20,6 +20,10 @@ from method.types import LEFT_LUNG, RIGHT_LUNG, CTVolume
 
 VIEWS: dict[str, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
 """Axis order that turns a canonical volume into planes of each view."""
+CHEST_MM = 260.0
+"""No field of view narrower than this shows both lungs of an adult."""
+CUT_MM2 = 200.0
+"""Lung on an outer plane of the volume, above which the images cut the lungs; less is partial volume."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ def segment_lungs(
         planes = predict_planes(network, cubes.transpose(axes), windows, on_planes=count)
         probability += planes.transpose(np.argsort(axes))
     probability /= len(views)
-    labels = label_lungs(drop_gas(probability, cubes, grid_mm), grid_mm)
+    labels = label_lungs(drop_gas(probability, cubes, grid_mm), grid_mm, _midline(volume, cubes.shape[2]))
     return volume.from_canonical(_to_source_grid(probability, labels, source.shape))
 
 
@@ -163,6 +167,30 @@ def lung_volumes_ml(lungs: np.ndarray, volume: CTVolume) -> tuple[float, float]:
     """Volumes of the right and of the left lung in ml, from labels on the source grid."""
     right, left = (sum(np.count_nonzero(plane == side) for plane in lungs) for side in (RIGHT_LUNG, LEFT_LUNG))
     return right * volume.voxel_volume_ml, left * volume.voxel_volume_ml
+
+
+def reach_border(lungs: np.ndarray, volume: CTVolume) -> bool:
+    """Whether the images cut the lungs: labels on the source grid have some area on an outer plane of the volume."""
+    for axis, spacing_mm in enumerate(volume.spacing_mm):
+        pixel_mm2 = float(np.prod(volume.spacing_mm)) / spacing_mm
+        for end in (0, -1):
+            if np.count_nonzero(np.take(lungs, end, axis=axis)) * pixel_mm2 > CUT_MM2:
+                return True
+    return False
+
+
+def _midline(volume: CTVolume, columns: int) -> float | None:
+    """Where the patient's x is 0 in a field of view too narrow for a chest, as a column of `columns` cubes.
+
+    In a wider one it is None: the middle of the image is near enough to the patient's, wherever a converter has put
+    the origin.
+    """
+    width_mm = volume.to_canonical(volume.hu).shape[2] * volume.canonical_spacing_mm[2]
+    if width_mm >= CHEST_MM:
+        return None
+    centre = volume.affine @ [*((length - 1) / 2 for length in volume.hu.shape), 1.0]
+    to_the_left = volume.canonical_directions[2][0] * width_mm / columns
+    return float((columns - 1) / 2 - centre[0] / to_the_left)
 
 
 def _to_source_grid(probability: np.ndarray, labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:

@@ -182,13 +182,14 @@ class Findings:
         label: the study's class, one of CLASSES.
         probabilities: the study's, in the order of CLASSES.
         infected_fraction: salient lung volume over lung volume, an estimate from saliency, not a lesion segmentation;
-            None where no slice was explained although some are diseased.
+            None where nothing was explained although the study, or a slice, is more probably diseased than not.
         slices: the classified slices, in slice order.
         saliency: magnitude of the joint saliency (its geometric mean) of each explained slice, float32 `(row, col)`
             scaled to the slice's maximum of 1, by slice index; zero outside the lungs.
         salient: bool `(slice, row, col)`, the regions the boxes enclose.
         boxes: in slice order, largest first within a slice.
         lesions: what the boxes are over the volume, largest first.
+        reach_border: whether the images cut the lungs, so that volumes and fractions are of what they show.
     """
 
     lungs: np.ndarray
@@ -202,6 +203,7 @@ class Findings:
     salient: np.ndarray | None = None
     boxes: tuple[Box, ...] = ()
     lesions: tuple[Lesion, ...] = ()
+    reach_border: bool = False
 
     @property
     def volume_ml(self) -> float:

@@ -6,7 +6,7 @@ from holoscan.core import Fragment
 
 from method.classifier_network import MultiScaleClassifier
 from method.explanation import ExplanationRules, explain_slices
-from method.lung_segmentation import lung_volumes_ml
+from method.lung_segmentation import lung_volumes_ml, reach_border
 from method.saliency import IntegratedGradients
 from method.types import Findings
 from operators.case import Case, CaseOperator, Progress
@@ -45,10 +45,12 @@ class SaliencyOperator(CaseOperator):
             self._gradients,
             self._rules,
             self.report,
+            case.probabilities[0],
         )
         right_ml, left_ml = lung_volumes_ml(case.lungs, case.volume)
         findings = Findings(
             case.lungs, right_ml, left_ml, case.label, case.probabilities, explanation.infected_fraction,
             explanation.slices, explanation.saliency, explanation.salient, explanation.boxes, explanation.lesions,
+            reach_border(case.lungs, case.volume),
         )  # fmt: skip
         return replace(case, findings=findings)

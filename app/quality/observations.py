@@ -41,7 +41,7 @@ class Observation:
         outcome: `analysed`, `no_eligible_series`, or `refused GAP` and the like.
         made_with: SHA-256 of the models and of the settings, by name.
         label: of the study; empty unless analysed.
-        values: by quantity; empty unless analysed.
+        values: by quantity, those that are known; empty unless analysed.
     """
 
     day: date
@@ -108,7 +108,8 @@ def _observe_case(case: dict[str, Any], day: date, made_with: dict[str, str]) ->
     values = {f"p_{name}": float(value) for name, value in case["prediction"]["probabilities"].items()}
     values |= {"lungs_ml": case["lungs"]["volume_ml"], "infected_fraction": case["infected_fraction"]}
     label = case["prediction"]["label"]
-    return Observation(day, "analysed", made_with, label, {name: values[name] for name in QUANTITIES})
+    known = {name: values[name] for name in QUANTITIES if values[name] is not None}
+    return Observation(day, "analysed", made_with, label, known)
 
 
 @dataclass(frozen=True)

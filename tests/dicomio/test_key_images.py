@@ -178,6 +178,13 @@ def test_preview_is_drawn_of_more_slices_than_it_has_rows() -> None:
     assert is_color(np.asarray(picture.make_preview(volume, findings)), picture.CLASS_COLORS["covid19"]).sum() > 5000
 
 
+def test_a_box_of_one_source_pixel_is_drawn_where_that_is_less_than_one_of_the_picture() -> None:
+    image = np.zeros((1024, 1024), np.int16)
+    thin = Box(0, "cap", 512, 300, 512, 300, 1.0, 0.9)
+    drawn = picture.draw_slice(image, np.zeros((1024, 1024), np.uint8), None, [thin], "", 380, 1.0, "RL")
+    assert is_color(drawn, picture.BOX_COLOR).any()
+
+
 def test_preview_needs_no_lungs_and_no_estimate() -> None:
     case = make_case(positive=False)
     findings = dataclasses.replace(

@@ -124,7 +124,7 @@ def test_the_table_and_the_sum_give_what_the_formula_gives(tmp_path: Path, slope
     (header,) = scanned(tmp_path, make_series(sample, fill), ExplicitVRLittleEndian)
     hu = np.empty((64, 48), np.int16)
     read_slice_hu(header, hu)
-    expected = np.clip(np.rint(stored * slope - 1024), -(2**15), 2**15 - 1)
+    expected = np.clip(np.rint(stored * slope - 1024), -1024, 2**15 - 1)
     if padding is not None:
         expected[stored == padding] = -1024
     np.testing.assert_array_equal(hu, expected)

@@ -150,6 +150,21 @@ def test_a_negative_study_says_so(tmp_path: Path) -> None:
     assert content.get_planar_roi_measurement_groups() == []
 
 
+def test_a_negative_study_that_is_more_probably_diseased_says_so(tmp_path: Path) -> None:
+    case = make_case(positive=False)
+    doubtful = dataclasses.replace(case.findings, probabilities=(0.38, 0.34, 0.28), infected_fraction=None)
+    report = hd.sr.srread(written(dataclasses.replace(case, findings=doubtful), tmp_path))
+    assert any("(probability 0.38; pneumonia of either kind 0.62)" in text for text in comments(report))
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+def test_lungs_that_the_images_cut_are_told(tmp_path: Path, is_cut: bool) -> None:
+    case = make_case()
+    cut = dataclasses.replace(case, findings=dataclasses.replace(case.findings, reach_border=is_cut))
+    told = comments(hd.sr.srread(written(cut, tmp_path)))
+    assert any("The images cut the lungs" in text for text in told) == is_cut
+
+
 def test_an_unknown_salient_fraction_is_left_out(tmp_path: Path) -> None:
     case = make_case()
     unknown = dataclasses.replace(case, findings=dataclasses.replace(case.findings, infected_fraction=None))

@@ -206,6 +206,20 @@ def test_padding_becomes_air(is_signed: bool, representation: str) -> None:
     np.testing.assert_array_equal(volume.hu[:, :-1], chest_hu(sample)[:, :-1])
 
 
+@pytest.mark.parametrize("slope", [1, 0.5])
+def test_padding_that_no_attribute_declares_becomes_air_too(slope: float) -> None:
+    sample = Sample(is_signed=True, intercept=0, slope=slope)
+
+    def pad(image: Dataset, index: int) -> None:
+        stored = (chest_hu(sample)[index] / slope).astype(int)
+        stored[-1] = -2048 / slope
+        set_pixels(image, stored)
+
+    volume, _ = read_volume(make_series(sample, pad))
+    assert (volume.hu[:, -1] == -1024).all()
+    np.testing.assert_array_equal(volume.hu[:, :-1], chest_hu(sample)[:, :-1])
+
+
 def test_a_range_of_padding_becomes_air() -> None:
     def pad(image: Dataset, index: int) -> None:
         stored = (chest_hu(Sample())[index] + 1024).astype(int)

@@ -62,6 +62,12 @@ def test_a_slice_that_was_not_explained_is_bridged_up_to_ten_millimetres(slice_m
         assert found[0].volume_ml == pytest.approx(36 * 1.5 * 3 * slice_mm / 1000)
 
 
+@pytest.mark.parametrize("slice_mm", [10.000000000000002, 12.0])
+def test_slices_with_none_between_are_neighbours_however_far_apart(slice_mm: float) -> None:
+    found, _ = find([box(index, 10, 10) for index in (4, 5, 6)], [4, 5, 6], slice_mm)
+    assert [lesion.slices for lesion in found] == [(4, 5, 6)]
+
+
 def test_a_lesion_across_the_midline_is_in_both_lungs() -> None:
     lesions, _ = find([box(3, 10, 22, size=16)], [3])
     assert lesions[0].lung == "both"

@@ -7,9 +7,9 @@ from scipy import ndimage
 
 from method.lung_network import LungUNet
 from method.lung_regions import drop_gas, label_lungs
-from method.lung_segmentation import MultiWindow, predict_planes, segment_lungs
+from method.lung_segmentation import MultiWindow, _midline, predict_planes, reach_border, segment_lungs
 from method.normalisation import SlidingWindow
-from method.types import LEFT_LUNG, RIGHT_LUNG, CTVolume, Unsuitable
+from method.types import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume, Unsuitable
 from method.weights import load_lung_network
 from validation.phantom.thorax import make_thorax
 
@@ -138,3 +138,40 @@ def test_a_volume_of_air_is_refused(network: LungUNet) -> None:
     air = CTVolume(np.full((30, 64, 64), -1000, dtype=np.int16), (5.0, 5.0, 5.0), np.zeros(3), directions)
     with pytest.raises(Unsuitable):
         segment_lungs(network, air, MultiWindow(), grid_mm=5.0)
+
+
+@pytest.mark.parametrize(("centre_mm", "side"), [(-70.0, RIGHT_LUNG), (70.0, LEFT_LUNG)])
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_lone_lung_in_a_narrow_field_of_view_is_named_by_where_it_lies_in_the_patient(
+    centre_mm: float, side: int, flipped: bool
+) -> None:
+    """180 mm around one lung, whose middle is that of the image."""
+    directions = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [-1.0 if flipped else 1.0, 0.0, 0.0]])
+    origin_mm = np.array([centre_mm + (88.0 if flipped else -88.0), 0.0, 0.0])
+    volume = CTVolume(np.zeros((60, 50, 45), np.int16), (4.0, 4.0, 4.0), origin_mm, directions)
+    slices, rows, columns = np.ogrid[:60, :50, :45]
+    lung = ((slices - 30) / 25) ** 2 + ((rows - 25) / 18) ** 2 + ((columns - 22) / 16) ** 2 < 1
+    labels = label_lungs(lung.astype(np.float32), 4.0, _midline(volume, 45))
+    assert set(np.unique(labels)) == {BACKGROUND, side}
+
+
+def test_the_middle_of_a_field_of_view_that_shows_the_chest_is_taken_wherever_its_origin_was_put() -> None:
+    volume = CTVolume(np.zeros((4, 50, 80), np.int16), (4.0, 4.0, 4.0), np.zeros(3), -np.eye(3)[::-1])
+    assert _midline(volume, 160) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "is_cut"),
+    [
+        (np.s_[2:8, 10:40, 10:40], False),
+        (np.s_[0:8, 10:40, 10:40], True),
+        (np.s_[2:10, 10:40, 10:40], True),
+        (np.s_[2:8, 10:40, 0:40], True),
+        (np.s_[2:8, 10:50, 10:40], True),
+        (np.s_[0:8, 10:13, 10:14], False),
+    ],
+)
+def test_lungs_that_reach_an_outer_plane_are_cut(place: tuple[slice, ...], is_cut: bool) -> None:
+    lungs = np.zeros((10, 50, 50), np.uint8)
+    lungs[place] = RIGHT_LUNG
+    assert reach_border(lungs, CTVolume(lungs.astype(np.int16), (2.0, 4.0, 4.0), np.zeros(3), np.eye(3))) == is_cut

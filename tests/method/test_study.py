@@ -89,6 +89,15 @@ def test_a_study_without_pneumonia_has_nothing_to_explain(network, sick) -> None
     assert explanation.infected_fraction == 0.0
 
 
+def test_the_infected_fraction_of_a_negative_study_that_is_more_probably_diseased_is_unknown(network, sick) -> None:
+    volume, truth, inputs = sick
+    slices = [finding(10, 0.38, 0.34)]
+    found = explain_slices(
+        network, volume, truth.lungs, inputs, slices, "np", GRADIENTS, ExplanationRules(), np_probability=0.38
+    )
+    assert found.infected_fraction is None
+
+
 def test_boxes_enclose_the_salient_regions_and_these_stay_inside_the_lungs(network, sick) -> None:
     volume, truth, _ = sick
     _, explanation = explain(network, sick, "cap", maximum_slices=4)
