@@ -29,10 +29,12 @@ def saliency_figures() -> str:
     cost = json.loads((RESULTS / "saliency.json").read_text(encoding="utf-8"))
     ours, peer = cost["rows"][f"{gradients.rule}, {gradients.steps}"], cost["rows"]["captum, riemann_right, 25"]
     return (
-        f"- Where it looks (average precision, pointing game, against radiologists' lesion masks; {counts}): {cells}.\n"
+        f"- Where it looks (average precision, pointing game, against radiologists' lesion masks; {counts}): {cells}. "
+        "How gradients become the joint saliency was chosen on these slices.\n"
         f"- What it costs ({cost['slices']} slices, {cost['patients']} patients, {cost['machine']['cores']} cores, no "
         f"GPU): {ours['seconds']:.1f} s a slice, captum with the paper's rule {peer['seconds']:.1f} s in the same run; "
-        f"correlation of the joint map with the exact one {ours['correlation'][4]:.4f}.\n"
+        f"correlation of the joint map with the exact one {ours['correlation'][4]:.4f}, on {cost['slices_with_truth']} "
+        "of the slices.\n"
     )
 
 

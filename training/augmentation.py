@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+from method.classifier_network import INPUT_SIZE
+
 
 def turn(angle_degrees: float, zoom: float) -> np.ndarray:
     """2x2 matrix of a rotation and a zoom, in the normalised coordinates of `warp`."""
@@ -22,3 +24,19 @@ def warp(planes: np.ndarray, matrix: np.ndarray, shift: np.ndarray, size: int) -
     theta = torch.from_numpy(np.concatenate([matrix, shift], axis=1)[None]).float()
     grid = torch.nn.functional.affine_grid(theta, [1, 1, size, size], align_corners=False)
     return torch.nn.functional.grid_sample(torch.from_numpy(planes)[None], grid, align_corners=False)[0].numpy()
+
+
+def augment_as_paper(image: np.ndarray, rng: np.random.Generator, contrast: bool = True) -> np.ndarray:
+    """II-G.3: centre crop of 0.7 to 1, rotation by up to 25 degrees, mirror, contrast by 0.5 to 1.5.
+
+    Args:
+        image: float32 `(224, 224)` in [0, 1].
+        rng: random source.
+        contrast: whether the contrast changes (the row "NCA" of the tables goes without).
+    """
+    matrix = turn(rng.uniform(-25.0, 25.0), rng.uniform(0.7, 1.0))
+    if rng.random() < 0.5:
+        matrix[0] *= -1
+    warped = warp(image[None], matrix, np.zeros((2, 1)), INPUT_SIZE)[0]
+    factor = np.float32(rng.uniform(0.5, 1.5))
+    return np.clip(warped * factor if contrast else warped, 0.0, 1.0)

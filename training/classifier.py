@@ -33,6 +33,7 @@ from training.dataset import (
 )
 from training.loop import Draw, Plan, fit, once
 from training.options import add_data_option
+from training.run_record import RunMismatch, bind_run
 
 PAINTED_PLAN = Plan(
     iterations=1000, batch=16, learning_rate=6e-4, cosine=True, average_decay=0.99, validate_every=10**9
@@ -144,12 +145,17 @@ def train_painted(out: Path, bases: SliceSet, plan: Plan, seed: int) -> MultiSca
 def fine_tune(
     out: Path, pretrained: MultiScaleClassifier, patients: Sequence[Patient], bases: SliceSet, plan: Plan, seed: int
 ) -> MultiScaleClassifier:
-    """The painted network, trained further on `patients` and on painted slices, half each."""
+    """The painted network, trained further on `patients`, of two classes or three, and on painted slices, half each."""
     weights = out.with_suffix(".safetensors")
     if not weights.exists():
-        labels = range(len(CLASSES))
-        real = patients_draw(patients, find_suspects(pretrained, patients), seed, labels)
-        draw = half_and_half(real, painted_draw(bases, seed + 1, labels))
+        present = sorted({patient.label for patient in patients})
+        of_present = patients_draw(patients, find_suspects(pretrained, patients), seed, present)
+
+        def real(iteration: int, n: int) -> tuple[np.ndarray, int]:
+            image, position = of_present(iteration, n)
+            return image, present[position]
+
+        draw = half_and_half(real, painted_draw(bases, seed + 1, range(len(CLASSES))))
         network = copy.deepcopy(pretrained).requires_grad_(True)
         tuned = fit(out, network, draw, equal_class_loss, plan, description=out.name)
         once(lambda: export_weights(tuned, weights))
@@ -186,8 +192,18 @@ def main(arguments: list[str] | None = None) -> int:
     lungs = load_lung_network(options.lungs)
     bases = prepare_bases(options.data, options.out / "slices", lungs)
     plan = replace(PAINTED_PLAN, iterations=options.iterations)
-    pretrained = train_painted(options.out, bases, plan, options.seed)
     training_set = read_patients(parser, options, lungs)
+    record = {
+        "fingerprint": training_set.fingerprint,
+        "seed": options.seed,
+        "iterations": options.iterations,
+        "fine_tune_iterations": options.fine_tune_iterations,
+    }
+    try:
+        bind_run(options.out, "classifier", record)
+    except RunMismatch as error:
+        parser.error(str(error))
+    pretrained = train_painted(options.out, bases, plan, options.seed)
     plan = replace(TUNED_PLAN, iterations=options.fine_tune_iterations)
     runs = {"all": training_set.patients}
     for number, tested in enumerate(split_patients(training_set.patients)):

@@ -60,7 +60,7 @@ class SliceSet:
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_suffix(".part.npz")
+        aside = path.with_name(f".{path.stem}.{os.getpid()}.part.npz")  # of this process: several prepare at once
         np.savez_compressed(aside, **vars(self))
         os.replace(aside, path)  # a half-written cache would be read as if it were whole
 

@@ -28,7 +28,7 @@ from method.classifier_network import INPUT_SIZE, MultiScaleClassifier, classifi
 from method.lung_network import LungUNet
 from method.precision import mixed_precision
 from method.weights import WeightsRefused, load_classifier, load_lung_network
-from training.augmentation import turn, warp
+from training.augmentation import augment_as_paper, turn, warp
 from training.checkpoint import export_weights
 from training.classifier_data import SliceSet
 from training.frozen_features import COPIES, Augment, FrozenFeatureClassifier
@@ -104,15 +104,6 @@ def read_split(folder: Path, cache: Path, lungs: LungUNet) -> Split:
         json.loads(marks.read_text(encoding="utf-8"))["without_lungs"],
         fingerprint,
     )
-
-
-def augment_as_paper(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """II-G.3: centre crop of 0.7 to 1, rotation by up to 25 degrees, mirror, contrast by 0.5 to 1.5."""
-    matrix = turn(rng.uniform(-25.0, 25.0), rng.uniform(0.7, 1.0))
-    if rng.random() < 0.5:
-        matrix[0] *= -1
-    warped = warp(image[None], matrix, np.zeros((2, 1)), INPUT_SIZE)[0]
-    return np.clip(warped * np.float32(rng.uniform(0.5, 1.5)), 0.0, 1.0)
 
 
 def augment_strongly(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

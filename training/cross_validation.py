@@ -4,7 +4,7 @@ Two recipes:
 
 - `paper` (default with a GPU): II-G to the letter. Every row, task and fold trains from scratch for up to 20,000
   iterations, validated every 500, with early stop and the best checkpoint.
-- `painted` (default without): every row starts from the network trained on painted lesions and is fine-tuned for
+- `painted` (default without a GPU): every row starts from the network trained on painted lesions and is fine-tuned for
   `TABLE_PLAN.iterations`, its first two blocks fixed, on patients and painted slices, half each. It ends within the
   hour on two cores. NTS-Net has a painted training of its own.
 
@@ -13,7 +13,6 @@ Each (row, task) leaves one file of predictions in `OUT/predictions`, from which
 
 import argparse
 import copy
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from method.classifier_network import SCALES, MultiScaleClassifier, classificati
 from method.precision import mixed_precision
 from method.types import CLASSES
 from method.weights import load_lung_network
+from training.augmentation import augment_as_paper
 from training.classifier import (
     PAINTED_PLAN,
     TUNED_PLAN,
@@ -40,11 +40,12 @@ from training.classifier import (
     read_patients,
     train_painted,
 )
-from training.classifier_data import SliceSet, draw_real, prepare_bases
+from training.classifier_data import SliceSet, prepare_bases
 from training.dataset import Patient, TrainingSet, split_patients
 from training.loop import Draw, Plan, Validate, fit, once
 from training.nts_net import NTSNet, nts_loss
 from training.predictions import Predictions
+from training.run_record import RunMismatch, bind_run
 
 TASKS: tuple[tuple[str, ...], ...] = (CLASSES, ("np", "cap"), ("np", "covid19"), ("cap", "covid19"))
 TABLE_PLAN = replace(TUNED_PLAN, iterations=20, batch=12, learning_rate=2e-4)
@@ -150,7 +151,8 @@ def paper_setup(
     def draw(iteration: int, n: int) -> tuple[np.ndarray, int]:
         rng = np.random.default_rng((seed, iteration, n))
         patient, number = train[rng.integers(len(train))]
-        return draw_real(patient.slices, number, rng, contrast)[None], labels.index(patient.label)
+        image = augment_as_paper(patient.slices.image(number, MASKED), rng, contrast)
+        return image[None], labels.index(patient.label)
 
     @torch.inference_mode()
     def validate(network: nn.Module) -> tuple[float, float]:
@@ -267,30 +269,39 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     lungs = load_lung_network(options.lungs)
     training_set = read_patients(parser, options, lungs)
-    record = {"fingerprint": training_set.fingerprint, "source": training_set.source, "recipe": options.recipe}
-    text = json.dumps(record, indent=2) + "\n"
-    once(lambda: (options.out / "cross_validation.json").write_text(text, encoding="utf-8"))
     plan = Plan() if options.recipe == "paper" else TABLE_PLAN
     if options.iterations:
         plan = replace(plan, iterations=options.iterations)
-    finder: MultiScaleClassifier | None = None
-    if options.recipe == "painted":
-        bases = prepare_bases(options.data, options.out / "slices", lungs)
-        finder = train_painted(options.out, bases, PAINTED_PLAN, options.seed)
+    record = {
+        "fingerprint": training_set.fingerprint,
+        "source": training_set.source,
+        "recipe": options.recipe,
+        "seed": options.seed,
+        "iterations": plan.iterations,
+    }
+    try:
+        bind_run(options.out, "cross_validation", record)
+    except RunMismatch as error:
+        parser.error(str(error))
+    present = {CLASSES[patient.label] for patient in training_set.patients}
+    tasks = [task for task in TASKS if present.issuperset(task)]
+    # What ships is scored with every recipe: the painted network, and the one tuned with the other folds' patients.
+    bases = prepare_bases(options.data, options.out / "slices", lungs)
+    finder = train_painted(options.out, bases, PAINTED_PLAN, options.seed)
 
-        def train_shipped(out: Path, patients: Sequence[Patient]) -> nn.Module:
-            number = out.name[-1]
-            return fine_tune(options.out / f"fold{number}", finder, patients, bases, TUNED_PLAN, options.seed)
+    def train_shipped(out: Path, patients: Sequence[Patient]) -> nn.Module:
+        fold = options.out / f"fold{out.name[-1]}"
+        return keep_classes(fine_tune(fold, finder, patients, bases, TUNED_PLAN, options.seed), tasks[0])
 
-        # The painted network saw no patient: it is the same in every fold.
-        cross_validate(options.out, training_set, lambda out, patients: finder, "painted", CLASSES)
-        cross_validate(options.out, training_set, train_shipped, "shipped", CLASSES)
+    # The painted network saw no patient: it is the same in every fold.
+    cross_validate(options.out, training_set, lambda out, patients: keep_classes(finder, tasks[0]), "painted", tasks[0])
+    cross_validate(options.out, training_set, train_shipped, "shipped", tasks[0])
     suspects: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
     for row in (row for row in ROWS if row.name in options.rows):
         pretrained: nn.Module | None = None
-        if finder is not None:
+        if options.recipe == "painted":
             pretrained = finder if row.scales else _train_nts(options.out, row, bases, options.seed)
-        for task in TASKS:
+        for task in tasks:
 
             def train(
                 out: Path,
@@ -299,7 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
                 task: tuple[str, ...] = task,
                 pretrained: nn.Module | None = pretrained,
             ) -> nn.Module:
-                if pretrained is None or finder is None:
+                if pretrained is None:
                     return train_fold(out, row, task, patients, None, plan, options.seed)
                 names = tuple(patient.name for patient in patients)
                 if names not in suspects:

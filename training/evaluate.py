@@ -1,8 +1,9 @@
 """Every table of a model card, from what a run left behind: `make evaluate`, or `python -m training.evaluate`.
 
 The evidence is the predictions of the cross-validation and the networks of the two folds; without a run it is that of
-the shipped weights, in `model_cards/evidence`. Every figure comes from networks that never saw the patient they score.
-Radiologists' slice labels and lesion masks only score.
+the shipped weights, in `model_cards/evidence`. Every figure comes from classifiers that never saw the patient they
+score; the lung network, whose mask they look through, is one for all. Radiologists' slice labels and lesion masks only
+score.
 """
 
 import argparse
@@ -128,7 +129,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     lines = ["### Disease against none", ""]
     patients = len(next(iter(report["studies"].values())))
     lines += [
-        f"AUC of 1 - P(NP) on slices, {patients} patients, none of them seen by the network that scores him. "
+        f"AUC of 1 - P(NP) on slices, {patients} patients, none of them seen by the classifier that scores him. "
         "`painted`: trained on painted lesions alone; `shipped`: fine-tuned with the patients of the other fold.",
         "",
     ]
@@ -189,14 +190,20 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.data.is_dir():
         parser.error(f"the data folder '{options.data}' does not exist: name it with --data or GROUNDGLASS_DATA")
     options.out.mkdir(parents=True, exist_ok=True)
-    if options.only != "lungs":
+    predictions = [] if options.only == "lungs" else tables.read_predictions(options.run)
+    if predictions and not any(one.row == "shipped" and one.task == CLASSES for one in predictions):
+        print(
+            "The run has no three classes: Tables 3 and 4 and their curves are all there is to tell of its classifier."
+        )
+        tables.main(["--run", str(options.run), "--out", str(options.out)])
+    elif predictions:
         lungs = load_lung_network(options.lungs)
         training_set = read_patients(parser, options, lungs)
         cache = options.out / "slices"
         sources = prepare_slices(options.data, cache, lungs, (*PAINTING_BASES[:2], "normal001", "normal002"))
         folds = sorted(options.run.glob("fold*.safetensors"))
         report = score_classifier(
-            tables.read_predictions(options.run),
+            predictions,
             [load_classifier(fold) for fold in folds],
             training_set,
             sources,

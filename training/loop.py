@@ -107,7 +107,8 @@ def fit(
     progress |= load_checkpoint(out / "checkpoint.safetensors", modules, optimizer)
     trained = nn.parallel.DistributedDataParallel(network) if world > 1 else network
     log = _Log(out / "log.csv", progress["iteration"], writes=rank == 0)
-    numbers = range(rank, plan.batch, world)
+    # Neighbours stay together: kinds and classes of samples come in turn, and each process needs all of them.
+    numbers = range(rank * plan.batch // world, (rank + 1) * plan.batch // world)
     steps = range(progress["iteration"], 0 if progress["stopped"] else plan.iterations)
     bar = tqdm(
         steps, initial=progress["iteration"], total=plan.iterations, desc=description, unit="it", disable=rank > 0
@@ -153,8 +154,11 @@ def once(action: Callable[[], object]) -> None:
 def _judge(
     validate: Validate, average: nn.Module, best: nn.Module, progress: dict[str, Any], plan: Plan
 ) -> dict[str, float]:
-    """Validate; keep the best weights; say whether to stop. Every process comes to the same verdict."""
-    validation_loss, accuracy = validate(average)
+    """Validate; keep the best weights; say whether to stop. The first process decides for all.
+
+    BatchNorm's statistics are each process's own between two steps, so that the others' figures may differ.
+    """
+    validation_loss, accuracy = _of_first_process(validate(average))
     if accuracy >= progress["best_accuracy"]:
         progress["best_accuracy"] = accuracy
         best.load_state_dict(average.state_dict())
@@ -162,6 +166,16 @@ def _judge(
         progress |= {"lowest_loss": validation_loss, "lowest_at": progress["iteration"]}
     progress["stopped"] = int(progress["iteration"] - progress["lowest_at"] >= plan.patience)
     return {"validation_loss": round(validation_loss, 4), "validation_accuracy": round(accuracy, 4)}
+
+
+def _of_first_process(figures: tuple[float, float]) -> tuple[float, float]:
+    if _join_processes()[1] == 1:
+        return figures
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    shared = torch.tensor(figures, dtype=torch.float64, device=device)
+    distributed.broadcast(shared, 0)
+    first, second = shared.tolist()
+    return first, second
 
 
 def _join_processes() -> tuple[int, int]:

@@ -224,12 +224,16 @@ def draw_overlays(network: LungUNet, data: Path, out: Path, names: Sequence[str]
     return figures
 
 
+_LEAST_FOR_INTERVAL = 6
+"""Patients: a bootstrap of fewer gives little but the least and the greatest of them."""
+
+
 def _cell(figures: dict[str, Any] | None, digits: int) -> str:
     """Mean, interval and number of patients for a table."""
     if figures is None or figures["mean"] is None:
         return "–"
     text = f"{figures['mean']:.{digits}f}"
-    if figures["interval"]:
+    if figures["interval"] and figures["patients"] >= _LEAST_FOR_INTERVAL:
         low, high = figures["interval"]
         text += f" [{low:.{digits}f}, {high:.{digits}f}]"
     if figures.get("without_value"):
@@ -244,7 +248,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 def _dice_tables(part: dict[str, Any]) -> list[str]:
     figures, sets = part["figures"], part["sets"]
     lines = [
-        "Mean over patients, in brackets the 95 % interval by bootstrap over patients; n is the number of patients, "
+        "Mean over patients, in brackets the 95 % interval by bootstrap over six patients or more; n is their number, "
         "none of whom trained. Volumes take the application's own path: cubes of 2 mm, average over views and windows, "
         "post-processing. Single slices have an axial view only and no post-processing.",
         "",

@@ -136,7 +136,7 @@ def score_held_out(
 def main(arguments: list[str] | None = None) -> int:
     """Train, resuming where an earlier call stopped, export the weights and score the patients held out."""
     parser = argparse.ArgumentParser(prog="python -m training.lungs", description=__doc__)
-    add_training_options(parser, iterations=1500, batch=8, learning_rate=1.5e-3)
+    add_training_options(parser, iterations=1600, batch=8, learning_rate=1.5e-3)
     parser.add_argument(
         "--normalisation",
         choices=list(NORMALISATIONS),

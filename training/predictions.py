@@ -1,5 +1,6 @@
 """What cross-validation leaves behind: every tested slice with its truth and its probabilities."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +33,11 @@ class Predictions:
     counted: np.ndarray
 
     def save(self, path: Path) -> None:
+        """Write the file whole or not at all: one that is there counts as done."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, **(vars(self) | {"task": np.array(self.task), "row": np.array(self.row)}))
+        aside = path.with_name(f".{path.name}.part.npz")
+        np.savez_compressed(aside, **(vars(self) | {"task": np.array(self.task), "row": np.array(self.row)}))
+        os.replace(aside, path)
 
     @classmethod
     def load(cls, path: Path) -> "Predictions":

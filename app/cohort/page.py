@@ -57,10 +57,10 @@ def _kind(case: Row) -> str:
 
 def _figure(case: Row, folder: Path) -> str:
     fraction = case["infected_fraction"]
-    infected = "infected part not estimated" if fraction is None else f"infected {fraction:.1%}"
+    infected = "an unknown part" if fraction is None else f"{fraction:.1%}"
     told = (
-        f"{_NAMES[case['label']]}, pneumonia {1 - case['p_np']:.0%}, {infected} of {case['lungs_ml'] / 1000:.1f} l; "
-        f"study {case['study']}, {case['case']}"
+        f"{_NAMES[case['label']]}, pneumonia {1 - case['p_np']:.0%}, infected {infected} of "
+        f"{case['lungs_ml'] / 1000:.1f} l; study {case['study']}, {case['case']}"
     )
     uri = _as_uri(folder / case["preview"])
     return f'<figure><img src="{uri}" alt="{escape(told)}"><figcaption>{escape(told)}</figcaption></figure>'

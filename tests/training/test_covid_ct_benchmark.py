@@ -10,11 +10,11 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
+from training.augmentation import augment_as_paper
 from training.checkpoint import export_weights
 from training.covid_ct_benchmark import (
     MODELS,
     as_markdown,
-    augment_as_paper,
     augment_strongly,
     figures_of,
     main,

@@ -11,7 +11,8 @@ from torch import nn
 
 from method.classifier_network import INPUT_SIZE, SCALES, MultiScaleClassifier
 from method.types import CLASSES
-from training.classifier import find_suspects, patients_draw
+from training.augmentation import augment_as_paper
+from training.classifier import find_suspects, fine_tune, patients_draw
 from training.classifier_data import SliceSet
 from training.cross_validation import (
     ROWS,
@@ -25,7 +26,7 @@ from training.cross_validation import (
     train_fold,
 )
 from training.dataset import Patient, TrainingSet
-from training.loop import Plan
+from training.loop import Draw, Plan
 from training.nts_net import NTSNet
 from training.predictions import Predictions
 
@@ -122,6 +123,34 @@ def test_two_iterations_of_the_painted_recipe_train_what_they_should(tmp_path: P
     before, after = keep_classes(finder, ("np", "cap")).state_dict(), trained.state_dict()
     assert torch.equal(before["blocks.0.0.weight"], after["blocks.0.0.weight"])  # the first two blocks stay
     assert not torch.equal(before["blocks.4.0.weight"], after["blocks.4.0.weight"])
+
+
+def test_two_classes_are_enough_to_fine_tune_and_keep_their_labels(
+    tmp_path: Path, training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patients = [patient for patient in training_set.patients if CLASSES[patient.label] in ("np", "covid19")]
+    drawn: list[int] = []
+
+    def fit(out: Path, network: nn.Module, draw: Draw, *rest: object, **options: object) -> nn.Module:
+        drawn.extend(draw(0, n)[1] for n in range(1, 12, 2))  # every second sample is real
+        return network
+
+    monkeypatch.setattr("training.classifier.fit", fit)
+    torch.manual_seed(0)
+    plan = Plan(iterations=1, batch=2)
+    fine_tune(tmp_path / "all", MultiScaleClassifier().eval(), patients, patients[0].slices, plan, 0)
+    assert drawn == [0, 2, 0, 2, 0, 2]
+
+
+def test_without_contrast_augmentation_only_the_contrast_differs(training_set: TrainingSet) -> None:
+    """II-G.3, and the row NCA of the tables."""
+    image = training_set.patients[0].slices.image(0, masked=True)
+    with_contrast, without = (augment_as_paper(image, np.random.default_rng(3), contrast) for contrast in (True, False))
+    lit = (without > 0.05) & (with_contrast < 1)
+    ratio = with_contrast[lit] / without[lit]
+    assert np.ptp(ratio) < 1e-3
+    assert 0.5 <= ratio.mean() <= 1.5
+    assert abs(ratio.mean() - 1) > 0.01
 
 
 def test_healthy_patients_lend_all_slices_and_diseased_ones_the_suspicious(training_set: TrainingSet) -> None:

@@ -1,0 +1,26 @@
+"""A run goes on from what lies in its folder only where that is its own."""
+
+from pathlib import Path
+
+import pytest
+
+from training.run_record import RunMismatch, bind_run
+
+
+def test_a_run_made_alike_goes_on(tmp_path: Path) -> None:
+    for _ in range(2):
+        bind_run(tmp_path / "run", "classifier", {"fingerprint": "a", "seed": 0})
+
+
+@pytest.mark.parametrize("other", [{"fingerprint": "b", "seed": 0}, {"fingerprint": "a", "seed": 1}])
+def test_a_run_made_otherwise_is_refused_and_leaves_what_is_there(tmp_path: Path, other: dict[str, object]) -> None:
+    bind_run(tmp_path, "classifier", {"fingerprint": "a", "seed": 0})
+    with pytest.raises(RunMismatch, match="Give a new folder with --out"):
+        bind_run(tmp_path, "classifier", other)
+    bind_run(tmp_path, "classifier", {"fingerprint": "a", "seed": 0})
+
+
+def test_a_folder_whose_run_did_not_say_what_it_was_made_with_is_refused(tmp_path: Path) -> None:
+    bind_run(tmp_path, "classifier", {"fingerprint": "a"})
+    with pytest.raises(RunMismatch, match="another seed"):
+        bind_run(tmp_path, "classifier", {"fingerprint": "a", "seed": 0})
