@@ -143,6 +143,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def positive(text: str) -> int:
+    """A whole number above 0, for options."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
 def set_up_logging(level: str) -> None:
     """The application's log, and none of what its libraries say of a patient's headers."""
     name = "WARNING" if level == "WARN" else level

@@ -14,7 +14,7 @@ import yaml
 from tqdm import tqdm
 
 from app import NAME, SETTINGS_FILE, VERSION
-from app.command_line import NOT_LISTED, set_up_logging
+from app.command_line import NOT_LISTED, positive, set_up_logging
 from app.exit_codes import ExitCode
 from app.interruption import end_cleanly_when_asked
 
@@ -179,17 +179,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--model", type=Path, default=SETTINGS_FILE.parent / "models", metavar="DIR", help="folder with the weights")
     add("--settings", type=Path, default=SETTINGS_FILE, metavar="FILE", help="settings file (default app.yaml)")
     add("--ray", metavar="ADDRESS", help="Ray cluster: HOST:PORT, auto, or local (default: this process alone)")
-    add("--cores", type=_positive, help="cores for a worker (default: package.cpus of the settings; without Ray all)")
-    add("--attempts", type=_positive, default=3, help="how often a study is tried that ends its worker (default 3)")
+    add("--cores", type=positive, help="cores for a worker (default: package.cpus of the settings; without Ray all)")
+    add("--attempts", type=positive, default=3, help="how often a study is tried that ends its worker (default 3)")
     add("--pictures", type=int, default=24, help="studies on the page, the most diseased first (default 24)")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
 
 
 def run_and_exit() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app import NAME, VERSION
+from app.command_line import positive
 
 if TYPE_CHECKING:  # the help answers at once
     from app.quality.observations import Observations
@@ -104,18 +105,11 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--results", type=Path, required=True, metavar="DIR", help="folder with result.json files, at any depth")
     add("--reference", type=Path, metavar="FILE", help="what the results are compared with")
-    add("--days", type=_positive, default=7, help="the recent days that are compared (default 7)")
+    add("--days", type=positive, default=7, help="the recent days that are compared (default 7)")
     purpose = parser.add_mutually_exclusive_group(required=True)
     purpose.add_argument("--out", type=Path, metavar="DIR", help="folder for the report")
     purpose.add_argument("--make-reference", type=Path, metavar="FILE", help="write the reference, and nothing else")
     return parser
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
 
 
 def run_and_exit() -> None:
