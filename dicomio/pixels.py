@@ -122,7 +122,10 @@ def _stored(header: Dataset, slice_hu: np.ndarray, bits: int, is_signed: bool) -
         check_codestream(frame, (slice_hu.shape[0], slice_hu.shape[1]))
         if _is_plain(image) and syntax in _DECODERS and _decode_into(frame, syntax, slice_hu, bits, is_signed):
             return slice_hu.view(np.uint16)
-    if frames > 1:
+    if syntax in _JPEG_2000:
+        # Not pydicom's turn: GDCM ends the process over a codestream that is broken.
+        stored = _decoder(_DECODERS[UID(syntax)])(frame)
+    elif frames > 1:
         stored = pixel_array(getattr(image, "filename", None) or image, raw=True, index=index)
     else:
         if getattr(image, "filename", None):
@@ -195,18 +198,18 @@ def _codestream_size(frame: bytes) -> tuple[int, int] | None:
 
 def _decode_into(frame: bytes, syntax: str, slice_hu: np.ndarray, bits: int, is_signed: bool) -> bool:
     """Whether a compressed frame was decoded into `slice_hu`, as bits that could be stored ones."""
-    target = slice_hu if is_signed and syntax in _SIGNED else slice_hu.view(np.uint16)
+    target = slice_hu if is_signed and syntax in _JPEG_2000 else slice_hu.view(np.uint16)
     try:
         _decoder(_DECODERS[UID(syntax)])(frame, out=target)
-    except Exception:  # Decoders raise whatever they like; pydicom's turn.
+    except Exception:  # Decoders raise whatever they like; another's turn.
         return False
     return _fits(slice_hu, bits, False) or _fits(slice_hu, bits, is_signed)
 
 
 _WALKED = frozenset({str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)})
 _CODESTREAMS = frozenset({str(syntax) for syntax in (*_DECODERS, JPEGBaseline8Bit, JPEGExtended12Bit)})
-_SIGNED = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
-"""Whose codestreams say themselves whether the values are signed."""
+_JPEG_2000 = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
+"""Their codestreams say themselves whether the values are signed."""
 
 
 def _decoder(name: str) -> Callable[..., np.ndarray]:

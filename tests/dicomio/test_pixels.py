@@ -24,6 +24,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from dicomio import pixels
 from dicomio.errors import SeriesRefused
 from dicomio.header import Header
 from dicomio.pixels import read_slice_hu
@@ -148,6 +149,24 @@ def test_a_frame_of_another_size_than_the_header_says_is_refused_before_it_is_de
     instances = scanned(tmp_path, images, JPEGLosslessSV1)
     with pytest.raises(SeriesRefused, match="PIXELS: The pixels of 1 of 30 images"):
         read_volume(instances)
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, HTJ2KLossless])
+def test_a_broken_jpeg_2000_frame_is_given_to_no_second_library(
+    tmp_path: Path, syntax: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GDCM, which pydicom would ask, throws what nobody catches: the process ends."""
+    (image,) = make_series(Sample(slices=1))
+    compress(image, syntax)
+    (header,) = scanned(tmp_path, [image], syntax)
+    path = Path(str(header.filename))
+    content = path.read_bytes()
+    start = content.index(b"\xff\x4f\xff\x51") + 60
+    path.write_bytes(content[:start] + bytes(len(content) - start - 12) + content[-12:])
+    monkeypatch.setattr(pixels, "pixel_array", lambda *_, **__: pytest.fail("pydicom was asked"))
+    monkeypatch.setattr(pixels, "check_codestream", lambda *_: None)
+    with contextlib.suppress(Exception):  # any error will do
+        read_slice_hu(header, np.empty((24, 32), np.int16))
 
 
 def test_damaged_frames_never_end_the_process(tmp_path: Path) -> None:

@@ -146,7 +146,8 @@ def _read_plainly(source: Dataset, pixels_are_sound: bool) -> tuple[np.ndarray, 
     stored &= 2**bits - 1
     if image.PixelRepresentation == 1:
         stored -= (stored >> (bits - 1)) << bits
-    hu = np.rint(stored * numbers("RescaleSlope")[0] + numbers("RescaleIntercept")[0]).clip(-(2**15), 2**15 - 1)
+    # Nothing is thinner than air.
+    hu = np.rint(stored * numbers("RescaleSlope")[0] + numbers("RescaleIntercept")[0]).clip(-1024, 2**15 - 1)
     hu[_is_padding(image, stored)] = -1024
     return position_mm, hu.astype(np.int16)
 
