@@ -23,8 +23,8 @@ VIEWS: dict[str, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 
 CHEST_MM = 260.0
 """No field of view narrower than this shows both lungs of an adult."""
 CUT_MM2 = 1000.0
-"""Lung on an outer plane of the volume, above which the images cut the lungs. Less is the end of a recess, of which some
-millilitres are missing: P001's last slice has 7 cm2."""
+"""Lung on an outer plane of the volume, above which the images cut the lungs. Less is the end of a recess, of which
+some millilitres are missing: P001's last slice has 7 cm2."""
 
 
 @dataclass(frozen=True)
