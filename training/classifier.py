@@ -33,7 +33,7 @@ from training.dataset import (
 )
 from training.loop import Draw, Plan, fit, once
 from training.options import add_data_option
-from training.run_record import RunMismatch, bind_run
+from training.run_record import bind_or_end
 
 PAINTED_PLAN = Plan(
     iterations=1000, batch=16, learning_rate=6e-4, cosine=True, average_decay=0.99, validate_every=10**9
@@ -199,10 +199,7 @@ def main(arguments: list[str] | None = None) -> int:
         "iterations": options.iterations,
         "fine_tune_iterations": options.fine_tune_iterations,
     }
-    try:
-        bind_run(options.out, "classifier", record)
-    except RunMismatch as error:
-        parser.error(str(error))
+    bind_or_end(parser, options.out, "classifier", record)
     pretrained = train_painted(options.out, bases, plan, options.seed)
     plan = replace(TUNED_PLAN, iterations=options.fine_tune_iterations)
     runs = {"all": training_set.patients}

@@ -45,7 +45,7 @@ from training.dataset import Patient, TrainingSet, split_patients
 from training.loop import Draw, Plan, Validate, fit, once
 from training.nts_net import NTSNet, nts_loss
 from training.predictions import Predictions
-from training.run_record import RunMismatch, bind_run
+from training.run_record import bind_or_end
 
 TASKS: tuple[tuple[str, ...], ...] = (CLASSES, ("np", "cap"), ("np", "covid19"), ("cap", "covid19"))
 TABLE_PLAN = replace(TUNED_PLAN, iterations=20, batch=12, learning_rate=2e-4)
@@ -279,10 +279,7 @@ def main(arguments: list[str] | None = None) -> int:
         "seed": options.seed,
         "iterations": plan.iterations,
     }
-    try:
-        bind_run(options.out, "cross_validation", record)
-    except RunMismatch as error:
-        parser.error(str(error))
+    bind_or_end(parser, options.out, "cross_validation", record)
     present = {CLASSES[patient.label] for patient in training_set.patients}
     tasks = [task for task in TASKS if present.issuperset(task)]
     # What ships is scored with every recipe: the painted network, and the one tuned with the other folds' patients.

@@ -1,10 +1,11 @@
 """What a run is made with, noted in its folder, so that no other run goes on from what lies there."""
 
+import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from dicomio.files import write_text
 from training.loop import once
 
 
@@ -22,20 +23,26 @@ def bind_run(folder: Path, name: str, made_with: dict[str, Any]) -> None:
         RunMismatch: the folder holds a run of other data, another seed, or another length.
     """
     file = folder / f"{name}.json"
-    if file.exists():
-        before = json.loads(file.read_text(encoding="utf-8"))
-        differing = [key for key, value in made_with.items() if before.get(key) != value]
-        if differing:
-            raise RunMismatch(
-                f"The folder '{folder}' holds a run with another {' and another '.join(differing)}. Give a new folder "
-                "with --out, or remove that one."
-            )
-    else:
-        once(lambda: _write(file, json.dumps(made_with, indent=2) + "\n"))
+    # Every process of the run comes by here, whether the file is there yet or not: they wait for one another.
+    once(lambda: _note_first(made_with, file))
+    noted = json.loads(file.read_text(encoding="utf-8"))
+    differing = [key for key, value in made_with.items() if noted.get(key) != value]
+    if differing:
+        raise RunMismatch(
+            f"The folder '{folder}' holds a run with another {' and another '.join(differing)}. Give a new folder "
+            "with --out, or remove that one."
+        )
 
 
-def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    aside = file.with_suffix(".part")
-    aside.write_text(text, encoding="utf-8")
-    os.replace(aside, file)
+def bind_or_end(parser: argparse.ArgumentParser, folder: Path, name: str, made_with: dict[str, Any]) -> None:
+    """`bind_run` for a command, which ends with the sentence."""
+    try:
+        bind_run(folder, name, made_with)
+    except RunMismatch as error:
+        parser.error(str(error))
+
+
+def _note_first(made_with: dict[str, Any], file: Path) -> None:
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(json.dumps(made_with, indent=2) + "\n", file)

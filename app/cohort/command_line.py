@@ -113,17 +113,17 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:
     waiting = sorted(
         (study for study in studies if not results.is_finished(study)), key=lambda study: study.name in leftovers
     )
+    outdated = {study.name for study in waiting if results.is_outdated(study)}
     if archive.unopened:
         LOG.error(
             "%d files can't be opened, and any study may lack them: those with results keep them. Check the files' "
             "permissions and the mount, and give the same command again.",
             archive.unopened,
         )
-        waiting = [study for study in waiting if not results.is_outdated(study)]
-    outdated = sum(results.is_outdated(study) for study in waiting)
+        waiting = [study for study in waiting if study.name not in outdated]
+    elif outdated:
+        LOG.info("%d have results that are not of the images they have now, and are analysed again.", len(outdated))
     finished = len(studies) - len(waiting)
-    if outdated:
-        LOG.info("%d have results that are not of the images they have now, and are analysed again.", outdated)
     if finished:
         LOG.info("%d of them have their results already and are not analysed again.", finished)
 
