@@ -107,7 +107,7 @@ def slices_of_images(
 ) -> SliceSet:
     """Single slices of many patients, HU int16 `(slice, row, col)`; `lungs` where the source marks them."""
     cuts, windows, kept = [], [], []
-    for index, image in enumerate(tqdm(images, desc="slices", unit="slice")):
+    for index, image in enumerate(tqdm(images, desc="slices", unit="slice", leave=False)):
         lung = segment_planes(network, image[None], MultiWindow())[0] if lungs is None else lungs[index]
         if lung.sum() * pixel_mm**2 < MINIMUM_LUNG_MM2:
             continue
@@ -133,22 +133,20 @@ def prepare_slices(
     data: Path, cache: Path, network: LungUNet, names: Sequence[str] = tuple(PATIENT_CLASS)
 ) -> dict[str, SliceSet]:
     """Slice sets by name, made once and kept in `cache`: the six patients, or any of `PAINTING_BASES`."""
-    sets = {}
-    for name in names:
-        path = cache / f"{name}.npz"
-        if not path.exists():
-            if name == "luna":
-                files = sorted((data / "luna_slices").glob("*.png"))
-                images = np.stack([np.asarray(Image.open(file).convert("L")) for file in files])
-                hu = np.rint(images.astype(np.float32) / 255 * 1400 - 1000).astype(np.int16)
-                slices_of_images(network, hu, 1.4).save(path)
-            elif name == "lung_slices":
-                with np.load(data / "lung_slices.npz") as stored:
-                    slices_of_images(network, stored["hu"], 1.4, stored["lung"]).save(path)
-            else:
-                slices_of_volume(network, read_patient(data, name)).save(path)
-        sets[name] = SliceSet.load(path)
-    return sets
+    missing = [name for name in names if not (cache / f"{name}.npz").exists()]
+    for name in tqdm(missing, desc="lungs of the data", unit="source", disable=not missing):
+        if name == "luna":
+            files = sorted((data / "luna_slices").glob("*.png"))
+            images = np.stack([np.asarray(Image.open(file).convert("L")) for file in files])
+            hu = np.rint(images.astype(np.float32) / 255 * 1400 - 1000).astype(np.int16)
+            slices = slices_of_images(network, hu, 1.4)
+        elif name == "lung_slices":
+            with np.load(data / "lung_slices.npz") as stored:
+                slices = slices_of_images(network, stored["hu"], 1.4, stored["lung"])
+        else:
+            slices = slices_of_volume(network, read_patient(data, name))
+        slices.save(cache / f"{name}.npz")
+    return {name: SliceSet.load(cache / f"{name}.npz") for name in names}
 
 
 def prepare_bases(data: Path, cache: Path, network: LungUNet) -> SliceSet:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from method.classifier_network import MultiScaleClassifier
 from method.precision import mixed_precision
@@ -72,7 +73,7 @@ def blank_lung_report(
     }
     for state in ("intact", "blanked"):
         found = []
-        for patient in patients:
+        for patient in tqdm(patients, desc=f"{state} lungs", unit="patient"):
             slices = _counted(patient)
             shown = blank_lungs(slices) if state == "blanked" else slices
             found.append(predict(networks_by_patient[patient.name], shown, masked))
@@ -188,7 +189,7 @@ def source_classifier(
         raise ValueError(f"Naming the source needs two sources or more, each with at least {folds} slices.")
     rng = np.random.default_rng(seed)
     features, fold = {}, {}
-    for name, slices in slices_by_source.items():
+    for name, slices in tqdm(slices_by_source.items(), desc="features", unit="source"):
         features[name] = penultimate_features(network, slices, masked)
         runs = np.arange(len(slices.hu)) * folds // len(slices.hu)
         fold[name] = runs if name in one_patient else rng.permutation(runs)

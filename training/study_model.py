@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm, trange
 
 from method.classifier_network import MultiScaleClassifier
 from method.slice_classification import StudyRule
@@ -144,7 +145,7 @@ def painted_bags(
         drawn: painted slices of each class.
     """
     pools: list[list[np.ndarray]] = [[] for _ in CLASSES]
-    for draw in range(drawn):
+    for draw in trange(drawn, desc="painted bags", unit="draw"):
         for wanted in range(len(CLASSES)):
             rng = np.random.default_rng((seed, draw, wanted))
             image, label = draw_painted(bases, int(rng.integers(len(bases.hu))), wanted, rng)
@@ -204,7 +205,8 @@ def compare(
             curves.setdefault(model, {})[patient.name] = area
 
     for network, tested in zip(networks_by_fold, folds, strict=True):
-        features = {name: penultimate_features(network, patient.slices, masked) for name, patient in patients.items()}
+        seen = tqdm(patients.items(), desc="features", unit="patient")
+        features = {name: penultimate_features(network, patient.slices, masked) for name, patient in seen}
         bags = [(features[name], patient.label) for name, patient in patients.items() if name not in tested]
         models = {"attention": train_study_model(bags, seed, iterations)}
         if bases is not None:
