@@ -163,7 +163,9 @@ def explain_slices(
         or replace(item, why_not_explained="budget" if item.index in diseased_indices else "slice_np")
         for item in slices
     )
-    lesions, lesion_of = find_lesions(found, sorted(explained), lungs, volume, rules.minimum_lesion_ml)
+    lesions, lesion_of = find_lesions(
+        found, sorted(explained), sorted(diseased_indices), lungs, volume, rules.minimum_lesion_ml
+    )
     boxes = []
     for (box, region), number in zip(found, lesion_of, strict=True):
         if number:

@@ -50,6 +50,7 @@ def group_boxes(boxes: Sequence[Box], explained: Sequence[int], spacing_mm: floa
 def find_lesions(
     found: Sequence[tuple[Box, np.ndarray]],
     explained: Sequence[int],
+    diseased: Sequence[int],
     lungs: np.ndarray,
     volume: CTVolume,
     minimum_ml: float,
@@ -59,6 +60,8 @@ def find_lesions(
     Args:
         found: boxes of all explained slices with their regions, as `boxes_of_regions` gives them.
         explained: indices of the explained slices.
+        diseased: indices of all diseased slices, explained or beyond the budget. A lesion takes up no volume in the
+            others, though it may reach past one: the infected fraction of the lungs counts them as free.
         lungs: uint8 labels, `(slice, row, col)`.
         volume: the CT.
         minimum_ml: smaller ones are left out: what the next slice does not confirm is mostly noise.
@@ -73,7 +76,7 @@ def find_lesions(
     unnumbered = []
     for group in range(groups.max() + 1):
         members = [item for item, of in zip(found, groups, strict=True) if of == group]
-        lesion = _measure(members, lungs, lungs_ml, volume.spacing_mm)
+        lesion = _measure(members, diseased, lungs, lungs_ml, volume.spacing_mm)
         if lesion.volume_ml >= minimum_ml:
             unnumbered.append((group, lesion))
     unnumbered.sort(key=lambda item: (-item[1].volume_ml, item[0]))
@@ -83,14 +86,18 @@ def find_lesions(
 
 
 def _measure(
-    members: Sequence[tuple[Box, np.ndarray]], lungs: np.ndarray, lungs_ml: float, spacing_mm: Sequence[float]
+    members: Sequence[tuple[Box, np.ndarray]],
+    diseased: Sequence[int],
+    lungs: np.ndarray,
+    lungs_ml: float,
+    spacing_mm: Sequence[float],
 ) -> Lesion:
     boxes = [box for box, _ in members]
     slice_mm, row_mm, column_mm = spacing_mm
     slices = sorted({box.slice_index for box in boxes})
     areas_mm2 = np.array([sum(box.area_mm2 for box in boxes if box.slice_index == index) for index in slices])
-    # Each slice stands for what lies halfway to its neighbours, and for its own thickness at the ends.
-    half_mm = np.diff(slices) * slice_mm / 2
+    # Each slice stands for itself, and for half of the diseased ones up to the lesion's next slice.
+    half_mm = np.diff(np.searchsorted(sorted({*diseased, *slices}), slices)) * slice_mm / 2
     height_mm = np.append(half_mm, slice_mm / 2) + np.insert(half_mm, 0, slice_mm / 2)
     volume_ml = float((areas_mm2 * height_mm).sum()) / 1000
     extent_mm = (

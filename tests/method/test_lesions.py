@@ -1,5 +1,7 @@
 """Boxes over the volume: what overlaps on neighbouring slices is one lesion."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -25,9 +27,15 @@ def box(index: int, row: int, column: int, size: int = 6) -> Box:
     return Box(index, "covid19", column, row, column + size - 1, row + size - 1, size * size * 1.5, 0.9)
 
 
-def find(boxes: list[Box], explained: list[int], slice_mm: float = 2.0, minimum_ml: float = 0.0):  # type: ignore[no-untyped-def]
+def find(  # type: ignore[no-untyped-def]
+    boxes: list[Box],
+    explained: list[int],
+    slice_mm: float = 2.0,
+    minimum_ml: float = 0.0,
+    diseased: Sequence[int] = range(SHAPE[0]),
+):
     found = [(item, np.ones((item.row_max - item.row_min + 1,) * 2, dtype=bool)) for item in boxes]
-    return find_lesions(found, explained, lungs(), volume(slice_mm), minimum_ml)
+    return find_lesions(found, explained, diseased, lungs(), volume(slice_mm), minimum_ml)
 
 
 def test_boxes_that_overlap_on_neighbouring_slices_are_one_lesion() -> None:
@@ -60,6 +68,13 @@ def test_a_slice_that_was_not_explained_is_bridged_up_to_ten_millimetres(slice_m
     assert len(found) == lesions
     if lesions == 1:
         assert found[0].volume_ml == pytest.approx(36 * 1.5 * 3 * slice_mm / 1000)
+
+
+def test_a_lesion_reaches_past_a_slice_without_disease_and_has_no_volume_there() -> None:
+    boxes = [box(3, 10, 5), box(5, 10, 5), box(7, 10, 5)]
+    found, _ = find(boxes, [3, 5, 7], diseased=[3, 5, 6, 7])
+    assert [lesion.slices for lesion in found] == [(3, 5, 7)]
+    assert found[0].volume_ml == pytest.approx(36 * 1.5 * 4 * 2.0 / 1000)
 
 
 @pytest.mark.parametrize("slice_mm", [10.000000000000002, 12.0])

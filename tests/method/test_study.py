@@ -1,5 +1,6 @@
 """From slices to the study, and from the study to the slices that are explained."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -123,6 +124,15 @@ def test_every_box_belongs_to_a_lesion_and_lesions_hold_all_salient_volume(netwo
     assert sum(lesion.volume_ml for lesion in explanation.lesions) == pytest.approx(salient_ml)
     lungs_ml = (truth.lungs > 0).sum() * volume.voxel_volume_ml
     assert sum(lesion.lung_fraction for lesion in explanation.lesions) == pytest.approx(salient_ml / lungs_ml)
+
+
+def test_lesions_that_reach_past_a_free_slice_are_together_the_infected_fraction(network, sick) -> None:
+    volume, truth, inputs = sick
+    near = replace(volume, spacing_mm=(2.0, *volume.spacing_mm[1:]))
+    slices = [finding(index, 0.6 if index in (11, 14) else 0.1, 0.3) for index in range(8, 22)]
+    found = explain_slices(network, near, truth.lungs, inputs, slices, "cap", GRADIENTS, ExplanationRules())
+    assert any({10, 12} <= set(lesion.slices) or {13, 15} <= set(lesion.slices) for lesion in found.lesions)
+    assert sum(lesion.lung_fraction for lesion in found.lesions) == pytest.approx(found.infected_fraction)
 
 
 def test_a_damaged_weight_file_is_refused_by_its_hash(tmp_path: Path) -> None:
