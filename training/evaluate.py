@@ -63,7 +63,7 @@ def study_labels(found: Predictions, rule: StudyRule = StudyRule()) -> dict[str,
         studies[str(name)] = {
             "true": found.task[int(found.label[own][0])],
             "label": found.task[int(probabilities.argmax())],
-            "probabilities": [round(float(value), 3) for value in probabilities],
+            "probabilities": [float(value) for value in probabilities],
         }
     return studies
 

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ CT_IMAGES = frozenset({CTImageStorage, EnhancedCTImageStorage, LegacyConvertedEn
 """SOP classes that are analysed. None of the application's results is of one of these."""
 
 _PIECE_BYTES = 1 << 18
+_LOOK_S = 0.5
 
 
 class Unreachable(Exception):
@@ -151,11 +153,21 @@ class Archive:
             if answer.status_code != httpx.codes.NOT_FOUND:
                 answer.raise_for_status()
 
-    def send(self, series: Sequence[str], modality: str) -> None:
-        """Send series to a modality of Orthanc's configuration (C-STORE), and wait until they are there."""
+    def send(self, series: Sequence[str], modality: str, stop: threading.Event) -> bool:
+        """Send series to a modality of Orthanc's configuration (C-STORE), and wait until they are there.
+
+        It takes as long as the modality needs: only Orthanc itself has to answer meanwhile. Returns whether they are
+        there; they may yet get there where `stop` ended the waiting.
+        """
         with _talking("to send results to their destination"):
-            order = {"Resources": list(series), "Synchronous": True}
-            self._client.post_modalities_id_store(modality, json=order).raise_for_status()
+            order = {"Resources": list(series), "Synchronous": False}
+            job = _json(self._client.post_modalities_id_store(modality, json=order))["ID"]
+            while (state := _json(self._client.get_jobs_id(job))["State"]) != "Success":
+                if state == "Failure":
+                    raise Refused("Orthanc could not send results to their destination. Its log says why.")
+                if stop.wait(_LOOK_S):
+                    return False
+        return True
 
 
 def _json(answer: httpx.Response) -> Any:

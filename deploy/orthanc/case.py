@@ -63,8 +63,8 @@ def work_on(
     if to_send and outcome != "images_changed":
         with monitor.timed("send"):
             results = _series_in(job, archive, state.results(job))
-            if results:
-                archive.send(results, settings.destination)
+            if results and not archive.send(results, settings.destination, stop):
+                raise Stopped
         state.results_forwarded(job, fingerprint)
     return outcome
 

@@ -12,6 +12,7 @@ from deploy.orthanc.state import State
 from deploy.orthanc.trial import TrialBridge
 from tests.app.runs import write_quick_settings
 from tests.deploy.loop import (
+    RESULTS,
     archive,
     assert_one_set_of_results,
     bridge,
@@ -21,7 +22,7 @@ from tests.deploy.loop import (
     small_application,
     write_studies,
 )
-from validation.conformance.orthanc import Orthanc
+from validation.conformance.orthanc import Orthanc, free_ports
 from validation.phantom.study import write_study
 from validation.phantom.thorax import make_thorax
 
@@ -146,6 +147,33 @@ def test_asked_to_end_it_ends_its_application_and_does_the_case_again(
         trial.start()
         trial.wait_until_idle(1, 30)
     assert_one_set_of_results(running, studies[:1])
+
+
+def test_a_destination_that_takes_longer_than_orthanc_may_gets_its_results_at_the_first_attempt(
+    studies: list[list[Path]], tmp_path: Path
+) -> None:
+    need_orthanc()
+    received = tmp_path / "received"
+    received.mkdir()
+    (port,) = free_ports(1)
+    slow = ["storescp", "--sleep-during", "2", "--output-directory", str(received), str(port)]
+    modality = {"slow": ["SLOW", "127.0.0.1", port]}
+    senders = {"DCMSEND": ["DCMSEND", "127.0.0.1", 104]}
+    destination = subprocess.Popen(slow)
+    try:
+        with (
+            archive(DicomModalities=senders | modality) as running,
+            bridge(tmp_path / "bridge", running, destination="slow", orthanc={"timeout_s": 1}) as trial,
+        ):
+            assert running.store(studies[0]) == []
+            trial.wait_until_idle(1, 60)
+            assert not trial.events("failed")
+            assert len(list(received.iterdir())) == sum(RESULTS.values())
+            assert trial.metrics()['groundglass_bridge_stage_seconds_sum{stage="send"}'] > 2 * sum(RESULTS.values()) - 1
+            trial.stop()
+    finally:
+        destination.kill()
+        destination.wait()
 
 
 def test_results_are_sent_on_and_a_destination_that_is_down_costs_no_second_analysis(
