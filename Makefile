@@ -1,7 +1,7 @@
-# Each command sets up all it needs: Python 3.11 or newer and a package index are enough. `make help` lists them.
+# Each command sets up all it needs: Python 3.11 to 3.13 and a package index are enough. `make help` lists them.
 
 # Python for the environment: the first of these that works, or the one you name: make demo PYTHON=/path/to/python3
-PYTHON ?= python3.11 python3.12 python3
+PYTHON ?= python3.11 python3.12 python3.13 python3
 
 VENV := .venv
 RUN := $(VENV)/bin/python
@@ -122,7 +122,7 @@ $(CREATED):
 	@reason="no Python was found"; \
 	for python in $(PYTHON); do \
 		"$$python" -c '' 2>/dev/null || continue; \
-		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
 			reason="$$python is `"$$python" --version 2>&1`"; continue; }; \
 		"$$python" -c 'import ensurepip, venv' 2>/dev/null || { \
 			reason="$$python lacks the venv module (Debian and Ubuntu: apt install python3-venv)"; continue; }; \
@@ -130,7 +130,7 @@ $(CREATED):
 		"$$python" -m venv --clear $(VENV) && touch $@ && exit 0; \
 		reason="$$python could not create $(VENV), see above"; \
 	done; \
-	echo "Groundglass needs Python 3.11 or newer with its venv module: $$reason." >&2; \
+	echo "Groundglass needs Python 3.11, 3.12 or 3.13 with its venv module: $$reason." >&2; \
 	echo "Install it, or name it: make PYTHON=/path/to/python3 ..." >&2; \
 	exit 1
 

@@ -24,7 +24,7 @@ from manifests import COMMAND, ENVIRONMENT, pkg_manifest  # noqa: E402
 
 FOLDER = REPOSITORY / "deploy"
 VARIANTS = {"cpu": "cpu", "gpu": "cuda"}
-"""Name of the files: the setting `device` of the package that they run."""
+"""Name of the files: the variant of the image that they run."""
 
 _NAME = "groundglass"
 _STUDY_PLACEHOLDER = "STUDY_FOLDER"
@@ -54,7 +54,7 @@ def image(variant: str) -> str:
 
 def needs(settings: dict[str, Any], variant: str) -> dict[str, Any]:
     """The `resources` of pkg.json, as the variant's image has them."""
-    resources: dict[str, Any] = pkg_manifest(settings | {"device": VARIANTS[variant]}, version())["resources"]
+    resources: dict[str, Any] = pkg_manifest(settings, version(), VARIANTS[variant])["resources"]
     return resources
 
 
@@ -103,6 +103,9 @@ def job(settings: dict[str, Any], variant: str) -> Document:
     """A Job for one study, `kubectl create -f` after the placeholder has been put right."""
     pod = _pod(settings, variant, _STUDY_PLACEHOLDER)
     pod |= {"restartPolicy": "Never", "automountServiceAccountToken": False, "enableServiceLinks": False}
+    if settings["package"]["timeout_s"]:
+        # Of the pod: the Job's own would count the time that it waits for a machine.
+        pod["activeDeadlineSeconds"] = settings["package"]["timeout_s"]
     labels = {"app.kubernetes.io/name": _NAME, "app.kubernetes.io/version": version()}
     spec: Document = {
         "backoffLimit": _RETRIES,
@@ -118,8 +121,6 @@ def job(settings: dict[str, Any], variant: str) -> Document:
         "ttlSecondsAfterFinished": _DAY_S,
         "template": {"metadata": {"labels": labels}, "spec": pod},
     }
-    if settings["package"]["timeout_s"]:
-        spec["activeDeadlineSeconds"] = settings["package"]["timeout_s"]
     metadata = {"generateName": f"{_NAME}-", "labels": labels}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
 

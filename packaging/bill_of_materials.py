@@ -8,6 +8,7 @@ it may be. An exception needs a line here, with its reason.
 import datetime
 import importlib
 import json
+import platform
 import re
 import subprocess
 import sys
@@ -26,6 +27,8 @@ IMPORTS = (
     *("app.application", "app.command_line", "validation.phantom.study", "torch", "scipy.ndimage", "skimage.measure"),
     *("highdicom", "pydicom.pixels", "gdcm", "openjpeg", "rle", "PIL.Image", "PIL.ImageDraw", "PIL._imagingft"),
     *("safetensors.torch", "jsonschema", "tqdm", "yaml"),
+    # imagecodecs loads a codec when it is first asked for: those of dicomio/pixels.py.
+    *("imagecodecs._jpeg8", "imagecodecs._jpegls", "imagecodecs._jpeg2k"),
 )
 """All that a run imports, at its start or later."""
 
@@ -141,19 +144,22 @@ def bundled_libraries(loaded: list[Path]) -> list[Component]:
 
 
 def system_packages(loaded: list[Path]) -> list[Component]:
-    """The distribution's packages; linked are those that own a library in this process."""
+    """The distribution and its packages; linked are those that own a library in this process.
+
+    Scanners for vulnerabilities look packages up by the distribution and its version, so each names both.
+    """
     form = "${Package}\t${Version}\t${Architecture}\n"
     listing = subprocess.run(["dpkg-query", "-W", f"-f={form}"], capture_output=True, text=True, check=True).stdout
-    distribution = re.search(r"^ID=(\w+)", Path("/etc/os-release").read_text(encoding="utf-8"), re.MULTILINE)
-    vendor = distribution.group(1) if distribution else "debian"
+    release = platform.freedesktop_os_release()
+    vendor, number = release["ID"], release.get("VERSION_ID", "")
     # Where /lib is a link to /usr/lib, packages own their files under either name.
     names = [name for path in loaded if path.parts[1] != "opt" for name in (str(path), str(path).removeprefix("/usr"))]
     owners = subprocess.run(["dpkg-query", "-S", *names], capture_output=True, text=True, check=False).stdout
     linked = {line.split(":")[0] for line in owners.splitlines()}
-    components = []
+    components = [Component("operating-system", vendor, number, "as each of its packages")]
     for line in sorted(listing.splitlines()):
         name, version, architecture = line.split("\t")
-        purl = f"pkg:deb/{vendor}/{name}@{version}?arch={architecture}"
+        purl = f"pkg:deb/{vendor}/{name}@{version}?arch={architecture}&distro={vendor}-{number}"
         components.append(Component("library", name, version, system_licence(name), purl, name in linked))
     return components
 

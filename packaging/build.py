@@ -16,6 +16,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+# Last, so that the folder `packaging` doesn't stand before the library of that name.
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+
+from validation.build_record import commit_of
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 PACKAGING = REPOSITORY / "packaging"
 CACHE = REPOSITORY / ".map"
@@ -25,7 +30,9 @@ DOCUMENTS = (
     "README.md", "CHANGELOG.md", "LICENSE", "model_cards",
     "docs/deployment.md", "docs/pacs.md", "docs/quality.md", "docs/refusals.md", "docs/scaling.md",
 )  # fmt: skip
+PARTS = (*CODE, *DOCUMENTS, "models")
 NOT_PACKAGED = ("model_cards/evidence/",)
+_IGNORED = frozenset({"__pycache__", "node_modules"})
 
 BASES = {
     "nvidia": ("nvidia/cuda:13.0.1-runtime-ubuntu24.04", "3.12", "cuda"),
@@ -100,12 +107,12 @@ def _write(path: Path, text: str) -> Path:
 
 
 def fetch_wheels(variant: str, python: str) -> Path:
-    """A folder with pip's wheel and every wheel of the locks, fetched by the host's pip; what is there is kept.
+    """A folder with every wheel of the locks, pip's among them, fetched by the host's pip; what is there is kept.
 
     Raises:
         BuildError: a package, or the wheel with the listed hash, is not to be had.
     """
-    locks = [PACKAGING / f"torch-{variant}.lock", PACKAGING / "requirements.lock"]
+    locks = [PACKAGING / name for name in (f"torch-{variant}.lock", "requirements.lock", "pip.lock")]
     content = "".join(lock.read_text(encoding="utf-8") for lock in locks)
     folder = CACHE / f"wheels-{variant}-{python}"
     complete = folder / "complete"
@@ -127,7 +134,6 @@ def fetch_wheels(variant: str, python: str) -> Path:
                 "is not on the usual package index: point pip at PyTorch's own CPU index, or put the wheel in a folder "
                 "that pip is told of, PIP_FIND_LINKS=FOLDER."
             )
-    subprocess.run([*pip, "pip"], check=True)
     _write(complete, content)
     return folder
 
@@ -152,7 +158,7 @@ def make_debian_base(engine: Engine, image: str) -> None:
     command += ["--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-include=/usr/share/doc/*/copyright"]
     try:
         subprocess.run([*command, "bookworm", str(archive), *(sources or [])], check=True)
-        engine.run("import", "--quiet", str(archive), image, stdout=subprocess.DEVNULL)
+        engine.run("import", str(archive), image, capture_output=True)
     except subprocess.CalledProcessError as error:
         raise BuildError("The Debian base could not be made (see above).") from error
     finally:
@@ -161,15 +167,15 @@ def make_debian_base(engine: Engine, image: str) -> None:
 
 def source_files() -> list[str]:
     """What of the repository goes into the image, by path; with Git, only what it doesn't ignore."""
-    parts = [*CODE, *DOCUMENTS, "models"]
     if (REPOSITORY / ".git").exists():
-        git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *parts]
-        listing = subprocess.run(git, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+        git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *PARTS]
+        listing = subprocess.run(git, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True).stdout
         names = [name for name in listing.split("\0") if name]
     else:
-        tops = [REPOSITORY / part for part in parts]
+        tops = [REPOSITORY / part for part in PARTS]
         files = [path for top in tops for path in (top.rglob("*") if top.is_dir() else [top]) if path.is_file()]
-        names = [path.relative_to(REPOSITORY).as_posix() for path in files if "__pycache__" not in path.parts]
+        files = [path for path in files if not _IGNORED.intersection(path.parts) and path.suffix != ".dcm"]
+        names = [path.relative_to(REPOSITORY).as_posix() for path in files]
     return sorted(name for name in names if (REPOSITORY / name).is_file() and not name.startswith(NOT_PACKAGED))
 
 
@@ -191,12 +197,10 @@ def stage_context(epoch: int) -> Path:
 
 def commit_and_time() -> tuple[str, int]:
     """The commit that is checked out, marked where files differ from it, and its time (s); "unknown", 0 outside Git."""
-    git = ["git", "-C", str(REPOSITORY)]
+    log = ["git", "-C", str(REPOSITORY), "log", "-1", "--format=%ct"]
     try:
-        describe = [*git, "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=-modified"]
-        commit = subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
-        time = subprocess.run([*git, "log", "-1", "--format=%ct"], capture_output=True, text=True, check=True).stdout
-        return commit, int(time)
+        time = subprocess.run(log, capture_output=True, text=True, check=True).stdout
+        return commit_of(REPOSITORY, PARTS), int(time)
     except (OSError, subprocess.CalledProcessError, ValueError):
         return "unknown", 0
 
@@ -221,7 +225,8 @@ def build_image(
 
     Args:
         engine: what builds it.
-        base: a name of BASES, or any image with Python 3.11 or 3.12, or with apt to install it.
+        base: a name of BASES, or an image of Debian's or Ubuntu's family, with Python 3.11 or 3.12 or with apt to
+            install it.
         variant: `cpu` or `cuda`, which PyTorch goes in; None takes the base's.
         python: of the base; None takes the known base's, 3.12 for another.
         tag: None for groundglass:VERSION, with -cpu behind it for that variant.
@@ -280,8 +285,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except subprocess.CalledProcessError as error:
-        print(f"{' '.join(error.cmd[:2])} failed (see above).", file=sys.stderr)
+        print(f"{' '.join(error.cmd[:2])} failed: {error.stderr or 'see above'}.", file=sys.stderr)
         return 1
+    except OSError as error:  # a program that is missing, or a file of another user's earlier build
+        print(f"The image can't be built here: {error.strerror}: {error.filename}.", file=sys.stderr)
+        return 2
     print(f"{tag}, {facts['Size'] / 1e9:.2f} GB")
     return 0
 

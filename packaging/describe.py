@@ -32,7 +32,7 @@ def main() -> int:
     project = tomllib.loads((ROOT / "app" / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     version = project["version"]
 
-    write_manifests(settings, version)
+    write_manifests(settings, version, options.variant)
     (ROOT / "version.txt").write_text(f"Groundglass {version}, commit {options.commit}, {options.variant}\n")
     try:
         write_bill_of_materials(ROOT / "docs", version, int(os.environ["SOURCE_DATE_EPOCH"]))

@@ -1,7 +1,8 @@
 """Write the lists of packages, with hashes, that the image is built from: `make map-lock`.
 
 One resolution serves Python 3.11 and 3.12 and both variants of the image. It is kept in three files, so that each is a
-layer of the image: PyTorch for CPU or for CUDA, and the rest. pip takes a package only when its hash is listed.
+layer of the image: PyTorch for CPU or for CUDA, and the rest. A fourth has pip itself, which installs them and stays
+outside. pip takes a package only when its hash is listed.
 """
 
 import os
@@ -12,10 +13,11 @@ import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-REST, TORCH_CPU, TORCH_CUDA = (FOLDER / name for name in ("requirements.lock", "torch-cpu.lock", "torch-cuda.lock"))
+REST, TORCH_CPU, TORCH_CUDA, PIP = (
+    FOLDER / name for name in ("requirements.lock", "torch-cpu.lock", "torch-cuda.lock", "pip.lock")
+)
 
 LEFT_OUT = {
-    "pip": "installs packages: nothing is installed in a finished image",
     "perf-analyzer": "loads Triton servers with test traffic",
     "triton": "compiles kernels for torch.compile, which the application does not call",
 }
@@ -65,15 +67,15 @@ def is_torch(name: str) -> bool:
 
 def main() -> int:
     """Resolve, split, write; returns the exit code."""
-    files = (REST, TORCH_CUDA)
+    files = (REST, TORCH_CUDA, PIP)
     resolved = resolve("".join(file.read_text(encoding="utf-8") for file in files if file.exists()))
-    texts = dict.fromkeys((REST, TORCH_CPU, TORCH_CUDA), HEADER)
+    texts = dict.fromkeys((REST, TORCH_CPU, TORCH_CUDA, PIP), HEADER)
     for entry in _ENTRY.finditer(resolved):
         name, version = entry["name"], entry["version"]
         if name in LEFT_OUT or "win32" in (entry["marker"] or ""):
             continue
         lines = f"{name}=={version} \\\n{entry['hashes']}"
-        texts[TORCH_CUDA if is_torch(name) else REST] += lines
+        texts[TORCH_CUDA if is_torch(name) else PIP if name == "pip" else REST] += lines
         if name == "nvidia-cuda-runtime":
             texts[TORCH_CPU] += lines
         if name == "torch":

@@ -29,6 +29,9 @@ ENVIRONMENT = {
 }
 """Absolute: right for a runner that hands them on as they are, and for one that puts them below the working folder."""
 
+GPU_MEMORY = "8Gi"
+"""What saliency takes of a GPU's memory (docs/deployment.md, "What it needs")."""
+
 _DICOM_IN = {"data": "image", "format": "dicom", "modality": "CT", "region": "chest", "protocols": ["any"]}
 _OUT = [
     {"data": "segmentation", "format": "dicom", "type": "SEG"},
@@ -64,9 +67,16 @@ def app_manifest(settings: dict[str, Any], version: str) -> dict[str, Any]:
     }
 
 
-def pkg_manifest(settings: dict[str, Any], version: str) -> dict[str, Any]:
-    """pkg.json: what the package holds and needs. Arguments as above."""
+def pkg_manifest(settings: dict[str, Any], version: str, variant: str) -> dict[str, Any]:
+    """pkg.json: what the package holds and needs.
+
+    Args:
+        settings, version: as above.
+        variant: `cpu` or `cuda`. The CUDA variant asks for a GPU, though it does without one, since nobody builds it to
+            have it placed on a machine that has none.
+    """
     package = settings["package"]
+    wants_gpu = variant == "cuda" and settings["device"] != "cpu"
     return {
         "apiVersion": API_VERSION,
         "applicationRoot": "/opt/holoscan/app",
@@ -79,19 +89,20 @@ def pkg_manifest(settings: dict[str, Any], version: str) -> dict[str, Any]:
         "resources": {
             "cpu": package["cpus"],
             "cpuLimit": package["cpus"],
-            "gpu": int(settings["device"] == "cuda"),
+            "gpu": int(wants_gpu),
+            **({"gpuMemory": GPU_MEMORY} if wants_gpu else {}),
             "memory": f"{package['memory_gib']}Gi",
             "memoryLimit": f"{package['memory_gib']}Gi",
             "sharedMemory": f"{package['shared_memory_mib']}Mi",
         },
         "version": version,
-        "platformConfig": "dgpu" if settings["device"] != "cpu" else "cpu",
+        "platformConfig": "dgpu" if wants_gpu else "cpu",
     }
 
 
-def write_manifests(settings: dict[str, Any], version: str, root: Path = Path("/")) -> None:
+def write_manifests(settings: dict[str, Any], version: str, variant: str, root: Path = Path("/")) -> None:
     """Write both manifests, and the earlier layout's, below `root`."""
-    application, package = app_manifest(settings, version), pkg_manifest(settings, version)
+    application, package = app_manifest(settings, version), pkg_manifest(settings, version, variant)
     earlier = application | {"command": " ".join(COMMAND)}
     files = {"holoscan/app.json": application, "holoscan/pkg.json": package}
     files |= {"monai/app.json": earlier, "monai/pkg.json": package}

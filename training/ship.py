@@ -122,6 +122,8 @@ Scored on the patients of the other fold, and by where the saliency lies (`bench
   back, more slices are right than by what ships, and the areas inside P001 and P002 are lower still. Painted on every
   second slice from the start, up to the pleura and for 1800 iterations: in between. Either time the saliency misses
   lesions far more often than that of what ships, and COVID-CT's figures are told apart worse.
+- A loss of each scale's own beside that of their sum, in painting: Conv5 alone tells disease from none then, which it
+  doesn't in what ships, but Conv4 hardly does any more, and the areas inside P001 and P002 are lower.
 - Pretraining without labels: not tried.
 
 ## Known failures
@@ -129,6 +131,9 @@ Scored on the patients of the other fold, and by where the saliency lies (`bench
 - Telling CAP from COVID-19 rests on painted patterns and two real patients each: the table of patients shows how far
   that goes. Small basal infiltrates, as in cap002, look like COVID-19 or like nothing.
 - Slices at the very apex and base, where lungs are small, are the least certain.
+- Conv5 alone is worse than chance, and its class activation map shines beside the lesions (`benchmarks.localisation`):
+  it has learned to balance the other two. The joint saliency takes the size of its gradients, which lies on the lesions
+  nonetheless.
 - Trained on adults' CT in lung window; children, contrast-filled effusions, post-operative lungs were never seen.
 
 ## Reproduce

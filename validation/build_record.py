@@ -115,11 +115,19 @@ def application_version() -> str:
     return said.split()[-1]
 
 
-def commit_of(folder: Path) -> str:
-    """The commit that is checked out in `folder`, with `-modified` where files differ from it; empty outside Git."""
+def commit_of(folder: Path, parts: Sequence[str]) -> str:
+    """The commit that is checked out in `folder`, with `-modified` where files differ from it; empty outside Git.
+
+    A file of `parts` that Git doesn't know of, and doesn't ignore, is such a difference.
+    """
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True).stdout
+
     try:
-        git = ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=-modified"]
-        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+        commit = git("describe", "--always", "--abbrev=40", "--exclude=*", "--dirty=-modified").strip()
+        added = git("ls-files", "--others", "--exclude-standard", "--", *parts)
+        return commit + ("-modified" if added and not commit.endswith("-modified") else "")
     except (OSError, subprocess.CalledProcessError):
         return ""
 
@@ -138,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     add("--commit", help="commit of the source (default: asked of Git)")
     options = parser.parse_args(arguments)
     out = options.root / FILE_NAME
-    commit = commit_of(options.root) if options.commit is None else options.commit
+    commit = commit_of(options.root, options.parts) if options.commit is None else options.commit
     try:
         record = make_record(options.root, options.parts, application_version(), commit)
         out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

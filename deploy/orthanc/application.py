@@ -80,7 +80,7 @@ def analyse(command: Sequence[str], results: Path, log: Path, timeout_s: float, 
         raise WorkFolderUnusable(_NO_ROOM)
     if "failed" in [status for status, _ in cases]:
         # Unlike a refusal, which the study is the reason of: a defect, or too little memory. It may pass.
-        raise Failed("The application failed on a case; its log, in the state folder, gives the reason.")
+        raise Failed("The application failed on a case; its log, in the work folder, gives the reason.")
     if not files:
         raise Failed(f"The application ended with exit code {code} and left no DICOM file.")
     return Results("refused" if code == ExitCode.ALL_FAILED else "analysed", files)

@@ -18,6 +18,8 @@ import build  # noqa: E402
 import lock  # noqa: E402
 import manifests  # noqa: E402
 
+from validation.build_record import commit_of  # noqa: E402
+
 
 def test_the_folder_does_not_hide_the_library_of_its_name() -> None:
     command = [sys.executable, "-c", "import packaging.version; print(packaging.__file__)"]
@@ -70,22 +72,49 @@ def settings() -> dict:
 def test_the_command_is_a_list_for_the_specification_and_a_line_for_the_earlier_layout(
     settings: dict, tmp_path: Path
 ) -> None:
-    manifests.write_manifests(settings, "1.2.3", tmp_path)
+    manifests.write_manifests(settings, "1.2.3", "cpu", tmp_path)
     command = json.loads((tmp_path / "etc/holoscan/app.json").read_text(encoding="utf-8"))["command"]
     earlier = json.loads((tmp_path / "etc/monai/app.json").read_text(encoding="utf-8"))["command"]
     assert json.loads(command) == earlier.split() == ["/opt/holoscan/entrypoint", "run"]
 
 
 def test_the_package_manifest_names_the_folder_of_every_model(settings: dict) -> None:
-    package = manifests.pkg_manifest(settings, "1.2.3")
+    package = manifests.pkg_manifest(settings, "1.2.3", "cpu")
     folders = {model["name"]: model["path"] for model in package["models"]}
     assert folders == {"lungs": "/opt/holoscan/models/lungs", "classifier": "/opt/holoscan/models/classifier"}
     assert package["version"] == "1.2.3"
 
 
-@pytest.mark.parametrize(("device", "gpus"), [("auto", 0), ("cpu", 0), ("cuda", 1)])
-def test_a_gpu_is_asked_for_when_the_settings_insist_on_one(settings: dict, device: str, gpus: int) -> None:
-    assert manifests.pkg_manifest(settings | {"device": device}, "1.2.3")["resources"]["gpu"] == gpus
+@pytest.mark.parametrize(
+    ("variant", "device", "gpu"),
+    [("cpu", "auto", False), ("cuda", "auto", True), ("cuda", "cpu", False), ("cuda", "cuda", True)],
+)
+def test_the_cuda_variant_asks_for_a_gpu_and_its_memory_and_the_other_for_none(
+    settings: dict, variant: str, device: str, gpu: bool
+) -> None:
+    package = manifests.pkg_manifest(settings | {"device": device}, "1.2.3", variant)
+    assert package["resources"]["gpu"] == int(gpu)
+    assert ("gpuMemory" in package["resources"]) == gpu
+    assert package["platformConfig"] == ("dgpu" if gpu else "cpu")
+
+
+# The commit that an image, and a record, name
+
+
+def test_a_file_that_git_does_not_know_of_marks_the_commit_as_modified(tmp_path: Path) -> None:
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=b", *words], check=True)
+
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "known.py").write_text("")
+    git("init", "--quiet")
+    git("add", ".")
+    git("commit", "--quiet", "--message", "a")
+    clean = commit_of(tmp_path, ["app"])
+    (tmp_path / "notes.txt").write_text("no part of the application")
+    assert commit_of(tmp_path, ["app"]) == clean
+    (tmp_path / "app" / "new.py").write_text("")
+    assert commit_of(tmp_path, ["app"]) == f"{clean}-modified"
 
 
 # Licences
