@@ -122,11 +122,14 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "-i",
         "--input",
+        type=_path,
         default=environment.get("HOLOSCAN_INPUT_PATH", "input"),
         help="folder with DICOM files, any nesting",
     )
-    add("-o", "--output", default=environment.get("HOLOSCAN_OUTPUT_PATH", "output"), help="folder for the results")
-    add("-m", "--model", default=environment.get("HOLOSCAN_MODEL_PATH", "models"), help="folder with the weights")
+    output = environment.get("HOLOSCAN_OUTPUT_PATH", "output")
+    add("-o", "--output", type=_path, default=output, help="folder for the results")
+    model = environment.get("HOLOSCAN_MODEL_PATH", "models")
+    add("-m", "--model", type=_path, default=model, help="folder with the weights")
     add(
         "-w",
         "--workdir",
@@ -141,6 +144,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--version", action="version", version=f"{NAME} {VERSION}")
     return parser
+
+
+def _path(text: str) -> str:
+    """A path: an empty one, such as an unset variable of a script gives, would be the folder that one is in."""
+    if not text:
+        raise argparse.ArgumentTypeError("the path is empty")
+    return text
 
 
 def positive(text: str) -> int:
@@ -160,8 +170,9 @@ def set_up_logging(level: str) -> None:
     # pydicom quotes header values in its warnings, and a header value may be a patient's.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", module="pydicom|highdicom")
-    # The engine's own log counts GPUs and entities; it is of use only when the engine itself is in doubt.
-    os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "DEBUG" if name == "DEBUG" else "ERROR")
+    # The engine's own log is of use only when the engine itself is in doubt. As an error it would print the text of any
+    # exception, which may quote a header.
+    os.environ.setdefault("HOLOSCAN_LOG_LEVEL", "DEBUG" if name == "DEBUG" else "OFF")
 
 
 @contextmanager
@@ -176,7 +187,8 @@ def _prepared(folder: Path) -> Iterator[None]:
         with tempfile.TemporaryFile(dir=folder):
             pass
         lock = _lock(folder)
-        for path in folder.iterdir():
+        # result.json first: without it the others count for nothing, should this be killed in between.
+        for path in sorted(folder.iterdir(), key=lambda path: path.name != "result.json"):
             if _OWN_FILES.fullmatch(path.name):
                 path.unlink()
     except OSError as error:

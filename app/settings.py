@@ -113,6 +113,19 @@ class _Section:
 
 
 _NUMBER = (int, float)
+WIDEST_WINDOW_HU = 4096.0
+"""All that 12 bits, what scanners make, tell apart."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses a key that is given twice, of which YAML's own loader would take the last without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for (key, _), name in zip(node.value, keys, strict=True):
+            if keys.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"'{name}' is given twice", key.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def load_settings(path: Path = SETTINGS_FILE) -> Settings:
@@ -122,7 +135,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
         SettingsError: with the setting's name and what is allowed.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise SettingsError(f"The settings file '{path.name}' can't be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -138,7 +151,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
     if not windows:
         raise SettingsError("app.yaml: 'lungs.windows_hu' must name a window.")
     views = tuple(lungs.take("views", list))
-    if not views or not set(views) <= set(VIEWS):
+    if not views or not all(isinstance(view, str) and view in VIEWS for view in views):
         raise SettingsError(f"app.yaml: 'lungs.views' must name some of {', '.join(VIEWS)}.")
     settings = Settings(
         device=root.choose("device", ("auto", "cpu", "cuda")),
@@ -222,6 +235,10 @@ def _weights(section: _Section) -> Weights:
 def _window(pair: Any, where: str) -> SlidingWindow:
     try:
         width, step = (float(value) for value in pair)
+        if not 1 <= step <= width <= WIDEST_WINDOW_HU:
+            raise ValueError
         return SlidingWindow(width, step)
     except (TypeError, ValueError) as error:
-        raise SettingsError(f"app.yaml: '{where}' must hold a width and a step in HU, 0 < step <= width.") from error
+        raise SettingsError(
+            f"app.yaml: '{where}' must hold a width and a step in HU, 1 <= step <= width <= {WIDEST_WINDOW_HU:g}."
+        ) from error

@@ -116,7 +116,7 @@ def check_geometry(instances: Sequence[Dataset], place: bool) -> Grid:
         )
         notes = (*notes, *found)
         _check_size(placement.shape)
-    notes = (*notes, *_absent_numbers(instances))
+    notes = (*notes, *_absent_numbers(instances, is_even))
     shape = (len(headers), rows, columns)
     return Grid(headers, shape, spacing_mm, positions_mm[0], directions, placement, notes)
 
@@ -162,8 +162,8 @@ def _check_identity(instances: Sequence[Dataset]) -> None:
         )
 
 
-def _absent_numbers(instances: Sequence[Dataset]) -> tuple[Defect, ...]:
-    """A note on images between the others that were never sent, where all that are here lie at equal distances.
+def _absent_numbers(instances: Sequence[Dataset], is_even: bool) -> tuple[Defect, ...]:
+    """A note on images between the others that were never sent, though no gap shows where they would be.
 
     No reason to refuse: nobody has to number images without a gap (PS3.3 C.7.6.1).
     """
@@ -172,7 +172,8 @@ def _absent_numbers(instances: Sequence[Dataset]) -> tuple[Defect, ...]:
     if len(known) < len(instances):
         return ()
     absent = max(known) - min(known) + 1 - len(known)
-    problem = f"leaves out {absent} numbers: images may be missing, though the others are equally far apart"
+    though = "the others are equally far apart" if is_even else "no distance between the others is that of a gap"
+    problem = f"leaves out {absent} numbers: images may be missing, though {though}"
     return (Defect("InstanceNumber", problem),) if absent > 0 else ()
 
 

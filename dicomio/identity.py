@@ -162,13 +162,17 @@ def algorithm_content(software: SoftwareIdentity) -> AlgorithmIdentification:
 
 
 @quiet_pydicom()
-def source_headers(sources: Sequence[Dataset]) -> list[Dataset]:
+def source_headers(sources: Sequence[Dataset], series: Sequence[Dataset] | None = None) -> list[Dataset]:
     """Small copies of the source headers that `highdicom` always accepts.
 
     It refuses a source without, say, a patient's name, or with a sex or a date that the standard doesn't know. Real
     archives have both, so the first copy carries empty values there and `complete` writes the source's own afterwards.
+
+    Args:
+        sources: the headers to copy.
+        series: all of the series, where `sources` are some of them.
     """
-    frames = (text(source, "FrameOfReferenceUID") for source in sources)
+    frames = (text(source, "FrameOfReferenceUID") for source in series or sources)
     # Images without a frame of reference lie in that of the others; the volume has checked that there are not two.
     known = next((frame for frame in frames if frame and "\\" not in frame), "")
     frame_uid = known or derive_uid(str(sources[0].get("SeriesInstanceUID", "")), "frame of reference")

@@ -48,7 +48,7 @@ def make_saliency_map(
         quantity_definition=codes.SALIENCY,
     )
     parametric_map = ParametricMap(
-        source_images=identity.source_headers([sources[index] for index in indices]),
+        source_images=identity.source_headers([sources[index] for index in indices], sources),
         pixel_array=np.stack([findings.saliency.get(index, unknown) for index in indices], dtype=np.float32),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],

@@ -43,8 +43,20 @@ class Placement:
         """A volume and what was found in it, from the grid back to the sources.
 
         Volumes and extents stay what they are on the grid, where alone they can be measured. The volume's slice
-        spacing is the usual one.
+        spacing is the usual one. All that is said of a source comes from one slice of the grid, so that it agrees.
         """
+        return replace(self, homes=self._told_by(findings))._to_sources(volume, findings)
+
+    def _told_by(self, findings: Findings) -> np.ndarray:
+        """The slice of the grid to ask about each source: its home, or the nearest that is explained."""
+        homes = self.homes.copy()
+        for source, home in enumerate(self.homes):
+            explained = [index for index in np.flatnonzero(self.slices == source) if int(index) in findings.saliency]
+            if explained:
+                homes[source] = min(explained, key=lambda index: abs(index - home))
+        return homes
+
+    def _to_sources(self, volume: CTVolume, findings: Findings) -> tuple[CTVolume, Findings]:
         boxes = self._boxes(findings)
         places = {
             lesion: sorted({box.slice_index for box in boxes if box.lesion == lesion})
@@ -85,16 +97,14 @@ class Placement:
         return cropped
 
     def _boxes(self, findings: Findings) -> tuple[Box, ...]:
-        """The boxes on the sources; where several slices of the grid show one source, those on its home come first."""
-        kept: list[Box] = []
-        for source, home in enumerate(self.homes):
-            shown = sorted(np.flatnonzero(self.slices == source), key=lambda index: index != home)
-            lesions: set[int] = set()
-            for index in shown:
-                found = [box for box in findings.boxes if box.slice_index == index and box.lesion not in lesions]
-                lesions |= {box.lesion for box in found}
-                kept += [moved for box in found if (moved := self._moved(box, source)) is not None]
-        return tuple(kept)
+        """The boxes on the sources."""
+        moved = [
+            self._moved(box, source)
+            for source, home in enumerate(self.homes)
+            for box in findings.boxes
+            if box.slice_index == home
+        ]
+        return tuple(box for box in moved if box is not None)
 
     def _moved(self, box: Box, source: int) -> Box | None:
         """A box in the pixels of a source; None where it lies beyond them."""

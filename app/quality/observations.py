@@ -5,6 +5,7 @@ ends. Copy results with their times (`cp -p`, `rsync -t`).
 """
 
 import json
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -77,13 +78,14 @@ def read_results(folder: Path) -> Observations:
     for path in sorted(folder.rglob("result.json")):
         if any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
-        ended = path.stat().st_mtime
-        if ended > tomorrow:  # else all that came before it would be too old to be compared
-            unreadable += 1
-            continue
         try:
+            ended = path.stat().st_mtime
+            if ended > tomorrow:
+                raise ValueError("else all that came before it would be too old to be compared")
             rows += observe_run(json.loads(path.read_text(encoding="utf-8")), datetime.fromtimestamp(ended).date())
-        except (OSError, ValueError, KeyError, TypeError):
+        except FileNotFoundError:  # a run that has begun in this folder since it was listed
+            continue
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             unreadable += 1
             continue
         newest = max(newest, ended)
@@ -109,6 +111,8 @@ def _observe_case(case: dict[str, Any], day: date, made_with: dict[str, str]) ->
     values |= {"lungs_ml": case["lungs"]["volume_ml"], "infected_fraction": case["infected_fraction"]}
     label = case["prediction"]["label"]
     known = {name: values[name] for name in QUANTITIES if values[name] is not None}
+    if not all(math.isfinite(value) for value in known.values()):
+        raise ValueError("no figure")
     return Observation(day, "analysed", made_with, label, known)
 
 

@@ -147,6 +147,16 @@ def test_a_missing_input_folder_is_a_usage_error(tmp_path: Path) -> None:
     assert "does not exist" in run.told
 
 
+@pytest.mark.parametrize("option", ["-i", "-o", "-m"])
+def test_an_empty_path_is_a_usage_error_and_not_the_folder_that_one_is_in(tmp_path: Path, option: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "app", option, ""], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, "the path is empty" in done.stderr) == (ExitCode.USAGE, True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_output_folder_that_cannot_be_written_is_a_usage_error(tmp_path: Path, study: Path) -> None:
     (tmp_path / "out").write_text("a file stands where the folder should be", encoding="utf-8")
     run = Run(tmp_path, study)

@@ -24,9 +24,12 @@ def test_the_shipped_settings_are_valid() -> None:
         ("saliency", "rule", "simpson", "gauss_legendre"),
         ("saliency", "setps", 8, "setps"),
         ("lungs", "views", ["axial", "oblique"], "lungs.views"),
+        ("lungs", "views", [["axial"]], "lungs.views"),
         ("lungs", "windows_hu", [[1400, 2000]], "lungs.windows_hu"),
+        ("lungs", "windows_hu", [[float("inf"), 20]], "lungs.windows_hu"),
         ("lungs", "windows_hu", [], "lungs.windows_hu"),
         ("classification", "window_hu", "wide", "classification.window_hu"),
+        ("classification", "window_hu", [1_000_000, 20], "classification.window_hu"),
         ("selection", "rules", {"selections": [{"name": "x", "conditions": {"Modalty": "CT"}}]}, "no DICOM keyword"),
         ("selection", "rules", [], "selection.rules"),
         ("output", "saliency_map", 1, "output.saliency_map"),
@@ -45,6 +48,13 @@ def test_a_missing_setting_is_named(tmp_path: Path) -> None:
     del content["saliency"]["rule"]
     (tmp_path / "app.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     with pytest.raises(SettingsError, match=r"saliency\.rule' is missing"):
+        load_settings(tmp_path / "app.yaml")
+
+
+def test_a_setting_that_is_given_twice_is_refused_by_its_name(tmp_path: Path) -> None:
+    text = SETTINGS_FILE.read_text(encoding="utf-8")
+    (tmp_path / "app.yaml").write_text(f"{text}\ndevice: cpu\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="'device' is given twice"):
         load_settings(tmp_path / "app.yaml")
 
 

@@ -216,6 +216,28 @@ def test_what_is_found_on_the_grid_comes_back_to_the_pixels_of_the_sources(orien
     np.testing.assert_allclose(volume.origin_mm, expected)
 
 
+def test_a_source_that_two_slices_of_the_grid_show_is_told_of_by_the_one_that_is_explained() -> None:
+    depths_mm = np.concatenate([[0.0], np.cumsum([6.0] * 15 + [4.0] + [6.0] * 13)])
+    read = read_placed(make_series(edit=at_depths(depths_mm)))
+    placement = read.placement
+    assert placement is not None
+    source = next(one for one in range(30) if (placement.slices == one).sum() == 2)
+    (other,) = (int(i) for i in np.flatnonzero(placement.slices == source) if i != placement.homes[source])
+    salient = np.zeros(read.volume.hu.shape, dtype=bool)
+    salient[other, 2:4, 2:4] = True
+    box = Box(other, "covid19", 2, 2, 3, 3, 4.0, 0.9, 1)
+    slices = tuple(SliceFinding(i, 100.0, (0.1, 0.1, 0.8), i == other) for i in range(len(salient)))
+    findings = Findings(
+        np.ones(salient.shape, np.uint8), 1.0, 1.0, "covid19", (0.1, 0.1, 0.8), 0.1, slices,
+        {other: salient[other].astype(np.float32)}, salient, (box,),
+        (Lesion(1, (other,), (6.0, 2.0, 2.0), 1.0, 0.1, "right"),),
+    )  # fmt: skip
+    _, back = placement.to_sources(read.volume, findings)
+    assert [item.index for item in back.slices if item.explained] == [source]
+    assert list(back.saliency) == [each.slice_index for each in back.boxes] == [source]
+    assert np.flatnonzero(back.salient.any(axis=(1, 2))).tolist() == [source]
+
+
 def test_monochrome1_is_for_display_alone() -> None:
     def invert_display(image: Dataset, index: int) -> None:
         image.PhotometricInterpretation = "MONOCHROME1"

@@ -173,11 +173,28 @@ def test_days_are_those_of_the_files_and_only_the_last_ones_are_compared(tmp_pat
 
 def test_what_is_no_result_is_counted_and_unfinished_results_are_passed_over(tmp_path: Path) -> None:
     write(tmp_path, [make_result(analysed_case())])
-    for folder, text in (("broken", "{"), ("foreign", '{"cases": 3}'), (".study.part", json.dumps(make_result()))):
+    no_figure = make_result(analysed_case(infected_fraction=float("nan")))
+    for folder, text in (
+        ("broken", "{"),
+        ("foreign", '{"cases": 3}'),
+        ("other-models", '{"software": {"models": []}}'),
+        ("no-figure", json.dumps(no_figure)),
+        (".study.part", json.dumps(make_result())),
+    ):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "result.json").write_text(text, encoding="utf-8")
     found = read_results(tmp_path)
-    assert (len(found.rows), found.unreadable) == (1, 2)
+    assert (len(found.rows), found.unreadable) == (1, 4)
+
+
+def test_a_result_that_vanishes_while_it_is_looked_for_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path, [make_result(analysed_case())])
+    listed = [*tmp_path.rglob("result.json"), tmp_path / "begun" / "result.json"]
+    monkeypatch.setattr(Path, "rglob", lambda *_: listed)
+    found = read_results(tmp_path)
+    assert (len(found.rows), found.unreadable) == (1, 0)
 
 
 def test_a_result_of_the_future_is_counted_and_does_not_make_the_others_old(tmp_path: Path) -> None:
