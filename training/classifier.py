@@ -173,6 +173,19 @@ def read_patients(parser: argparse.ArgumentParser, options: argparse.Namespace, 
     return read_covid_ct_md(options.data, cache, lungs)
 
 
+def bind_recipe(
+    parser: argparse.ArgumentParser, options: argparse.Namespace, data: TrainingSet, painted: Plan, tuned: Plan
+) -> None:
+    """Note what the painted network and the folds in `options.out` are made with, or end where it is otherwise."""
+    record = {
+        "fingerprint": data.fingerprint,
+        "seed": options.seed,
+        "iterations": painted.iterations,
+        "fine_tune_iterations": tuned.iterations,
+    }
+    bind_or_end(parser, options.out, "classifier", record)
+
+
 def add_classifier_options(parser: argparse.ArgumentParser) -> None:
     """What training and cross-validating the classifier share."""
     add_data_option(parser)
@@ -191,22 +204,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     lungs = load_lung_network(options.lungs)
     bases = prepare_bases(options.data, options.out / "slices", lungs)
-    plan = replace(PAINTED_PLAN, iterations=options.iterations)
+    painted_plan = replace(PAINTED_PLAN, iterations=options.iterations)
+    tuned_plan = replace(TUNED_PLAN, iterations=options.fine_tune_iterations)
     training_set = read_patients(parser, options, lungs)
-    record = {
-        "fingerprint": training_set.fingerprint,
-        "seed": options.seed,
-        "iterations": options.iterations,
-        "fine_tune_iterations": options.fine_tune_iterations,
-    }
-    bind_or_end(parser, options.out, "classifier", record)
-    pretrained = train_painted(options.out, bases, plan, options.seed)
-    plan = replace(TUNED_PLAN, iterations=options.fine_tune_iterations)
+    bind_recipe(parser, options, training_set, painted_plan, tuned_plan)
+    pretrained = train_painted(options.out, bases, painted_plan, options.seed)
     runs = {"all": training_set.patients}
     for number, tested in enumerate(split_patients(training_set.patients)):
         runs[f"fold{number + 1}"] = tuple(item for item in training_set.patients if item.name not in tested)
     for name, patients in runs.items():
-        fine_tune(options.out / name, pretrained, patients, bases, plan, options.seed)
+        fine_tune(options.out / name, pretrained, patients, bases, tuned_plan, options.seed)
     return 0
 
 

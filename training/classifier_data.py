@@ -5,6 +5,7 @@ lung network, as they do in the application.
 """
 
 import csv
+import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -129,11 +130,24 @@ def read_patient(data: Path, name: str) -> CTVolume:
         return CTVolume(stored["hu"], spacing_mm, np.zeros(3), directions)  # type: ignore[arg-type]
 
 
+def weights_digest(network: LungUNet) -> bytes:
+    """SHA-256 of a network's weights."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.digest()
+
+
 def prepare_slices(
     data: Path, cache: Path, network: LungUNet, names: Sequence[str] = tuple(PATIENT_CLASS)
 ) -> dict[str, SliceSet]:
-    """Slice sets by name, made once and kept in `cache`: the six patients, or any of `PAINTING_BASES`."""
-    missing = [name for name in names if not (cache / f"{name}.npz").exists()]
+    """Slice sets by name, made once and kept in `cache`: the six patients, or any of `PAINTING_BASES`.
+
+    Each is kept as `<name>.<hash>.npz`, with the hash of the lung network that found their lungs.
+    """
+    weights = weights_digest(network).hex()[:16]
+    stored = {name: cache / f"{name}.{weights}.npz" for name in names}
+    missing = [name for name, path in stored.items() if not path.exists()]
     for name in tqdm(missing, desc="lungs of the data", unit="source", disable=not missing):
         if name == "luna":
             files = sorted((data / "luna_slices").glob("*.png"))
@@ -145,8 +159,8 @@ def prepare_slices(
                 slices = slices_of_images(network, stored["hu"], 1.4, stored["lung"])
         else:
             slices = slices_of_volume(network, read_patient(data, name))
-        slices.save(cache / f"{name}.npz")
-    return {name: SliceSet.load(cache / f"{name}.npz") for name in names}
+        slices.save(stored[name])
+    return {name: SliceSet.load(path) for name, path in stored.items()}
 
 
 def prepare_bases(data: Path, cache: Path, network: LungUNet) -> SliceSet:

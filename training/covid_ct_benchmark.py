@@ -35,6 +35,7 @@ from training.frozen_features import COPIES, Augment, FrozenFeatureClassifier
 from training.image_slices import PictureRefused, gather_pictures, prepare_views, read_picture
 from training.loop import Draw, Plan, fit
 from training.metrics import area_under_curve
+from training.run_record import RunMismatch, bind_run
 
 MODELS = Path(__file__).resolve().parent.parent / "models"
 BENCHMARK_CLASSES = ("NonCOVID", "COVID")
@@ -195,7 +196,8 @@ def train_plain(train: Split, val: Split, out: Path, plan: Plan, seed: int) -> t
 
     torch.manual_seed(seed)
     draw = make_draw(train.images(), train.label, augment_as_paper, seed)
-    out.mkdir(parents=True, exist_ok=True)
+    record = {"training data": train.fingerprint, "validation data": val.fingerprint, "seed": seed}
+    bind_run(out, "run", record | {"iterations": plan.iterations, "batch": plan.batch})
     network = fit(out, MultiScaleClassifier(classes=2), draw, loss_of, plan, validate, "benchmark, plain")
     export_weights(network, out / "weights.safetensors")
     return network
@@ -252,7 +254,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         report = run(options)
-    except (UnusableBenchmark, PictureRefused, WeightsRefused) as error:
+    except (UnusableBenchmark, PictureRefused, WeightsRefused, RunMismatch) as error:
         print(error, file=sys.stderr)
         return 2
     (options.out / "benchmark.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -269,6 +271,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     folders = {"train": options.train, "val": options.val} | ({"test": options.test} if options.test else {})
     lungs = load_lung_network(options.lungs)
     splits = {name: read_split(folder, options.out / "images", lungs) for name, folder in folders.items()}
+    if len({split.fingerprint for split in splits.values()}) < len(splits):
+        raise UnusableBenchmark("Two of the splits are the same images: training and scoring need images of their own.")
     images = {name: split.images() for name, split in splits.items()}
     plan = replace(PLAN, iterations=options.iterations, batch=options.batch, validate_every=options.validate_every)
     predict: dict[str, Callable[[Sequence[np.ndarray]], np.ndarray]] = {}

@@ -31,6 +31,7 @@ from training.classifier import (
     PAINTED_PLAN,
     TUNED_PLAN,
     add_classifier_options,
+    bind_recipe,
     find_suspects,
     fine_tune,
     half_and_half,
@@ -279,6 +280,7 @@ def main(arguments: list[str] | None = None) -> int:
         "seed": options.seed,
         "iterations": plan.iterations,
     }
+    bind_recipe(parser, options, training_set, PAINTED_PLAN, TUNED_PLAN)
     bind_or_end(parser, options.out, "cross_validation", record)
     present = {CLASSES[patient.label] for patient in training_set.patients}
     tasks = [task for task in TASKS if present.issuperset(task)]

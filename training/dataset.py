@@ -48,7 +48,14 @@ from dicomio.select import SelectionRules, choose_series
 from dicomio.volume import check_series, read_volume
 from method.lung_network import LungUNet
 from method.types import CLASSES, Unsuitable
-from training.classifier_data import PATIENT_CLASS, SliceSet, prepare_slices, read_infected, slices_of_volume
+from training.classifier_data import (
+    PATIENT_CLASS,
+    SliceSet,
+    prepare_slices,
+    read_infected,
+    slices_of_volume,
+    weights_digest,
+)
 from training.tables import CLASS_TITLES
 
 
@@ -113,12 +120,10 @@ def read_training_set(folder: Path, cache: Path, lungs: LungUNet) -> TrainingSet
     problems += _check_headers(patient_folders)
     if problems:
         raise TrainingSetError(problems)
-    weights = hashlib.sha256()
-    for tensor in lungs.state_dict().values():
-        weights.update(tensor.cpu().numpy().tobytes())
+    weights = weights_digest(lungs)
     patients = []
     for path in tqdm(patient_folders, desc="slices", unit="patient"):
-        stored = cache / path.parent.name / f"{path.name}.{_hash_state(path, weights.digest())}.npz"
+        stored = cache / path.parent.name / f"{path.name}.{_hash_state(path, weights)}.npz"
         try:
             if not stored.exists():
                 volume, _ = read_volume(_choose(scan_folder(path).series).instances)
@@ -136,7 +141,7 @@ def read_covid_ct_md(data: Path, cache: Path, lungs: LungUNet) -> TrainingSet:
 
     Args:
         data: the CT data folder.
-        cache: keeps the prepared slices, `<patient>.npz`.
+        cache: keeps the prepared slices, as `prepare_slices` does.
         lungs: in evaluation mode.
     """
     infected = read_infected(data)
@@ -165,9 +170,7 @@ def split_patients(patients: Sequence[Patient], folds: int = 5) -> tuple[tuple[s
         raise ValueError("Cross-validation needs patients, and at least 2 folds.")
     lonely = [CLASSES[label] for label, size in sorted(sizes.items()) if size < 2]
     if lonely:
-        raise TrainingSetError(
-            [f"The class {name} has one patient; cross-validation needs two. Add a patient." for name in lonely]
-        )
+        raise TrainingSetError([_lonely(name) for name in lonely])
     dealt: list[list[str]] = [[] for _ in range(min(folds, *sizes.values()))]
     for patient, fold in zip(sorted(patients, key=_class_and_name), cycle(dealt), strict=False):
         fold.append(patient.name)
@@ -181,10 +184,16 @@ def _class_and_name(patient: Patient) -> tuple[int, str]:
 def _training_set(patients: Sequence[Patient], origin: str) -> TrainingSet:
     patients = sorted(patients, key=_class_and_name)
     digest = hashlib.sha256()
+    same: dict[bytes, list[str]] = defaultdict(list)
     for patient in patients:
+        same[hashlib.sha256(patient.slices.hu.tobytes()).digest()].append(patient.name)
         digest.update(CLASSES[patient.label].encode())
         for field, array in vars(patient.slices).items():
             digest.update(f"{field} {array.dtype} {array.shape}".encode() + array.tobytes())
+    if repeated := [names for names in same.values() if len(names) > 1]:
+        raise TrainingSetError(
+            [f"{', '.join(names)} hold the same CT under other identifiers. Keep one of them." for names in repeated]
+        )
     sizes = Counter(CLASSES[patient.label] for patient in patients)
     parts = ", ".join(f"{sizes[name]} {CLASS_TITLES[name]}" for name in CLASSES if name in sizes)
     return TrainingSet(tuple(patients), digest.hexdigest(), f"{len(patients)} patients of {origin}: {parts}")
@@ -211,8 +220,14 @@ def _find_patients(folder: Path) -> tuple[list[Path], list[str]]:
             problems.append(f"The class {class_folder.name} has no patient. {layout}")
         if len(of_class) < len(entries):
             problems.append(f"Files lie directly in the class folder {class_folder.name}. {layout}")
+        if len(of_class) == 1:
+            problems.append(_lonely(class_folder.name))
         patient_folders += of_class
     return patient_folders, problems
+
+
+def _lonely(name: str) -> str:
+    return f"The class {name} has one patient; cross-validation needs two. Add a patient."
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -21,7 +21,7 @@ from method.weights import load_classifier, load_lung_network
 from training import calibration, lung_tables, shortcuts, study_model, tables
 from training.classifier import read_patients
 from training.classifier_data import PAINTING_BASES, SliceSet, prepare_bases, prepare_slices
-from training.dataset import TrainingSet, split_patients
+from training.dataset import TrainingSet
 from training.metrics import area_under_curve
 from training.options import add_data_option
 from training.predictions import Predictions
@@ -30,16 +30,26 @@ RULE_PARTS = (0.05, 0.1, 0.2, 0.3, 0.5)
 EVIDENCE = Path(__file__).resolve().parent.parent / "model_cards" / "evidence"
 
 
+def tested_in_folds(found: Predictions) -> list[tuple[str, ...]]:
+    """The names of the patients that each fold of a run tested, whom its network never saw."""
+    return [tuple(map(str, np.unique(found.patient[found.fold == fold]))) for fold in np.unique(found.fold)]
+
+
 def disease_curves(found: Predictions) -> dict[str, Any]:
     """Areas under the curve of P(diseased) = 1 - P(NP), pooled over folds.
 
     Returns:
-        `infected slices against healthy patients` (every healthy patient by name, each against all infected slices),
-        and `inside` each patient who has both infected and other slices: the first against the second.
+        `infected slices against healthy patients` (every healthy patient by name, each against all infected slices;
+        where there are more than three, all of them together as `healthy patients`), and `inside` each patient who has
+        both infected and other slices: the first against the second. Where nobody marked slices, `marked` is false, and
+        all those of diseased patients count as infected.
     """
     disease = 1 - found.probabilities[:, found.task.index("np")]
     is_healthy = found.label == found.task.index("np")
     infected = found.counted & ~is_healthy
+    healthy = {str(name): found.patient == name for name in np.unique(found.patient[is_healthy])}
+    if len(healthy) > 3:
+        healthy = {"healthy patients": is_healthy}
     inside = {}
     for name in np.unique(found.patient[~is_healthy]):
         own = found.patient == name
@@ -47,10 +57,10 @@ def disease_curves(found: Predictions) -> dict[str, Any]:
             inside[str(name)] = area_under_curve(disease[own & infected], disease[own & ~infected])
     return {
         "infected slices against healthy patients": {
-            str(name): area_under_curve(disease[infected], disease[found.patient == name])
-            for name in np.unique(found.patient[is_healthy])
+            name: area_under_curve(disease[infected], disease[own]) for name, own in healthy.items()
         },
         "inside": inside,
+        "marked": not bool(found.counted.all()),
     }
 
 
@@ -100,7 +110,7 @@ def score_classifier(
         record: fingerprint and source of the data behind the predictions.
         out: where the pictures go.
     """
-    folds = split_patients(training_set.patients)
+    folds = tested_in_folds(next(one for one in predictions if one.row == "shipped" and one.task == CLASSES))
     by_patient = {name: network for network, tested in zip(networks, folds, strict=True) for name in tested}
     tables.plot(predictions, out)
     report: dict[str, Any] = {
@@ -133,8 +143,9 @@ def as_markdown(report: dict[str, Any]) -> str:
         "`painted`: trained on painted lesions alone; `shipped`: fine-tuned with the patients of the other fold.",
         "",
     ]
+    infected = "infected slices" if _first(report)["marked"] else "all slices of diseased patients"
     columns = [
-        *(f"infected slices against {name}" for name in _first(report)["infected slices against healthy patients"]),
+        *(f"{infected} against {name}" for name in _first(report)["infected slices against healthy patients"]),
         *(f"inside {name}" for name in _first(report)["inside"]),
     ]
     lines += ["| network | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
@@ -155,7 +166,8 @@ def as_markdown(report: dict[str, Any]) -> str:
     lines += ["| --- |" + " --- |" * len(RULE_PARTS)]
     for row, rules in report["study_rules"].items():
         for asked in ("label", "diseased or not"):
-            lines.append(f"| {row}, {asked} | " + " | ".join(str(figures[asked]) for figures in rules.values()) + " |")
+            right = [f"{figures[asked]} of {patients}" for figures in rules.values()]
+            lines.append(f"| {row}, {asked} | {' | '.join(right)} |")
     sections = [
         "\n".join(lines),
         tables.as_markdown(report["tables"]),
@@ -199,6 +211,12 @@ def main(arguments: list[str] | None = None) -> int:
     elif predictions:
         lungs = load_lung_network(options.lungs)
         training_set = read_patients(parser, options, lungs)
+        shipped = next(one for one in predictions if one.row == "shipped" and one.task == CLASSES)
+        if {patient.name for patient in training_set.patients} != set(map(str, shipped.patient)):
+            parser.error(
+                f"the run in '{options.run}' is of other patients than these {training_set.source}: its networks may "
+                "have seen those that they would be scored on. Name its own data with --training-set, as it was then"
+            )
         cache = options.out / "slices"
         sources = prepare_slices(options.data, cache, lungs, (*PAINTING_BASES[:2], "normal001", "normal002"))
         folds = sorted(options.run.glob("fold*.safetensors"))

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,8 @@ from method.slice_classification import StudyRule
 from method.types import CLASSES
 from method.weights import WeightsRefused, load_classifier, load_lung_network
 from training.classifier import predict
-from training.image_slices import Picture, PictureRefused, gather_pictures, prepare_picture, read_picture
-from training.metrics import area_under_curve, confusion_matrix, figures_of_classes
+from training.image_slices import Picture, PictureRefused, gather_pictures, has_8_bits, prepare_picture, read_picture
+from training.metrics import FEWEST_PATIENTS, area_under_curve, confusion_matrix, figures_of_classes
 from training.tables import CLASS_TITLES, patient_probabilities
 
 SETTINGS = Path(__file__).resolve().parent.parent / "app.yaml"
@@ -69,10 +70,12 @@ def list_images(folder: Path) -> list[ImageFile]:
     unknown = [item.name for item in classes if item.name not in FOLDER_CLASS]
     if unknown:
         raise UnusableImages(_refusal("class folders are unknown", unknown, f"The class folders are {_folders()}."))
-    images, misnamed = [], []
+    images: list[ImageFile] = []
+    misnamed = [item.name for item in sorted(folder.iterdir()) if item.suffix.lower() in _PICTURES]
     for item in classes:
         for path in sorted(item.rglob("*")):
-            if path.is_dir() or any(part.startswith(".") for part in path.relative_to(item).parts):
+            is_folder = path.is_dir() and not path.is_symlink()
+            if is_folder or any(part.startswith(".") for part in path.relative_to(item).parts):
                 continue
             match = _NAME.fullmatch(path.stem) if path.parent == item else None
             if match is None or path.suffix.lower() not in _PICTURES:
@@ -87,7 +90,8 @@ def list_images(folder: Path) -> list[ImageFile]:
         raise UnusableImages(f"The folder holds no pictures: put PNG or JPEG files into {_folders()}.")
     damaged = [str(image.path.relative_to(folder)) for image in images if not _is_sound(image.path)]
     if damaged:
-        raise UnusableImages(_refusal("pictures can't be read", damaged, "Replace or remove them: none is left out."))
+        advice = "Replace or remove them: none is left out."
+        raise UnusableImages(_refusal("pictures can't be read, or have more than 8 bits a channel", damaged, advice))
     return images
 
 
@@ -102,10 +106,11 @@ def _refusal(trouble: str, names: Sequence[str], advice: str) -> str:
 def _is_sound(path: Path) -> bool:
     try:
         with Image.open(path) as image:
+            sound = has_8_bits(image)
             image.verify()
-    except (OSError, SyntaxError, ValueError):
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return False
-    return True
+    return sound
 
 
 @dataclass(frozen=True)
@@ -191,7 +196,8 @@ def score_level(
         label: index into CLASSES, `(sample,)`.
         probabilities: `(sample, class)`.
         patient: number of each sample's patient, `(sample,)`: all samples of a patient are drawn together, and as many
-            patients of each class as there are. Where a class has one patient, the interval is too narrow.
+            patients of each class as there are. Where a class has fewer than FEWEST_PATIENTS there is no interval:
+            drawing from so few would make it far too narrow.
         repeats: draws.
         seed: of the draws.
     """
@@ -202,7 +208,7 @@ def score_level(
     by_class = [np.nonzero(label[order[first]] == index)[0] for index in np.unique(label)]
     rng = np.random.default_rng(seed)
     draws = []
-    for _ in range(repeats):
+    for _ in range(repeats if min(map(len, by_class)) >= FEWEST_PATIENTS else 0):
         chosen = np.concatenate([rng.choice(group, len(group)) for group in by_class])
         rows = np.concatenate([members[number] for number in chosen])
         draws.append(figures_of(label[rows], probabilities[rows]))
@@ -245,9 +251,11 @@ def as_markdown(report: dict[str, Any]) -> str:
     missed = ", ".join(f"{CLASS_TITLES[name]} {count}" for name, count in report["without_lungs"].items())
     lines = [
         f"Shipped classifier on {report['images']} 8-bit slices of {report['scans']} scans of {report['patients']} "
-        f"patients ({by_class}). Patients: study rule over all slices of the patient. In brackets: 95 % intervals by "
-        f"bootstrap over patients, class by class ({report['bootstrap']['repeats']} draws). No lungs were found on "
-        f"{sum(report['without_lungs'].values())} slices ({missed}): they are scored on the whole picture. "
+        f"patients ({by_class}; a number under another class is another patient). Patients: study rule over all slices "
+        "of the patient. In brackets: 95 % intervals by bootstrap over patients, class by class "
+        f"({report['bootstrap']['repeats']} draws), none where a class has fewer than {FEWEST_PATIENTS}. No lungs "
+        f"were found on {sum(report['without_lungs'].values())} slices ({missed}): they are scored on the whole "
+        "picture. "
         f"Fingerprint of the images `{report['fingerprint']}`."
     ]
     for unit, title in (("slice", "Slices"), ("patient", "Patients")):
@@ -312,6 +320,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
     options = parser.parse_args(arguments)
     try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=options.out):
+            pass  # scoring takes long: its figures must have a place to go
+    except OSError as error:
+        print(f"The output folder can't be written ({error.strerror}). Give another with --out.", file=sys.stderr)
+        return 2
+    try:
         images = list_images(options.images)
         shipped = load_shipped(options.models)
         probabilities, found, fingerprint = predict_images(images, shipped)
@@ -320,7 +335,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     report = score(images, probabilities, found, shipped.rule, options.repeats, options.seed)
     report |= {"fingerprint": fingerprint, "hide_outside_lungs": shipped.masked, "weights_sha256": shipped.sha256}
-    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "external.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     markdown = as_markdown(report)
     (options.out / "external.md").write_text(markdown, encoding="utf-8")

@@ -54,6 +54,15 @@ class Picture:
     found: bool
 
 
+def has_8_bits(image: Image.Image) -> bool:
+    """Whether a picture, opened but not read yet, has no more than 8 bits a channel.
+
+    Pillow reads 16 bits of colour, or of grey with transparency, as their upper 8 without a word.
+    """
+    tiles = getattr(image, "tile", ())  # of an image that comes from a file
+    return not image.mode.startswith(("I", "F")) and not any(";16" in str(tile[3]) for tile in tiles)
+
+
 def read_picture(path: Path) -> np.ndarray:
     """Grey values of a PNG or JPEG, uint8 `(row, col)`; transparent parts are black.
 
@@ -62,14 +71,14 @@ def read_picture(path: Path) -> np.ndarray:
     """
     try:
         with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
+            if not has_8_bits(image):
                 raise PictureRefused(f"The picture {path.name} has more than 8 bits a pixel: export it with 8 bits.")
             if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
                 shown = image.convert("RGBA")
                 black = Image.new("RGBA", shown.size, (0, 0, 0, 255))
                 return np.asarray(Image.alpha_composite(black, shown).convert("L"))
             return np.asarray(image.convert("L"))
-    except (OSError, SyntaxError, ValueError, UnidentifiedImageError) as error:
+    except (OSError, SyntaxError, ValueError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         if isinstance(error, PictureRefused):
             raise
         raise PictureRefused(f"The picture {path.name} can't be read: it is damaged, or no PNG or JPEG.") from error

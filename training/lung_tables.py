@@ -39,6 +39,7 @@ from training.lung_data import (
     threshold_images,
 )
 from training.lungs import dice_score, find_lungs, hausdorff_95_mm, mean_over_patients
+from training.metrics import FEWEST_PATIENTS
 from training.options import DATA_FOLDER
 from validation.phantom.study import STORED_AXES, write_study
 from validation.phantom.thorax import make_thorax
@@ -224,16 +225,12 @@ def draw_overlays(network: LungUNet, data: Path, out: Path, names: Sequence[str]
     return figures
 
 
-_LEAST_FOR_INTERVAL = 6
-"""Patients: a bootstrap of fewer gives little but the least and the greatest of them."""
-
-
 def _cell(figures: dict[str, Any] | None, digits: int) -> str:
     """Mean, interval and number of patients for a table."""
     if figures is None or figures["mean"] is None:
         return "–"
     text = f"{figures['mean']:.{digits}f}"
-    if figures["interval"] and figures["patients"] >= _LEAST_FOR_INTERVAL:
+    if figures["interval"] and figures["patients"] >= FEWEST_PATIENTS:
         low, high = figures["interval"]
         text += f" [{low:.{digits}f}, {high:.{digits}f}]"
     if figures.get("without_value"):

@@ -27,6 +27,7 @@ from training.lung_data import (
     segment_planes,
 )
 from training.options import add_training_options
+from training.run_record import bind_or_end
 
 
 def dice_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
@@ -155,6 +156,8 @@ def main(arguments: list[str] | None = None) -> int:
         save_every=options.save_every,
     )
     normalisation = NORMALISATIONS[options.normalisation]
+    record = {name: getattr(options, name) for name in ("seed", "iterations", "batch", "normalisation")}
+    bind_or_end(parser, options.out, "run", record | {"learning rate": options.learning_rate})
     train, held_out = load_sources(options.data)
     network = train_lungs(options.out, train, normalisation, plan, options.seed)
     if int(os.environ.get("RANK", "0")) > 0:

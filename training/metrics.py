@@ -8,6 +8,8 @@ from scipy.stats import rankdata, t
 
 FIGURES = ("ACC", "PRC", "SEN", "SPE", "AUC")
 """II-H: accuracy, precision, sensitivity, specificity, area under the ROC curve; each from 0 to 1."""
+FEWEST_PATIENTS = 6
+"""For an interval by bootstrap: one of fewer gives little but the least and the greatest of them."""
 
 
 def area_under_curve(positive: np.ndarray, negative: np.ndarray) -> float:

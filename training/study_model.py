@@ -242,10 +242,15 @@ def as_markdown(report: dict[str, Any]) -> str:
     marked = list(dict.fromkeys(name for figures in models.values() for name in figures["infected_auc"]))
     lines = [
         f"Study level, {report['patients']} patients, each judged by a network and a study model that never trained on "
-        "him. Columns `inside`: area under the curve of attention (for the rule: of 1 - P(NP)), infected slices "
-        "against the patient's others.",
+        "him."
+        + (
+            " Columns `inside`: area under the curve of attention (for the rule: of 1 - P(NP)), infected slices "
+            "against the patient's others."
+            if marked
+            else ""
+        ),
         "",
-        "| model | right | log loss | " + " | ".join(f"inside {name}" for name in marked) + " |",
+        "| " + " | ".join(["model", "right", "log loss", *(f"inside {name}" for name in marked)]) + " |",
         "| --- |" + " --- |" * (len(marked) + 2),
     ]
     for title, figures in models.items():

@@ -56,7 +56,7 @@ def read_predictions(run: Path) -> list[Predictions]:
     Raises:
         UnusablePredictions: `run` has none.
     """
-    files = sorted((run / "predictions").glob("*.npz"))
+    files = sorted((run / "predictions").glob("[!.]*.npz"))  # a hidden one was cut off while it was written
     if not files:
         raise UnusablePredictions(
             f"There is no prediction file (*.npz) in {run / 'predictions'}. Name the folder that "
@@ -227,7 +227,10 @@ def _caption(report: dict[str, Any], entries: list[dict[str, Any]], level: str) 
     if lacking:
         sentences.append(f"Figures that need a class are left out where a fold lacks it: {'; '.join(lacking)}.")
     if level == "slice":
-        sentences.append("Slices whose label is not trusted are not counted.")
+        sentences.append(
+            "Of a diseased patient whose slices radiologists marked, the infected ones count; where nobody marked "
+            "them, every slice has its patient's label."
+        )
     else:
         sentences.append(
             "A patient's probabilities are the mean over the slices that look most diseased; between CAP and COVID-19, "

@@ -1,7 +1,6 @@
 """`make cohort-demo`: an archive of phantoms, a cohort that is killed in the middle, and what is redone: nothing."""
 
 import argparse
-import shutil
 import subprocess
 import sys
 import time
@@ -10,7 +9,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from validation.changed_settings import write_changed_settings
-from validation.phantom.study import write_study
+from validation.demo_folder import make_anew
+from validation.phantom.study import PhantomFolderError, write_study
 from validation.phantom.thorax import make_thorax
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -65,7 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--ray", metavar="ADDRESS", help="as for app.cohort: local, auto or HOST:PORT")
     options = parser.parse_args(arguments)
     archive, results = options.out / "archive", options.out / "results"
-    shutil.rmtree(options.out, ignore_errors=True)
+    try:
+        make_anew(options.out)
+    except PhantomFolderError as error:
+        parser.error(str(error))
     write_archive(archive, options.slices, options.size)
     settings = write_changed_settings(options.out / "settings.yaml", **QUICK)
     command = [sys.executable, "-m", "app.cohort", "--input", str(archive), "--output", str(results)]

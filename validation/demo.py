@@ -2,7 +2,6 @@
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +15,8 @@ from tqdm import tqdm
 from dicomio.files import write_text
 from method.types import CTVolume
 from validation.changed_settings import write_changed_settings
-from validation.phantom.study import write_study
+from validation.demo_folder import make_anew
+from validation.phantom.study import PhantomFolderError, write_study
 from validation.phantom.thorax import PRESETS, Truth, make_thorax
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -84,8 +84,7 @@ def print_table(result: dict[str, Any], truth: Truth, results: Path) -> None:
 
 
 def write_phantom(preset: str, slices: int, folder: Path) -> tuple[CTVolume, Truth]:
-    """A phantom study in `folder`, which is emptied first."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """A phantom study in `folder`, which is empty or new."""
     with tqdm(total=2 * slices, desc="making slices", unit="slice") as bar:
         volume, truth = make_thorax(preset, slices=slices, on_slice=bar.update)
         write_study(volume, folder, preset=preset, on_slice=bar.update)
@@ -106,6 +105,10 @@ def main(arguments: list[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     study, results = options.out / "study", options.out / "results"
+    try:
+        make_anew(options.out)
+    except PhantomFolderError as error:
+        parser.error(str(error))
     print(f"Making a synthetic chest CT, preset {options.preset}, in {study}")
     _, truth = write_phantom(options.preset, options.slices, study)
     write_text(

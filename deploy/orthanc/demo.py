@@ -1,7 +1,6 @@
 """`make pacs-demo`: Orthanc, the bridge and the application on this machine, and what came back for a phantom study."""
 
 import argparse
-import shutil
 import signal
 import sys
 import time
@@ -17,6 +16,8 @@ from validation.changed_settings import write_changed_settings
 from validation.conformance import orthanc
 from validation.conformance.tools import ToolMissing, find
 from validation.demo import write_phantom
+from validation.demo_folder import make_anew
+from validation.phantom.study import PhantomFolderError
 from validation.phantom.thorax import PRESETS
 
 STABLE_AGE_S = 2
@@ -33,8 +34,6 @@ def show(running: orthanc.Orthanc, out: Path) -> str:
     client = Client(running.url, trust_env=False)
     (study,) = client.get_studies()
     series: list[dict[str, Any]] = client.get_studies_id_series(study)
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
     print(f"\n{'modality':<10}{'instances':>9}   series")
     for each in sorted(series, key=lambda one: int(one["MainDicomTags"].get("SeriesNumber", 0))):
         tags = each["MainDicomTags"]
@@ -52,8 +51,10 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         ToolMissing: Orthanc or DCMTK is not installed.
         NotInTime: the bridge brought no results.
+        PhantomFolderError: the folder for the results holds something else.
     """
     find("dcmsend")
+    make_anew(options.out)
     with (
         TemporaryDirectory(prefix="groundglass-demo-") as name,
         orthanc.running(StableAge=STABLE_AGE_S) as archive,
@@ -107,7 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that Orthanc and the bridge end with it
     try:
         run(options)
-    except (ToolMissing, NotInTime, RuntimeError) as problem:
+    except (ToolMissing, NotInTime, PhantomFolderError, RuntimeError) as problem:
         print(f"The demonstration can't go on. {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -38,6 +38,12 @@ def cases_of(results: Path) -> dict[str, Case]:
     return {case["case"]: case for case in result["cases"] if case["status"] == "analysed"}
 
 
+def outputs_of(results: Path) -> dict[str, list[str]]:
+    """The files that result.json lists of each case, by its name."""
+    result = json.loads((results / "result.json").read_text(encoding="utf-8"))
+    return {case["case"]: case["outputs"] for case in result["cases"]}
+
+
 def numbers(case: Case) -> Numbers:
     """Every number that the report of `case` holds."""
     found: Numbers = defaultdict(list)

@@ -15,6 +15,7 @@ from typing import Any
 import highdicom as hd
 import numpy as np
 
+from dicomio.codes import CLASS_CODES, EXPLAINED_CLASS
 from validation.conformance.expected import AREA, LENGTH, VOLUME, Numbers, boxes, numbers, study
 from validation.conformance.objects import Output
 from validation.conformance.series import on_grid
@@ -192,13 +193,16 @@ def dcmtk_report(output: Output) -> list[str]:
 
 
 def highdicom_report(output: Output) -> list[str]:
-    """highdicom's parser of TID 1500: every box, and the study's numbers with the class or side that each is of."""
+    """highdicom's parser of TID 1500: every box, number and class; the study's numbers with what each is of."""
     content: Any = hd.sr.srread(output.path).content
     groups = [group for group in content.get_image_measurement_groups() if group.tracking_identifier == "Study"]
     if len(groups) != 1:
         return [f"There are {len(groups)} measurement groups of the study."]
     outlines = []
+    classes = [groups[0].finding_type.value]
     for group in content.get_planar_roi_measurement_groups():
+        (explained,) = group.get_qualitative_evaluations(EXPLAINED_CLASS)
+        classes.append(explained.value.value)
         uid = group.roi.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
         outlines.append((str(uid), group.roi.value))
     found = {_subject(measurement): float(measurement.value) for measurement in groups[0].get_measurements()}
@@ -208,10 +212,27 @@ def highdicom_report(output: Output) -> list[str]:
         for subject, value in expected.items()
         if not np.isclose(found.get(subject, np.nan), value, _TOLERANCE, _TOLERANCE)
     ]
+    if output.case:
+        labels = [output.case["prediction"]["label"], *(box["label"] for box in output.case["boxes"])]
+        if sorted(classes) != sorted(CLASS_CODES[label].value for label in labels):
+            errors.append(
+                f"The classes {_short(sorted(set(classes)))} were read, {_short(sorted(set(labels)))} are true."
+            )
     segments = [_segment_number(group) for group in content.get_volumetric_roi_measurement_groups()]
     if segments != ([1, 2] if output.case else []):
         errors.append(f"The groups of the lungs refer to the segments {segments}, not to 1 and 2.")
-    return errors + _compare_boxes(output, outlines)
+    return errors + _compare_numbers(output, _numbers_below(content)) + _compare_boxes(output, outlines)
+
+
+def _numbers_below(items: Any) -> Numbers:
+    """Every numeric item of a tree, by its concept."""
+    found: Numbers = defaultdict(list)
+    for item in items:
+        if item.ValueType == "NUM":
+            found[item.ConceptNameCodeSequence[0].CodeValue].append(float(item.MeasuredValueSequence[0].NumericValue))
+        for concept, values in _numbers_below(item.get("ContentSequence", ())).items():
+            found[concept] += values
+    return found
 
 
 def _segment_number(group: Any) -> int:

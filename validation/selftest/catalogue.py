@@ -19,7 +19,7 @@ REQUIREMENTS = {
     "R-02": "Weights are safetensors, and only a file with the SHA-256 in app.yaml is loaded.",
     "R-03": "Python is 3.11 or newer, and every package has the version, and the content, that was built.",
     "R-04": "The manifests of the image state what the application is and needs, in agreement with app.yaml.",
-    "R-05": "A GPU is used where there is one; without one the CPU computes, unless app.yaml requires a GPU.",
+    "R-05": "A GPU that this PyTorch can use is used; without one the CPU computes, unless app.yaml requires a GPU.",
     "R-06": "4 GiB of memory, a writable output folder and a writable temporary folder are enough.",
     "R-07": "The application writes into its output and temporary folder alone, as whichever user.",
     "R-08": "Options or HOLOSCAN_* variables name input, output and models; --help tells all of it.",

@@ -143,7 +143,9 @@ def package_files(copy: Copy) -> Measured:
     there = [file for file in files if Path(str(file.locate())).exists() and not _REWRITTEN.search(str(file))]
     with ThreadPoolExecutor(max(1, int(cores()))) as pool:
         good = list(pool.map(_is_as_in_wheel, there))
-    problems = [f"{file} has been changed" for file, is_good in zip(there, good, strict=True) if not is_good]
+    unlisted = sorted(each.name for each in metadata.distributions() if each.files is None)
+    problems = [f"{name} has no RECORD of its files" for name in unlisted]
+    problems += [f"{file} has been changed" for file, is_good in zip(there, good, strict=True) if not is_good]
     missing, recorded = left_out_files(), copy.record.get("left_out", {})
     problems += [
         f"{name} lacks {count} files of its wheel, recorded are {recorded.get(name, 0)}"

@@ -72,7 +72,8 @@ class Copy:
     @property
     def settings_file(self) -> Path:
         """What the application reads where nothing else is asked for."""
-        return Path(os.environ.get("HOLOSCAN_CONFIG_PATH") or self.code / "app.yaml")
+        # Resolved here: the application is started in the folder of the code.
+        return Path(os.environ.get("HOLOSCAN_CONFIG_PATH") or self.code / "app.yaml").resolve()
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -122,11 +123,14 @@ def cores() -> float:
 
 
 def graphics_processors() -> list[str]:
-    """Names of the GPUs that the driver shows."""
+    """Names of the GPUs that the driver shows, or that it doesn't answer."""
     if shutil.which("nvidia-smi") is None:
         return []
     command = ["nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ["nvidia-smi does not answer"]
     return done.stdout.strip().splitlines() if done.returncode == 0 else []
 
 

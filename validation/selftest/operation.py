@@ -29,6 +29,8 @@ VOLUME_PERCENT = 5.0
 DICE = 0.95
 CENTRE_MM = 3.0
 TOP_BOXES, TOP_BOXES_ON_LESIONS = 10, 7
+LESION_PART = 0.1
+"""Part of a box that lesions must fill for it to be on them."""
 LESIONS_FOUND = 0.75
 FIRST_RUN_S, SECOND_RUN_S, SAMPLE_S, TERMINATION_S = 900.0, 450.0, 90.0, 5.0
 """On two cores without a GPU, with about as much again to spare."""
@@ -76,7 +78,9 @@ def contract_files(runs: Runs) -> Measured:
         case = runs.first.case_of(phantom)
         kinds = ["seg.dcm", "sr.dcm", "key-images.dcm", "preview.png", *(["boxes.dcm"] if case["boxes"] else [])]
         kinds += ["saliency.dcm"] if runs.copy.settings["output"]["saliency_map"] and case["boxes"] else []
-        kinds += ["salient-seg.dcm"] if runs.copy.settings["output"]["segmentation"] == "labelmap" else []
+        kinds += (
+            ["salient-seg.dcm"] if runs.copy.settings["output"]["segmentation"] == "labelmap" and case["boxes"] else []
+        )
         names = {f"{case['case']}.{kind}" for kind in kinds}
         promised |= names
         figures.append(f"{case['case']}: {', '.join(kinds)}")
@@ -202,7 +206,9 @@ def _box_contents(path: Path, phantom: Phantom) -> list[set[int]]:
         low, high = np.sort(np.rint(corners @ to_index[:3, :3].T + to_index[:3, 3]).astype(int), axis=0)
         inside = phantom.truth.lesions[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))]
         area_mm2 = next(float(item.value) for item in group.get_measurements() if item.name.meaning == "Area")
-        boxes.append((area_mm2, {int(number) for number in np.unique(inside) if number}))
+        # A box around everything would hold every lesion, and point at none.
+        is_hit = np.count_nonzero(inside) >= LESION_PART * inside.size
+        boxes.append((area_mm2, {int(number) for number in np.unique(inside) if number and is_hit}))
     return [numbers for _, numbers in sorted(boxes, key=lambda box: -box[0])]
 
 
@@ -334,7 +340,7 @@ def key_images(runs: Runs) -> Measured:
         images = dcmread(path)
         pixels = images.pixel_array.reshape(-1, images.Rows, images.Columns, 3)
         figures.append(f"{phantom.preset.name} {len(pixels)}")
-        if len(pixels) != runs.copy.settings["output"]["key_images"]:
+        if len(pixels) != min(runs.copy.settings["output"]["key_images"], len(phantom.sources)):
             problems.append(f"{path.name} has {len(pixels)} frames")
         if len(images.SourceImageSequence) != len(pixels):
             problems.append(f"{path.name} names {len(images.SourceImageSequence)} sources of {len(pixels)} frames")

@@ -126,13 +126,16 @@ def run(
     timer = threading.Timer(TIMEOUT_S, process.kill)
     timer.start()
     lines = []
-    for line in process.stdout or ():
-        lines.append(line)
-        on_line(line.rstrip())
-    # Unlike subprocess, this tells what the process used.
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    timer.cancel()
+    try:
+        for line in process.stdout or ():
+            lines.append(line)
+            on_line(line.rstrip())
+        # Unlike subprocess, this tells what the process used.
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    finally:
+        process.kill()  # where the self-test is interrupted; one that has ended is left alone
+        timer.cancel()
     return Run(process.returncode, "".join(lines), time.monotonic() - start, usage.ru_maxrss / 1024, call.out)
 
 
@@ -162,8 +165,6 @@ class Runs:
 
     def __init__(self, copy: Copy) -> None:
         self.copy = copy
-        self._temporary = TemporaryDirectory(prefix="groundglass-selftest-")
-        self.folder = Path(self._temporary.name)
         self.kept: dict[str, Any] = {}
         """What was made, by name; an exception where it failed, so that every check that needs it tells the same."""
 
@@ -171,7 +172,17 @@ class Runs:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._temporary.cleanup()
+        if "_temporary" in vars(self):
+            self._temporary.cleanup()
+
+    @cached_property
+    def _temporary(self) -> TemporaryDirectory:
+        return TemporaryDirectory(prefix="groundglass-selftest-")
+
+    @property
+    def folder(self) -> Path:
+        """For studies and results. Made by the first check that needs it, which fails where nothing can be written."""
+        return Path(self._temporary.name)
 
     def _call(self, study: Path, out: str) -> Call:
         return Call(study, self.folder / out, self.copy.models, self.copy.settings_file)
