@@ -210,17 +210,39 @@ def shave(segmentation: Dataset) -> None:
     segmentation.PixelData = np.packbits(frames.ravel(), bitorder="little").tobytes()
 
 
+def items_of(item: Dataset) -> Iterator[Dataset]:
+    for child in item.get("ContentSequence", []):
+        yield child
+        yield from items_of(child)
+
+
 def to_the_front(report: Dataset) -> None:
     """Every box is mirrored within its image: the phantom's lesions are at the back."""
+    for item in items_of(report):
+        if item.ValueType == "SCOORD":
+            points = np.reshape(item.GraphicData, (-1, 2))
+            item.GraphicData = np.column_stack([points[:, 0], 96 - points[:, 1]]).ravel().tolist()
 
-    def walk(item: Dataset) -> None:
-        for child in item.get("ContentSequence", []):
-            if child.ValueType == "SCOORD":
-                points = np.reshape(child.GraphicData, (-1, 2))
-                child.GraphicData = np.column_stack([points[:, 0], 96 - points[:, 1]]).ravel().tolist()
-            walk(child)
 
-    walk(report)
+def around_everything(report: Dataset) -> None:
+    """Every box is the whole image, which holds every lesion and points at none."""
+    for item in items_of(report):
+        if item.ValueType == "SCOORD":
+            item.GraphicData = [0, 0, 96, 0, 96, 96, 0, 96, 0, 0]
+
+
+def explain_another_class(report: Dataset) -> None:
+    """The boxes are explained as another class than the study's."""
+    for item in items_of(report):
+        if item.ValueType == "CODE" and item.ConceptNameCodeSequence[0].CodeValue == "EXPLAINED-CLASS":
+            item.ConceptCodeSequence[0].CodeValue = "385093006"
+
+
+def grow_lesions(report: Dataset) -> None:
+    """Lengths, which the lesions alone have, are others."""
+    for item in items_of(report):
+        if item.ValueType == "NUM" and item.ConceptNameCodeSequence[0].CodeValue == "410668003":
+            item.MeasuredValueSequence[0].NumericValue = "999"
 
 
 def point_nowhere(state: Dataset) -> None:
@@ -249,7 +271,11 @@ def lose_a_bit(images: Dataset) -> None:
         ("Centres of the lungs", "seg", shave),
         ("Segmentations", "seg", shave),
         ("Largest boxes, in patient coordinates", "sr", to_the_front),
+        ("Largest boxes, in patient coordinates", "sr", around_everything),
         ("Lesions with a box", "sr", to_the_front),
+        ("Lesions with a box", "sr", around_everything),
+        ("Reports", "sr", explain_another_class),
+        ("Reports", "sr", grow_lesions),
         ("Reports", "sr", to_the_front),
         ("Presentation states", "boxes", point_nowhere),
         ("References and identity", "boxes", point_nowhere),

@@ -216,7 +216,7 @@ def highdicom_report(output: Output) -> list[str]:
         labels = [output.case["prediction"]["label"], *(box["label"] for box in output.case["boxes"])]
         if sorted(classes) != sorted(CLASS_CODES[label].value for label in labels):
             errors.append(
-                f"The classes {_short(sorted(set(classes)))} were read, {_short(sorted(set(labels)))} are true."
+                f"The classes {', '.join(sorted(set(classes)))} were read, {', '.join(sorted(set(labels)))} are true."
             )
     segments = [_segment_number(group) for group in content.get_volumetric_roi_measurement_groups()]
     if segments != ([1, 2] if output.case else []):
