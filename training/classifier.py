@@ -167,7 +167,9 @@ def read_patients(parser: argparse.ArgumentParser, options: argparse.Namespace, 
     cache = options.out / "slices"
     if options.training_set is not None:
         try:
-            return read_training_set(options.training_set, cache, lungs)
+            own = read_training_set(options.training_set, cache, lungs)
+            split_patients(own.patients)  # before hours of training, not after
+            return own
         except TrainingSetError as error:
             parser.error(str(error))
     return read_covid_ct_md(options.data, cache, lungs)

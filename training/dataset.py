@@ -170,7 +170,9 @@ def split_patients(patients: Sequence[Patient], folds: int = 5) -> tuple[tuple[s
         raise ValueError("Cross-validation needs patients, and at least 2 folds.")
     lonely = [CLASSES[label] for label, size in sorted(sizes.items()) if size < 2]
     if lonely:
-        raise TrainingSetError([_lonely(name) for name in lonely])
+        raise TrainingSetError(
+            [f"The class {name} has one patient; cross-validation needs two. Add a patient." for name in lonely]
+        )
     dealt: list[list[str]] = [[] for _ in range(min(folds, *sizes.values()))]
     for patient, fold in zip(sorted(patients, key=_class_and_name), cycle(dealt), strict=False):
         fold.append(patient.name)
@@ -220,14 +222,8 @@ def _find_patients(folder: Path) -> tuple[list[Path], list[str]]:
             problems.append(f"The class {class_folder.name} has no patient. {layout}")
         if len(of_class) < len(entries):
             problems.append(f"Files lie directly in the class folder {class_folder.name}. {layout}")
-        if len(of_class) == 1:
-            problems.append(_lonely(class_folder.name))
         patient_folders += of_class
     return patient_folders, problems
-
-
-def _lonely(name: str) -> str:
-    return f"The class {name} has one patient; cross-validation needs two. Add a patient."
 
 
 def _visible(folder: Path) -> list[Path]:

@@ -30,7 +30,7 @@ RULE_PARTS = (0.05, 0.1, 0.2, 0.3, 0.5)
 EVIDENCE = Path(__file__).resolve().parent.parent / "model_cards" / "evidence"
 
 
-def tested_in_folds(found: Predictions) -> list[tuple[str, ...]]:
+def patients_of_folds(found: Predictions) -> list[tuple[str, ...]]:
     """The names of the patients that each fold of a run tested, whom its network never saw."""
     return [tuple(map(str, np.unique(found.patient[found.fold == fold]))) for fold in np.unique(found.fold)]
 
@@ -110,7 +110,7 @@ def score_classifier(
         record: fingerprint and source of the data behind the predictions.
         out: where the pictures go.
     """
-    folds = tested_in_folds(next(one for one in predictions if one.row == "shipped" and one.task == CLASSES))
+    folds = patients_of_folds(next(one for one in predictions if one.row == "shipped" and one.task == CLASSES))
     by_patient = {name: network for network, tested in zip(networks, folds, strict=True) for name in tested}
     tables.plot(predictions, out)
     report: dict[str, Any] = {

@@ -251,7 +251,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     missed = ", ".join(f"{CLASS_TITLES[name]} {count}" for name, count in report["without_lungs"].items())
     lines = [
         f"Shipped classifier on {report['images']} 8-bit slices of {report['scans']} scans of {report['patients']} "
-        f"patients ({by_class}; a number under another class is another patient). Patients: study rule over all slices "
+        f"patients ({by_class}); a number under another class is another patient. Patients: study rule over all slices "
         "of the patient. In brackets: 95 % intervals by bootstrap over patients, class by class "
         f"({report['bootstrap']['repeats']} draws), none where a class has fewer than {FEWEST_PATIENTS}. No lungs "
         f"were found on {sum(report['without_lungs'].values())} slices ({missed}): they are scored on the whole "

@@ -46,8 +46,8 @@ def volume() -> CTVolume:
 
 
 def write_patient(folder: Path, volume: CTVolume, number: int) -> list[Path]:
-    """A study whose Patient ID and UIDs come from `number`."""
-    return write_study(volume, folder, preset="normal", seed=number)
+    """A study whose Patient ID, UIDs and pixels come from `number`."""
+    return write_study(replace(volume, hu=volume.hu + np.int16(number)), folder, preset="normal", seed=number)
 
 
 @pytest.fixture
@@ -84,9 +84,9 @@ def test_a_folder_of_classes_is_read_as_labelled_patients(
         ("covid19/0001", "covid19"),
     ]
     assert found.source == "2 patients of export: 1 NP, 1 COVID-19"
-    expected = slices_of_volume(lungs, volume)
-    assert len(expected.hu) == 20
-    for patient in found.patients:
+    for number, patient in enumerate(found.patients, start=1):
+        expected = slices_of_volume(lungs, replace(volume, hu=volume.hu + np.int16(number)))
+        assert len(expected.hu) == 20
         assert patient.infected is None
         for field, values in vars(expected).items():
             np.testing.assert_allclose(getattr(patient.slices, field), values)
@@ -211,6 +211,14 @@ def test_a_patient_copied_into_two_folders_of_a_class_is_one_problem(
     (problem,) = problems_of(export, lungs)
     assert problem.startswith("np/0001, np/copy have the same Patient ID and Study Instance UID:")
     assert "PHANTOM" not in problem
+
+
+def test_one_ct_under_two_names_is_an_error(export: Path, lungs: LungUNet, volume: CTVolume) -> None:
+    """As when an archive is exported twice, each time with new pseudonyms."""
+    write_study(replace(volume, hu=volume.hu + np.int16(1)), export / "np/0003", preset="normal", seed=3)
+    assert problems_of(export, lungs) == (
+        "np/0001, np/0003 hold the same CT under other identifiers. Keep one of them.",
+    )
 
 
 def test_patients_without_patient_id_are_told_apart_by_their_studies(

@@ -1,12 +1,15 @@
 """The classifier's report: curves and study labels from predictions, and what a card shows of them."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from method.types import CLASSES
 from training.classifier_data import SliceSet
-from training.dataset import Patient
-from training.evaluate import disease_curves, study_labels
+from training.dataset import Patient, TrainingSet
+from training.evaluate import disease_curves, main, patients_of_folds, study_labels
 from training.predictions import Predictions
 
 SLICES = 10
@@ -66,3 +69,23 @@ def test_a_study_takes_the_label_of_its_most_diseased_slices() -> None:
         "viral": "covid19",
     }
     assert studies["viral"]["probabilities"] == pytest.approx([0.1, 0.0, 0.9])
+
+
+def test_the_folds_are_those_of_the_run_and_not_dealt_anew() -> None:
+    found = predict_all(dict.fromkeys(("healthy", "lobar", "viral"), np.full(SLICES, 0.5)))
+    found = replace(found, fold=np.repeat([1, 0, 1], SLICES))
+    assert patients_of_folds(found) == [("lobar",), ("healthy", "viral")]
+
+
+def test_a_run_of_other_patients_is_not_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Folds dealt anew would test patients on whom the run's networks have trained."""
+    found = predict_all(dict.fromkeys(("healthy", "lobar", "viral"), np.full(SLICES, 0.5)))
+    found.save(tmp_path / "predictions" / "shipped.np-cap-covid19.npz")
+    one_more = TrainingSet((*PATIENTS, make_patient("new", 0)), "another", "4 patients of export")
+    monkeypatch.setattr("training.evaluate.read_patients", lambda *_: one_more)
+    with pytest.raises(SystemExit) as ended:
+        main(["--run", str(tmp_path), "--data", str(tmp_path), "--out", str(tmp_path / "tables")])
+    assert ended.value.code == 2
+    assert "is of other patients than these 4 patients of export" in capsys.readouterr().err

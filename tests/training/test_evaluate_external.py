@@ -1,6 +1,8 @@
 """Scoring the shipped classifier on a folder of 8-bit slices."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -123,14 +125,47 @@ def test_a_missing_class_leaves_its_figures_open(tmp_path: Path) -> None:
     assert "| NP | 0 | – | – |" in as_markdown(report)
 
 
+def test_there_is_no_interval_where_a_class_has_few_patients() -> None:
+    patient = np.repeat(np.arange(17), 3)
+    label = np.repeat([0] * 6 + [1] * 6 + [2] * 5, 3)
+    probabilities = np.random.default_rng(0).dirichlet([1, 1, 1], len(label))
+    figures = score_level(label, probabilities, patient, repeats=20, seed=0)["figures"]
+    assert {figure["interval"] for figure in figures.values()} == {None}
+    assert all(figure["value"] is not None for figure in figures.values())
+
+
+@pytest.mark.parametrize("mode", ["RGB", "LA"])
+def test_a_picture_of_16_bits_a_channel_is_refused_before_anything_is_scored(tmp_path: Path, mode: str) -> None:
+    """Pillow would read it as black; it can't write one either."""
+    path = tmp_path / "normal" / "x_1_1_1.png"
+    path.parent.mkdir()
+    channels, color_type = {"RGB": (3, 2), "LA": (2, 4)}[mode]
+    lines = b"".join(b"\0" + bytes(2 * channels * 8) for _ in range(8))
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        header = struct.pack(">IIBBBBB", 8, 8, 16, color_type, 0, 0, 0)
+        for kind, body in ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")):
+            file.write(struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)))
+    with pytest.raises(UnusableImages, match="more than 8 bits a channel"):
+        list_images(tmp_path)
+
+
+def test_an_output_folder_that_cannot_be_written_is_told_before_anything_is_scored(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert main(["--images", str(folder), "--out", str(tmp_path / "file" / "out")]) == 2
+    assert "output folder can't be written" in capsys.readouterr().err
+
+
 def test_intervals_are_of_patients_and_not_of_slices() -> None:
     rng = np.random.default_rng(0)
-    label = np.repeat([0, 1, 2], 40)
-    patient = np.repeat(np.arange(12), 10)
-    right = np.repeat(rng.random(12) < 0.5, 10)  # all slices of a patient are right, or all are wrong
+    label = np.repeat([0, 1, 2], 80)
+    patient = np.repeat(np.arange(24), 10)
+    right = np.repeat(rng.random(24) < 0.5, 10)  # all slices of a patient are right, or all are wrong
     probabilities = np.eye(3)[np.where(right, label, (label + 1) % 3)]
     of_patients, of_slices = (
         score_level(label, probabilities, unit, repeats=200, seed=0)["figures"]["accuracy"]["interval"]
-        for unit in (patient, np.arange(120))
+        for unit in (patient, np.arange(240))
     )
     assert np.ptp(of_patients) > 1.5 * np.ptp(of_slices)

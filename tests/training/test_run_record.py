@@ -1,9 +1,13 @@
 """A run goes on from what lies in its folder only where that is its own."""
 
+import argparse
 from pathlib import Path
 
 import pytest
 
+from training import lungs
+from training.classifier import PAINTED_PLAN, TUNED_PLAN, bind_recipe
+from training.dataset import TrainingSet
 from training.run_record import RunMismatch, bind_run
 
 
@@ -18,6 +22,37 @@ def test_a_run_made_otherwise_is_refused_and_leaves_what_is_there(tmp_path: Path
     with pytest.raises(RunMismatch, match="Give a new folder with --out"):
         bind_run(tmp_path, "classifier", other)
     bind_run(tmp_path, "classifier", {"fingerprint": "a", "seed": 0})
+
+
+def test_the_cross_validation_takes_no_fold_of_another_run_of_the_classifier(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = argparse.ArgumentParser()
+    options = argparse.Namespace(out=tmp_path, seed=0)
+    first, second = (TrainingSet((), fingerprint, "patients") for fingerprint in "ab")
+    bind_recipe(parser, options, first, PAINTED_PLAN, TUNED_PLAN)
+    bind_recipe(parser, options, first, PAINTED_PLAN, TUNED_PLAN)
+    for data, seed, plan in ((second, 0, PAINTED_PLAN), (first, 5, PAINTED_PLAN), (first, 0, TUNED_PLAN)):
+        with pytest.raises(SystemExit):
+            bind_recipe(parser, argparse.Namespace(out=tmp_path, seed=seed), data, plan, TUNED_PLAN)
+        assert "Give a new folder" in capsys.readouterr().err
+
+
+def test_lungs_of_another_seed_or_normalisation_do_not_go_on_from_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begins(*_: object) -> None:
+        raise KeyboardInterrupt  # at the training itself, which is held elsewhere
+
+    monkeypatch.setattr(lungs, "load_sources", lambda _: ({}, {}))
+    monkeypatch.setattr(lungs, "train_lungs", begins)
+    common = ["--data", str(tmp_path), "--out", str(tmp_path)]
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            lungs.main([*common, "--seed", "0"])
+    for other in (["--seed", "1"], ["--normalisation", "none"], ["--iterations", "7"]):
+        with pytest.raises(SystemExit):
+            lungs.main([*common, *other])
 
 
 def test_a_folder_whose_run_did_not_say_what_it_was_made_with_is_refused(tmp_path: Path) -> None:
