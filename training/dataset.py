@@ -32,6 +32,7 @@ hashes that are never written.
 """
 
 import hashlib
+import os
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -133,7 +134,9 @@ def read_training_set(folder: Path, cache: Path, lungs: LungUNet) -> TrainingSet
             problems.append(_refused(path, refusal))
     if problems:
         raise TrainingSetError(problems)
-    return _training_set(patients, folder.resolve().name)
+    # A name of other letters than UTF-8's could be written into no table.
+    name = os.fsencode(folder.resolve().name).decode("utf-8", "backslashreplace")
+    return _training_set(patients, name)
 
 
 def read_covid_ct_md(data: Path, cache: Path, lungs: LungUNet) -> TrainingSet:

@@ -32,7 +32,7 @@ from method.types import SoftwareIdentity
 from operators.case import Case
 from operators.run_record import RunRecord
 from validation.conformance.series import make_findings, on_grid
-from validation.phantom.study import write_study
+from validation.phantom.study import BIRTH_DATE, write_study
 from validation.phantom.thorax import make_thorax
 from validation.selftest.catalogue import OPERATION
 from validation.selftest.check import Outcome, carry_out
@@ -249,6 +249,16 @@ def point_nowhere(state: Dataset) -> None:
     state.GraphicAnnotationSequence[0].ReferencedImageSequence[0].ReferencedSOPInstanceUID = "2.25.1"
 
 
+def refer_into_another(keyword: str) -> Callable[[Dataset], None]:
+    """The evidence of the report names another study, or another series, for the images."""
+
+    def change(report: Dataset) -> None:
+        study = report.CurrentRequestedProcedureEvidenceSequence[0]
+        setattr(study if keyword == "StudyInstanceUID" else study.ReferencedSeriesSequence[0], keyword, "2.25.1")
+
+    return change
+
+
 def drop_a_frame(images: Dataset) -> None:
     images.NumberOfFrames -= 1
     images.PixelData = images.PixelData[: images.NumberOfFrames * images.Rows * images.Columns * 3]
@@ -280,6 +290,11 @@ def lose_a_bit(images: Dataset) -> None:
         ("Presentation states", "boxes", point_nowhere),
         ("References and identity", "boxes", point_nowhere),
         ("References and identity", "sr", lambda report: setattr(report, "PatientID", "another")),
+        ("References and identity", "sr", lambda report: setattr(report, "AccessionNumber", "")),
+        ("References and identity", "sr", lambda report: setattr(report, "PatientBirthDate", "")),
+        ("References and identity", "sr", lambda report: setattr(report, "ReferringPhysicianName", "")),
+        ("References and identity", "sr", refer_into_another("StudyInstanceUID")),
+        ("References and identity", "sr", refer_into_another("SeriesInstanceUID")),
         ("References and identity", "key-images", lambda images: setattr(images, "StudyInstanceUID", "2.25.1")),
         ("References and identity", "seg", lambda dataset: setattr(dataset, "FrameOfReferenceUID", "2.25.1")),
         ("Key images", "key-images", drop_a_frame),
@@ -327,7 +342,7 @@ def test_a_run_without_a_result_fails_and_the_reason_is_told(judged: Judged) -> 
     assert judged.outcome("Form of result.json").verdict == "passed"  # of the other run
 
 
-@pytest.mark.parametrize("word", [SECRET, "Phantom^Groundglass", "PHANTOM-covid19-0"])
+@pytest.mark.parametrize("word", [SECRET, "Phantom^Groundglass", "PHANTOM-covid19-0", BIRTH_DATE])
 def test_a_header_in_the_log_is_found(judged: Judged, word: str) -> None:
     judged.of_second["told"] = f"WARNING the series of {word} is odd"
     outcome = judged.outcome("Logs")

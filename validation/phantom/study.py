@@ -24,6 +24,10 @@ class PhantomFolderError(Exception):
     """A folder can't take the phantom's files."""
 
 
+BIRTH_DATE = "19590308"
+"""Of every phantom, so that an output or a log that should not lose or tell it is found out."""
+
+
 def require_empty(folder: Path) -> None:
     """Check that a folder is free for the phantom's files.
 
@@ -143,7 +147,7 @@ def _common_attributes(preset: str, seed: int, identity: str) -> Dataset:
     dataset.SOPClassUID = CTImageStorage
     dataset.PatientName = "Phantom^Groundglass"
     dataset.PatientID = f"PHANTOM-{preset}-{seed}"
-    dataset.PatientBirthDate = ""
+    dataset.PatientBirthDate = BIRTH_DATE
     dataset.PatientSex = "O"
     dataset.StudyInstanceUID = _uid(f"{identity}/study")
     dataset.SeriesInstanceUID = _uid(f"{identity}/series")
@@ -152,7 +156,9 @@ def _common_attributes(preset: str, seed: int, identity: str) -> Dataset:
     for part in ("Study", "Series", "Acquisition", "Content"):
         setattr(dataset, f"{part}Date", "20200101")
         setattr(dataset, f"{part}Time", "120000")
-    dataset.AccessionNumber = dataset.ReferringPhysicianName = dataset.PositionReferenceIndicator = ""
+    dataset.AccessionNumber = f"PHANTOM-ACC-{seed}"
+    dataset.ReferringPhysicianName = "Phantom^Referrer"
+    dataset.PositionReferenceIndicator = ""
     dataset.StudyDescription = "Synthetic chest CT"
     dataset.SeriesDescription = "Thorax phantom, lung kernel"
     dataset.Modality = "CT"

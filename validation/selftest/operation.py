@@ -20,6 +20,7 @@ from method.types import LEFT_LUNG, RIGHT_LUNG
 from validation.conformance import readers, validators
 from validation.conformance.objects import Output, read_outputs
 from validation.conformance.series import on_grid
+from validation.phantom.study import BIRTH_DATE
 from validation.selftest import installation
 from validation.selftest.check import Measured, NotApplicable, listed
 from validation.selftest.runs import EARLIER_RESULT, OTHER_FILE, Phantom, Run, Runs
@@ -369,8 +370,11 @@ def references(runs: Runs) -> Measured:
         outputs = {path.name: dcmread(path) for path in paths}
         classes = {uid: str(header.SOPClassUID) for uid, header in phantom.sources.items()}
         classes |= {str(output.SOPInstanceUID): str(output.SOPClassUID) for output in outputs.values()}
+        series = {uid: str(header.SeriesInstanceUID) for uid, header in phantom.sources.items()}
+        series |= {str(output.SOPInstanceUID): str(output.SeriesInstanceUID) for output in outputs.values()}
         for name, output in outputs.items():
             problems += [f"{name}: {problem}" for problem in _identity_problems(output, phantom.header)]
+            problems += [f"{name}: {problem}" for problem in _place_problems(output, phantom.header, series)]
             referred = [item for item in _items(output) if "ReferencedSOPInstanceUID" in item]
             count += len(referred)
             if not referred:
@@ -393,6 +397,17 @@ def _identity_problems(output: Dataset, source: Dataset) -> Iterator[str]:
         yield "FrameOfReferenceUID is not the source's"
     if output.SeriesInstanceUID == source.SeriesInstanceUID:
         yield "it claims to be of the source's series"
+
+
+def _place_problems(output: Dataset, source: Dataset, series: dict[str, str]) -> Iterator[str]:
+    """A PACS fetches what is referred to by the study and the series that the reference stands under."""
+    for item in _items(output):
+        if item.get("StudyInstanceUID", source.StudyInstanceUID) != source.StudyInstanceUID:
+            yield "a reference is to another study"
+        within = [one for element in item if element.VR == "SQ" for one in element.value]
+        referred = [str(one.ReferencedSOPInstanceUID) for one in within if "ReferencedSOPInstanceUID" in one]
+        if "SeriesInstanceUID" in item and any(series.get(uid) != item.SeriesInstanceUID for uid in referred):
+            yield "a reference is to another series than that of its image"
 
 
 def _items(dataset: Dataset) -> Iterator[Dataset]:
@@ -476,8 +491,10 @@ def sample(runs: Runs, name: str) -> Measured:
 def no_patient_data_told(runs: Runs) -> Measured:
     """Nothing of a header is in what the application writes to its log."""
     words = {SECRET: "a name, an identifier or a description", "PHANTOM-": "an identifier", "Phantom^": "a name"}
+    words |= {BIRTH_DATE: "a date of birth"}
     for phantom in runs.phantoms:
         words |= {str(phantom.header.StudyInstanceUID): "a UID", str(phantom.header.SeriesInstanceUID): "a UID"}
+        words |= dict.fromkeys(phantom.sources, "a UID")
     told = [run.told for run in runs.made]
     problems = sorted({f"the log holds {what}" for word, what in words.items() for text in told if word in text})
     return listed(problems, f"{sum(map(len, told))} characters of {len(told)} runs, none of a header")

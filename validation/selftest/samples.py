@@ -62,7 +62,9 @@ def write_series(folder: Path, edit: Callable[[Dataset], None] = lambda image: N
     for file in files:
         image = dcmread(file)
         image.PatientName, image.PatientID = f"{SECRET}^NAME", f"{SECRET}-ID"
+        image.AccessionNumber, image.ReferringPhysicianName = f"{SECRET}-ACC", f"{SECRET}^PHYSICIAN"
         image.StudyDescription = image.SeriesDescription = f"{SECRET} description"
+        image.InstitutionName = image.ProtocolName = f"{SECRET} place"
         edit(image)
         image.save_as(file, enforce_file_format=True)
     return files
