@@ -25,10 +25,11 @@ A training set of one's own is a folder for each class, in it a folder for each 
   the scanner and its accuracy means nothing.
 - The prepared slices are kept in a cache, so that a run that was stopped goes on where it was. They are images of
   patients: keep them as safe as the export.
+- All slices are held in memory, 150 kB each: 450 patients of 120 slices are 8 GB, in every process of a training.
 
 Everything that is wrong with the folder is reported at once, before the first lung is segmented. A patient under two
 names would be trained on and tested at the same time; Patient ID and Study Instance UID are compared to find such, as
-hashes that are never written.
+hashes that are never written, and so are the prepared slices, for a CT that was exported twice under other identifiers.
 """
 
 import hashlib
