@@ -217,7 +217,8 @@ def results(outputs: dict[str, Output], folder: Path, right_ml: float | None = N
     """The outputs as a run of the application leaves them, with another volume in result.json if one is given."""
     series = outputs["SEG"].series
     assert series is not None
-    case = {"case": "case-001", "status": "analysed", **case_of(series)}
+    names = ["case-001.seg.dcm", "case-001.sr.dcm"]
+    case = {"case": "case-001", "status": "analysed", "outputs": names, **case_of(series)}
     case["lungs"]["right_ml"] = right_ml or case["lungs"]["right_ml"]
     for name, kind in (("SEG", "seg"), ("SR", "sr")):
         (folder / f"case-001.{kind}.dcm").write_bytes(outputs[name].path.read_bytes())
@@ -234,8 +235,19 @@ def test_results_of_a_run_are_held_against_result_json(
     assert "5 checks of 2 objects: no error." in capsys.readouterr().out
     assert main(["--results", str(results(outputs, tmp_path, right_ml=1.0)), *checks]) == 1
     printed = capsys.readouterr().out
-    assert "5 errors" in printed
+    assert "6 errors" in printed
     assert "result.json says 1.0 ml" in printed
+
+
+def test_a_result_that_is_missing_is_an_error_and_a_file_of_others_is_none(
+    outputs: dict[str, Output], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = results(outputs, tmp_path)
+    (folder / "other.dcm").write_text("not the application's")
+    assert main(["--results", str(folder), "--checks", "pydicom"]) == 0
+    (folder / "case-001.sr.dcm").unlink()
+    assert main(["--results", str(folder), "--checks", "pydicom"]) == 1
+    assert "result.json lists case-001.sr.dcm, which is not there." in capsys.readouterr().err
 
 
 def test_the_command_writes_checks_and_keeps_the_phantom(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

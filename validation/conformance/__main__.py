@@ -196,6 +196,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (ToolMissing, PhantomFolderError) as error:
         print(error, file=sys.stderr)
         return 2
+    except FileNotFoundError as error:
+        print(f"result.json lists {Path(error.filename).name}, which is not there.", file=sys.stderr)
+        return 1
     if not errors:
         print("Nothing was checked: no series, object and check has these words.", file=sys.stderr)
         return 2
