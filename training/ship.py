@@ -124,7 +124,10 @@ Scored on the patients of the other fold, and by where the saliency lies (`bench
   lesions far more often than that of what ships, and COVID-CT's figures are told apart worse.
 - A loss of each scale's own beside that of their sum, in painting: Conv5 alone tells disease from none then, which it
   doesn't in what ships, but Conv4 hardly does any more, and the areas inside P001 and P002 are lower.
-- Pretraining without labels: not tried.
+- Pretraining without labels, on the bases and on the images of the 20-case set: a short one, restoring slices whose
+  grey values, texture or parts were spoilt, as Models Genesis does (Zhou et al., MedIA 2021). Painted from there, the
+  areas against healthy patients and inside P001 are lower than from scratch, that inside P002 is the same, that inside
+  cap001 higher. A long one, or contrastive learning, was not tried.
 
 ## Known failures
 
