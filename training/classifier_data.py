@@ -155,8 +155,8 @@ def prepare_slices(
             hu = np.rint(images.astype(np.float32) / 255 * 1400 - 1000).astype(np.int16)
             slices = slices_of_images(network, hu, 1.4)
         elif name == "lung_slices":
-            with np.load(data / "lung_slices.npz") as stored:
-                slices = slices_of_images(network, stored["hu"], 1.4, stored["lung"])
+            with np.load(data / "lung_slices.npz") as source:
+                slices = slices_of_images(network, source["hu"], 1.4, source["lung"])
         else:
             slices = slices_of_volume(network, read_patient(data, name))
         slices.save(stored[name])

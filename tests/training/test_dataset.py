@@ -8,11 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from pydicom import dcmread
 
 from method.lung_network import LungUNet
 from method.types import CLASSES, CTVolume
-from training.classifier_data import FOLDS, PATIENT_CLASS, SliceSet, slices_of_volume, weights_digest
+from training.classifier_data import (
+    FOLDS,
+    PAINTING_BASES,
+    PATIENT_CLASS,
+    SliceSet,
+    prepare_slices,
+    slices_of_volume,
+    weights_digest,
+)
 from training.dataset import (
     Patient,
     TrainingSetError,
@@ -283,6 +292,22 @@ def test_the_public_patients_carry_the_radiologists_labels_of_their_slices(tmp_p
     assert infected == {name: [False, name == "P002", False] for name in PATIENT_CLASS}
     assert found.source == "6 patients of COVID-CT-MD: 2 NP, 2 CAP, 2 COVID-19"
     assert split_patients(found.patients) == FOLDS
+
+
+def test_bases_are_prepared_once_for_each_lung_network(tmp_path: Path, lungs: LungUNet) -> None:
+    lung = np.zeros((2, 256, 256), dtype=bool)
+    lung[:, 60:200, 30:110] = lung[:, 60:200, 150:230] = True
+    np.savez(tmp_path / "lung_slices.npz", hu=np.where(lung, -850, 40).astype(np.int16), lung=lung)
+    (tmp_path / "luna_slices").mkdir()
+    Image.fromarray(np.where(lung[0], 27, 190).astype(np.uint8)).save(tmp_path / "luna_slices" / "a.png")
+    made = prepare_slices(tmp_path, tmp_path / "cache", lungs, PAINTING_BASES[:2])
+    assert {name: len(slices.hu) for name, slices in made.items()} == {"luna": 1, "lung_slices": 2}
+    for source in ("lung_slices.npz", "luna_slices/a.png"):
+        (tmp_path / source).unlink()
+    again = prepare_slices(tmp_path, tmp_path / "cache", lungs, PAINTING_BASES[:2])
+    np.testing.assert_array_equal(again["lung_slices"].hu, made["lung_slices"].hu)
+    with pytest.raises(FileNotFoundError):  # another network finds other lungs
+        prepare_slices(tmp_path, tmp_path / "cache", make_network(4.0), ("lung_slices",))
 
 
 # Folds
