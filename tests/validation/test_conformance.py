@@ -15,7 +15,7 @@ from validation.conformance import orthanc, readers, validators
 from validation.conformance.__main__ import guarded, main, table
 from validation.conformance.checks import CHECKS
 from validation.conformance.expected import case_of
-from validation.conformance.objects import Output, write_outputs
+from validation.conformance.objects import REFUSAL, Output, write_outputs
 from validation.conformance.series import on_grid, write_phantom
 from validation.conformance.tools import PACKAGES, ToolMissing, find, run
 
@@ -275,3 +275,8 @@ def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(PACKAGES, "no-such-program", "no-such-package")
     with pytest.raises(ToolMissing, match="apt-get install no-such-package"):
         run("no-such-program")
+
+
+def test_a_report_of_a_refused_series_has_no_class_to_compare(outputs: dict[str, Output]) -> None:
+    assert outputs[REFUSAL].case is None
+    assert readers.highdicom_report(outputs[REFUSAL]) == []

@@ -199,7 +199,7 @@ def highdicom_report(output: Output) -> list[str]:
     if len(groups) != 1:
         return [f"There are {len(groups)} measurement groups of the study."]
     outlines = []
-    classes = [groups[0].finding_type.value]
+    classes = [groups[0].finding_type.value] if output.case else []  # a refused series has no class
     for group in content.get_planar_roi_measurement_groups():
         (explained,) = group.get_qualitative_evaluations(EXPLAINED_CLASS)
         classes.append(explained.value.value)
