@@ -135,7 +135,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
         SettingsError: with the setting's name and what is allowed.
     """
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+        content = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise SettingsError(f"The settings file '{path.name}' can't be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

@@ -30,6 +30,11 @@ RULE_PARTS = (0.05, 0.1, 0.2, 0.3, 0.5)
 EVIDENCE = Path(__file__).resolve().parent.parent / "model_cards" / "evidence"
 
 
+def shipped_of(predictions: Sequence[Predictions]) -> Predictions | None:
+    """The predictions of the shipped recipe on all classes; None in a run of two classes."""
+    return next((one for one in predictions if one.row == "shipped" and one.task == CLASSES), None)
+
+
 def patients_of_folds(found: Predictions) -> list[tuple[str, ...]]:
     """The names of the patients that each fold of a run tested, whom its network never saw."""
     return [tuple(map(str, np.unique(found.patient[found.fold == fold]))) for fold in np.unique(found.fold)]
@@ -92,6 +97,7 @@ def compare_rules(found: Predictions) -> dict[str, dict[str, int]]:
 
 def score_classifier(
     predictions: Sequence[Predictions],
+    folds: Sequence[Sequence[str]],
     networks: Sequence[MultiScaleClassifier],
     training_set: TrainingSet,
     sources: dict[str, SliceSet],
@@ -103,14 +109,14 @@ def score_classifier(
 
     Args:
         predictions: of the cross-validation; the rows `painted` and `shipped` are those of the shipped recipe.
-        networks: of the folds of `shipped`.
+        folds: the patients that each fold tested.
+        networks: of these folds, by the shipped recipe.
         training_set: its patients.
         sources: healthy slices by source.
         bases: to paint bags of slices from, or None.
         record: fingerprint and source of the data behind the predictions.
         out: where the pictures go.
     """
-    folds = patients_of_folds(next(one for one in predictions if one.row == "shipped" and one.task == CLASSES))
     by_patient = {name: network for network, tested in zip(networks, folds, strict=True) for name in tested}
     tables.plot(predictions, out)
     report: dict[str, Any] = {
@@ -203,15 +209,15 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"the data folder '{options.data}' does not exist: name it with --data or GROUNDGLASS_DATA")
     options.out.mkdir(parents=True, exist_ok=True)
     predictions = [] if options.only == "lungs" else tables.read_predictions(options.run)
-    if predictions and not any(one.row == "shipped" and one.task == CLASSES for one in predictions):
+    shipped = shipped_of(predictions)
+    if predictions and shipped is None:
         print(
             "The run has no three classes: Tables 3 and 4 and their curves are all there is to tell of its classifier."
         )
         tables.main(["--run", str(options.run), "--out", str(options.out)])
-    elif predictions:
+    elif shipped is not None:
         lungs = load_lung_network(options.lungs)
         training_set = read_patients(parser, options, lungs)
-        shipped = next(one for one in predictions if one.row == "shipped" and one.task == CLASSES)
         if {patient.name for patient in training_set.patients} != set(map(str, shipped.patient)):
             parser.error(
                 f"the run in '{options.run}' is of other patients than these {training_set.source}: its networks may "
@@ -219,10 +225,10 @@ def main(arguments: list[str] | None = None) -> int:
             )
         cache = options.out / "slices"
         sources = prepare_slices(options.data, cache, lungs, (*PAINTING_BASES[:2], "normal001", "normal002"))
-        folds = sorted(options.run.glob("fold*.safetensors"))
         report = score_classifier(
             predictions,
-            [load_classifier(fold) for fold in folds],
+            patients_of_folds(shipped),
+            [load_classifier(fold) for fold in sorted(options.run.glob("fold*.safetensors"))],
             training_set,
             sources,
             prepare_bases(options.data, cache, lungs),

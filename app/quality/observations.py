@@ -80,8 +80,8 @@ def read_results(folder: Path) -> Observations:
             continue
         try:
             ended = path.stat().st_mtime
-            if ended > tomorrow:
-                raise ValueError("else all that came before it would be too old to be compared")
+            if ended > tomorrow:  # else all that came before it would be too old to be compared
+                raise ValueError("a result of the future")
             rows += observe_run(json.loads(path.read_text(encoding="utf-8")), datetime.fromtimestamp(ended).date())
         except FileNotFoundError:  # a run that has begun in this folder since it was listed
             continue

@@ -33,15 +33,9 @@ def case_of(series: Series) -> Case:
 
 
 def cases_of(results: Path) -> dict[str, Case]:
-    """The analysed cases of a folder of results, by name (`case-001`)."""
+    """The cases of a folder of results, by name (`case-001`)."""
     result = json.loads((results / "result.json").read_text(encoding="utf-8"))
-    return {case["case"]: case for case in result["cases"] if case["status"] == "analysed"}
-
-
-def outputs_of(results: Path) -> dict[str, list[str]]:
-    """The files that result.json lists of each case, by its name."""
-    result = json.loads((results / "result.json").read_text(encoding="utf-8"))
-    return {case["case"]: case["outputs"] for case in result["cases"]}
+    return {case["case"]: case for case in result["cases"]}
 
 
 def numbers(case: Case) -> Numbers:

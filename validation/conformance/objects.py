@@ -14,7 +14,7 @@ from dicomio.presentation_state import make_presentation_state
 from dicomio.report import make_refusal_report, make_report
 from dicomio.segmentation import make_salient_label_map, make_segmentation
 from method.types import SoftwareIdentity
-from validation.conformance.expected import Case, case_of, cases_of, outputs_of
+from validation.conformance.expected import Case, case_of, cases_of
 from validation.conformance.series import Series
 
 WEIGHTS = {"lungs": "ab" * 32, "classifier": "cd" * 32}
@@ -87,10 +87,8 @@ def read_outputs(results: Path) -> Iterator[Output]:
     Raises:
         FileNotFoundError: one that is listed is not there.
     """
-    analysed = cases_of(results)
-    for case, outputs in outputs_of(results).items():
-        for file in sorted(name for name in outputs if name.endswith(".dcm")):
-            name = file.removeprefix(f"{case}.").removesuffix(".dcm")
-            path = results / file
+    for of, case in cases_of(results).items():
+        for file in sorted(name for name in case["outputs"] if name.endswith(".dcm")):
+            name, path = file.removeprefix(f"{of}.").removesuffix(".dcm"), results / file
             sop_class = dcmread(path, stop_before_pixels=True).SOPClassUID
-            yield Output(case, name, path, sop_class, case=analysed.get(case))
+            yield Output(of, name, path, sop_class, case=case if case["status"] == "analysed" else None)
