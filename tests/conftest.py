@@ -1,11 +1,34 @@
-"""What the tests share."""
+"""What the tests share: the folder of real CT, the order of a run, what `--quick` leaves out."""
 
 import os
 from pathlib import Path
 
 import pytest
 
+from tests.progress import FileProgress
+
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="leave out the tests marked slow or data: what an edit needs")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):  # the process that tells, not one that xdist started
+        config.pluginmanager.register(FileProgress(config))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Files with the most slow tests come first, so that no process waits long for another's last file."""
+    if config.getoption("quick"):
+        slow_or_data = [any(item.get_closest_marker(name) for name in ("slow", "data")) for item in items]
+        config.hook.pytest_deselected(items=[item for item, is_out in zip(items, slow_or_data, strict=True) if is_out])
+        items[:] = [item for item, is_out in zip(items, slow_or_data, strict=True) if not is_out]
+    slow: dict[Path, int] = {}
+    for item in items:
+        slow[item.path] = slow.get(item.path, 0) + (item.get_closest_marker("slow") is not None)
+    items.sort(key=lambda item: -slow[item.path])  # stable: within a file the order stays
 
 
 @pytest.fixture(scope="session")
