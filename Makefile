@@ -16,7 +16,7 @@ DEVELOPMENT := $(VENV)/.development
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo cohort-demo validate test fuzz lint train evaluate bench conformance conformance-tools
+.PHONY: help demo cohort-demo validate test everything fuzz lint train evaluate bench conformance conformance-tools
 .PHONY: viewer viewer-tools deploy-files map map-lock map-sizing map-test map-tools pacs-demo pacs-demo-tools clean FORCE
 
 help: ## List the commands
@@ -34,8 +34,16 @@ validate: $(RUNTIME) ## Prove that this copy works on this machine: a report to 
 
 # Each process has a file at a time, and one thread: most tests have work for one core only. The longest files come first.
 TEST_WORKERS ?= 2
-test: $(DEVELOPMENT) ## Run the tests (TEST_ARGS="-k segmentation" selects)
+test: $(DEVELOPMENT) ## Run the tests (TEST_ARGS=--quick: in under 2 minutes; TEST_ARGS="-k segmentation" selects)
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
+
+everything: ## What CI runs and its long forms: an hour or two; before a release, and after work on what they check
+	.ci/run
+	@$(MAKE) --no-print-directory fuzz FUZZ_ARGS="--seconds 600"
+	@$(MAKE) --no-print-directory conformance
+	@$(MAKE) --no-print-directory viewer VIEWER_ARGS="--out `mktemp --suffix=.png`"
+	@$(MAKE) --no-print-directory validate
+	@$(MAKE) --no-print-directory map-test
 
 fuzz: $(DEVELOPMENT) ## Look for input that breaks the scan, the selection or the volume, for a minute (FUZZ_ARGS=...)
 	@$(RUN) -m tests.fuzz $(FUZZ_ARGS)

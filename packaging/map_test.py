@@ -24,7 +24,9 @@ from typing import Any
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 
 import jsonschema
+import yaml
 from build import BuildError, Engine, build_image, find_engine
+from sizing import measure
 
 from validation.changed_settings import write_changed_settings
 from validation.phantom.study import write_study
@@ -291,9 +293,9 @@ def check_words(bench: Bench) -> str:
 # Runs
 
 
-def check_phantom(bench: Bench, studies: Studies) -> str:
+def check_phantom(bench: Bench, studies: Studies, settings: Path | None) -> str:
     """A synthetic study, from DICOM to DICOM."""
-    run, results = bench.analyse(studies.covid)
+    run, results = bench.analyse(studies.covid, settings=settings)
     result = run.result(results)
     require(run.code == 0 and result["status"] == "success", f"exit code {run.code}, {result['status']}")
     case = result["cases"][0]
@@ -470,10 +472,10 @@ exec {podman} "$@"
 """
 
 
-def check_selftest(bench: Bench) -> str:
+def check_selftest(bench: Bench, *options: str) -> str:
     """The self-test in the container passes."""
     results = bench.new_folder()
-    run = bench.run("selftest", mounts={results: "/var/holoscan/output"})
+    run = bench.run("selftest", *options, mounts={results: "/var/holoscan/output"})
     last = (run.out + run.err).strip().splitlines()[-1:]
     require(run.code == 0, f"exit code {run.code}: {(run.out + run.err)[-800:]}")
     require((results / "report.html").is_file(), "there is no report.html")
@@ -501,8 +503,14 @@ def check_quality(bench: Bench, studies: Studies) -> str:
     return ", ".join(written)
 
 
-def carry_out_all(bench: Bench, studies: Studies) -> None:
-    """Every check, in the order in which a reader wants the answers."""
+def carry_out_all(bench: Bench, studies: Studies, quick: bool) -> None:
+    """Every check, in the order in which a reader wants the answers.
+
+    Args:
+        bench: where.
+        studies: what is analysed.
+        quick: leave out the real CT, and the phantom's settings are those of a short run.
+    """
     check = bench.check
     check("size", lambda: check_size(bench))
     check("no compiler, installer, tests", lambda: check_no_tools(bench))
@@ -510,10 +518,13 @@ def carry_out_all(bench: Bench, studies: Studies) -> None:
     check("show", lambda: check_show(bench))
     check("extract", lambda: check_extract(bench))
     check("version, --help, an unknown word", lambda: check_words(bench))
-    check("phantom, locked down, any user", lambda: check_phantom(bench, studies))
+    check("phantom, locked down, any user", lambda: check_phantom(
+        bench, studies, studies.quick if quick else None))  # fmt: skip
     data = os.environ.get("GROUNDGLASS_DATA", str(REPOSITORY.parent / "shared" / "data"))
     real = Path(data, "dicom", "P001")
-    if real.is_dir():
+    if quick:
+        print(f"skipped  {'real CT P001':<44}            --quick")
+    elif real.is_dir():
         check("real CT P001, locked down", lambda: check_real(bench, studies, real))
     else:
         print(f"skipped  {'real CT P001':<44}            there is no folder dicom/P001 in GROUNDGLASS_DATA")
@@ -533,6 +544,14 @@ def carry_out_all(bench: Bench, studies: Studies) -> None:
     check("monai-deploy run", lambda: check_monai_deploy(bench, studies))
     check("selftest finds a change", lambda: check_selftest_finds(bench))
     check("quality", lambda: check_quality(bench, studies))
+
+
+def check_sizing(bench: Bench) -> str:
+    """A study of usual length needs no more memory than the settings ask for."""
+    figures = measure(bench.engine, IMAGE, 120, bench.new_folder())
+    asked_mib = 1024 * yaml.safe_load((REPOSITORY / "app.yaml").read_text(encoding="utf-8"))["package"]["memory_gib"]
+    require(figures["peak_mib"] <= asked_mib, f"{figures['peak_mib']:.0f} MiB of the {asked_mib} asked for")
+    return f"120 slices: {figures['seconds']:.0f} s, {figures['peak_mib']:.0f} MiB of {asked_mib}"
 
 
 @contextlib.contextmanager
@@ -570,7 +589,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Build, check, print; returns 0 when everything passed, or nothing can be tested here, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="make map-test", description=__doc__)
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the images in this folder, for the next run")
-    parser.add_argument("--once", action="store_true", help="leave out the second build and the one of new weights")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="what CI runs: one build, short settings, no real CT, the installation part of the self-test",
+    )
     options = parser.parse_args(arguments)
     if reason := why_not():
         print(f"make map-test is skipped, nothing was tested: {reason}.")
@@ -585,11 +608,13 @@ def main(arguments: list[str] | None = None) -> int:
 
         bench.check("image, built on Debian packages", lambda: build(IMAGE))
         if bench.rows[-1][2]:
-            carry_out_all(bench, make_studies(work / "in"))
+            carry_out_all(bench, make_studies(work / "in"), options.quick)
             # The self-test takes three minutes, and builds wait for the disk: neither measures a time, so side by side.
             with ThreadPoolExecutor() as beside:
-                selftest = beside.submit(bench.check, "selftest", lambda: check_selftest(bench))
-                if not options.once:
+                selftest = beside.submit(bench.check, "selftest", lambda: check_selftest(
+                    bench, *(["--no-operational"] if options.quick else [])))  # fmt: skip
+                if not options.quick:
+                    bench.check("memory of 120 slices", lambda: check_sizing(bench))
                     bench.check("new weights leave PyTorch alone", lambda: check_new_weights(bench))
                     bench.check("a second build, from nothing", lambda: build("groundglass:again", "--no-cache"))
                     bench.check("both builds are the same", lambda: check_reproducible(bench, "groundglass:again"))

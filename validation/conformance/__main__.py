@@ -20,7 +20,7 @@ from tqdm import tqdm
 from validation.conformance import orthanc, validators
 from validation.conformance.checks import CHECKS, COLUMNS
 from validation.conformance.objects import OBJECTS, Output, read_outputs, write_outputs
-from validation.conformance.series import ORIENTATIONS, read_real, write_phantom
+from validation.conformance.series import FEW, ORIENTATIONS, read_real, write_phantom
 from validation.conformance.tools import ToolMissing
 from validation.phantom.study import PhantomFolderError, require_empty
 
@@ -35,6 +35,7 @@ _EXAMPLES = f"""examples:
   python -m validation.conformance --series oblique --objects SEG    one object of one series
   python -m validation.conformance --checks dciodvfy --checks dcmqi --out DIR
                                                                      two checks; DIR keeps the files
+  python -m validation.conformance --few                             what continuous integration runs
   python -m validation.conformance --results DIR --study DIR         the results of a real run, and what it read
 
 series:  {", ".join(ORIENTATIONS)}, real
@@ -58,6 +59,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     for name in ("series", "objects", "checks"):
         parser.add_argument(f"--{name}", action="append", default=[], metavar="WORD", help="only those with this word")
+    parser.add_argument("--few", action="store_true", help=f"only the series that differ most: {'; '.join(FEW)}")
     parser.add_argument("--out", type=Path, metavar="DIR", help="empty or new folder that keeps all files")
     parser.add_argument("--results", type=Path, metavar="DIR", help="check this folder of results instead")
     parser.add_argument(
@@ -65,6 +67,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="checks at a time (default %(default)s)")
     options = parser.parse_args(arguments)
+    options.series += FEW if options.few else ()
     if options.results is not None and not (options.results / "result.json").is_file():
         parser.error(f"{options.results} has no result.json: it is not a folder of results of the application.")
     if options.study is not None and not options.study.is_dir():

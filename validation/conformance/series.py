@@ -80,6 +80,9 @@ ORIENTATIONS = {
 }
 """The selector refuses coronal and sagittal series; the volume and the outputs hold for them all the same."""
 
+FEW = ("feet first, prone", "oblique", "non-square pixels", "negative study", "awkward headers")
+"""What continuous integration checks of them: every axis turned, and each kind of content."""
+
 
 @dataclass(frozen=True)
 class Series:
