@@ -1,6 +1,8 @@
 """The phantom: a synthetic chest CT whose lungs and lesions are known voxel by voxel."""
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -85,8 +87,9 @@ def make_thorax(
     hu = np.empty((slices, size, size), dtype=np.int16)
     lungs = np.full(hu.shape, BACKGROUND, dtype=np.uint8)
     lower_lobes = np.zeros(hu.shape, dtype=bool)
-    for index, z in enumerate(z_mm):
-        section = chest.section(float(z), rows_mm, cols_mm)
+
+    def paint(index: int) -> None:
+        section = chest.section(float(z_mm[index]), rows_mm, cols_mm)
         plane = SectionPainter(chest, section, rows_mm, cols_mm).paint()
         inside = section.lungs < 0
         for cover, value in ((vessels[index], BLOOD - 5.0), (lumen[index], LUMEN)):
@@ -94,7 +97,10 @@ def make_thorax(
         hu[index] = np.rint(ndimage.gaussian_filter(plane, [_BLUR_MM / step for step in spacing[1:]]))
         lungs[index] = np.where(inside, section.side, BACKGROUND)
         lower_lobes[index] = section.lower_lobes
-        on_slice()
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for _ in pool.map(paint, range(slices)):
+            on_slice()
 
     rng = np.random.default_rng([seed, 2])
     lesion_list, regions = _choose_lesions(preset, lungs, lower_lobes, rng)
