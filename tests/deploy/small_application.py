@@ -14,9 +14,9 @@ from uuid import NAMESPACE_OID, uuid5
 # What pydicom would import for pixels and downloads, neither of which are wanted here, is most of what a start takes.
 sys.modules.update(dict.fromkeys(("numpy", "gdcm", "requests", "PIL")))
 
-import pydicom
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+import pydicom  # noqa: E402
+from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
+from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage  # noqa: E402
 
 LEAST_IMAGES = 5
 
