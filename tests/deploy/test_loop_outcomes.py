@@ -276,7 +276,7 @@ def test_a_destination_that_is_down_costs_no_second_analysis_and_one_that_takes_
 ) -> None:
     received = tmp_path / "received"
     received.mkdir()
-    slow = ["storescp", "--sleep-during", "2", "--output-directory", str(received), str(destination_port)]
+    slow = ["storescp", "--sleep-during", "1", "--output-directory", str(received), str(destination_port)]
     longest_s = 5
     settings = {
         "destination": "pacs",
