@@ -14,7 +14,12 @@ from urllib.error import HTTPError, URLError
 import yaml
 
 from deploy.orthanc.settings import ROOT
+from deploy.orthanc.state import State
 from validation.conformance.orthanc import free_ports
+
+HANGS_S = 300.0
+"""After which the bridge will not do any more what takes it some seconds at most."""
+_ANSWER_S = 60
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never a proxy for the loopback
 
@@ -37,6 +42,7 @@ class TrialBridge:
         """Write its settings file; `settings` are sections of bridge.yaml in place of those that suit a trial."""
         folder.mkdir(parents=True, exist_ok=True)
         (port,) = free_ports(1)
+        self._orthanc_url = orthanc_url
         self.url = f"http://127.0.0.1:{port}"
         own: dict[str, Any] = {
             "orthanc": {"url": orthanc_url},
@@ -65,14 +71,14 @@ class TrialBridge:
         """Start it and wait until it answers."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command(), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-        self.wait_until(lambda: self.health() is not None, 30)
+        self.wait_until(lambda: self.health() is not None)
 
     def stop(self) -> int:
         """End it as systemd does; returns its exit code."""
         if self.process is None:
             return 0
         self.process.terminate()
-        return self.process.wait(60)
+        return self.process.wait(HANGS_S)
 
     def kill(self) -> None:
         """End it as a power cut does."""
@@ -83,7 +89,7 @@ class TrialBridge:
     def health(self) -> dict[str, Any] | None:
         """What /health tells, healthy or not; None where nothing answers."""
         try:
-            return self._health(_OPENER.open(f"{self.url}/health", timeout=10))
+            return self._health(_OPENER.open(f"{self.url}/health", timeout=_ANSWER_S))
         except HTTPError as unhealthy:
             return self._health(unhealthy)
         except (URLError, OSError):
@@ -97,7 +103,7 @@ class TrialBridge:
 
     def metrics(self) -> dict[str, float]:
         """Every sample of /metrics, by name and labels as they are written there."""
-        with _OPENER.open(f"{self.url}/metrics", timeout=10) as answer:
+        with _OPENER.open(f"{self.url}/metrics", timeout=_ANSWER_S) as answer:
             lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
@@ -107,7 +113,7 @@ class TrialBridge:
         events = [json.loads(line) for line in lines if line.startswith("{")]
         return [event for event in events if not name or event["event"] == name]
 
-    def wait_until(self, condition: Callable[[], object], timeout_s: float) -> None:
+    def wait_until(self, condition: Callable[[], object], timeout_s: float = HANGS_S) -> None:
         """Wait for something that the bridge brings about.
 
         Raises:
@@ -122,16 +128,31 @@ class TrialBridge:
                 raise NotInTime(f"{what}. Its last lines:\n{last}")
             time.sleep(0.1)
 
-    def wait_until_idle(self, done: int, timeout_s: float) -> None:
-        """Wait until so many studies are done and none waits, for a second: results look like new images at first."""
-        since = time.monotonic()
+    def wait_until_idle(self, done: int, timeout_s: float = HANGS_S) -> None:
+        """Wait until so many studies are done, none waits, and nothing that Orthanc tells is still to be read.
+
+        Stored results look like new images at first, so that numbers of studies alone would not say it.
+        """
 
         def idle() -> bool:
-            nonlocal since
+            last = self.last_change()
+            if self.position() < last:
+                return False
             told = self.health() or {}
             under_way = sum(told.get(kind, 1) for kind in ("waiting", "receiving", "retrying", "running"))
-            if told.get("done") != done or under_way:
-                since = time.monotonic()
-            return time.monotonic() - since > 1
+            return told.get("done") == done and not under_way and self.last_change() == last
 
         self.wait_until(idle, timeout_s)
+
+    def last_change(self) -> int:
+        """Number of the last change that Orthanc has on record."""
+        with _OPENER.open(f"{self._orthanc_url}/changes?last", timeout=_ANSWER_S) as answer:
+            return int(json.load(answer)["Last"])
+
+    def position(self) -> int:
+        """Number of the last change that the bridge has read; -1 before the first."""
+        state = State(self.state)
+        try:
+            return -1 if state.position is None else state.position
+        finally:
+            state.close()

@@ -1,9 +1,11 @@
 """Orthanc, a bridge and studies for the tests of the PACS loop."""
 
+import hashlib
 import os
 import sys
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,9 @@ from validation.phantom.thorax import make_thorax
 
 SMALL_APPLICATION = Path(__file__).with_name("small_application.py")
 SLICES = 10
-STABLE_AGE_S = 1
+STABLE_AGE_S = 1  # the shortest there is
+HANGS_S = 300
+"""After which something that is waited for will not come any more, on whatever machine."""
 RESULTS = {"SR": 1, "OT": 1}
 """Instances by modality of one set of the small application's results."""
 
@@ -51,16 +55,55 @@ def archive(**settings: Any) -> Iterator[orthanc.Orthanc]:
             running.kill()  # quicker than asking it
 
 
-def small_application(*arguments: object) -> dict[str, Any]:
+class Orders:
+    """What the small application does with whose images; no orders: it analyses them at once."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder = folder
+
+    def give(self, action: str, files: Sequence[Path]) -> None:
+        """To `hold` their patient's images as long as the order stands, to `fail` or to `refuse` them."""
+        self._order(action, files).touch()
+
+    def withdraw(self, action: str, files: Sequence[Path]) -> None:
+        self._order(action, files).unlink(missing_ok=True)
+
+    def holds(self, files: Sequence[Path]) -> bool:
+        """Whether an application is at these images, and waits for its order to be withdrawn."""
+        return self._order("held", files).exists()
+
+    def forget_held(self, files: Sequence[Path]) -> None:
+        """The application that held them was killed."""
+        self._order("held", files).unlink()
+
+    def _order(self, action: str, files: Sequence[Path]) -> Path:
+        return self._folder / f"{action}-{header(files).PatientID}"
+
+
+def header(files: Sequence[Path]) -> pydicom.Dataset:
+    return pydicom.dcmread(files[0], stop_before_pixels=True)
+
+
+def orthanc_id(files: Sequence[Path]) -> str:
+    """Orthanc's identifier of a study."""
+    first = header(files)
+    digest = hashlib.sha1(f"{first.PatientID}|{first.StudyInstanceUID}".encode()).hexdigest()
+    return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
+
+
+def small_application(orders: Orders | None = None) -> dict[str, Any]:
     """Settings that have the small application do the work."""
-    words = [sys.executable, str(SMALL_APPLICATION), "-i", "{input}", "-o", "{output}", *map(str, arguments)]
-    return {"command": words}
+    words = [sys.executable, str(SMALL_APPLICATION), "-i", "{input}", "-o", "{output}"]
+    return {"command": [*words, "--orders", str(orders._folder)] if orders else words}
 
 
 @contextmanager
 def bridge(folder: Path, running: orthanc.Orthanc, **settings: Any) -> Iterator[TrialBridge]:
     """A bridge that has been started, with the small application unless another one is named."""
     settings.setdefault("application", small_application())
+    # Orthanc tells when a study is stable: nothing is ever taken for complete because this machine is slow.
+    settings["changes"] = {"poll_s": 0.1, "settle_s": HANGS_S} | settings.get("changes", {})
     trial = TrialBridge(folder, running.url, **settings)
     try:
         trial.start()
@@ -69,13 +112,23 @@ def bridge(folder: Path, running: orthanc.Orthanc, **settings: Any) -> Iterator[
         trial.kill()
 
 
-def series_by_modality(running: orthanc.Orthanc) -> dict[str, list[tuple[str, str, int]]]:
-    """For each study, by its UID: modality, description and number of instances of each series."""
+def delete_studies(running: orthanc.Orthanc, *names: str) -> None:
+    """Delete studies, by Orthanc's identifiers; or all of them, where none is named."""
+    client = Client(running.url, trust_env=False)
+    for study in names or client.get_studies():
+        client.delete_studies_id(study)
+
+
+Series = list[tuple[str, str, int]]
+"""Modality, description and number of instances of each series of a study."""
+
+
+def series_by_study(running: orthanc.Orthanc) -> dict[str, Series]:
+    """The series of each study, by Orthanc's identifier."""
     client = Client(running.url, trust_env=False)
     found = {}
     for study in client.get_studies():
-        uid = client.get_studies_id(study)["MainDicomTags"]["StudyInstanceUID"]
-        found[uid] = sorted(
+        found[study] = sorted(
             (
                 each["MainDicomTags"]["Modality"],
                 each["MainDicomTags"].get("SeriesDescription", ""),
@@ -87,19 +140,29 @@ def series_by_modality(running: orthanc.Orthanc) -> dict[str, list[tuple[str, st
 
 
 def assert_one_set_of_results(running: orthanc.Orthanc, studies: Sequence[Sequence[Path]]) -> None:
-    """Each study has all its images, and one set of results, which is of all of them."""
-    found = series_by_modality(running)
-    expected = {
-        str(pydicom.dcmread(files[0], stop_before_pixels=True).StudyInstanceUID): len(files) for files in studies
-    }
+    """Orthanc has these studies alone, each with all its images, and one set of results, which is of all of them."""
+    found = series_by_study(running)
+    expected = {orthanc_id(files): len(files) for files in studies}
     assert found.keys() == expected.keys()
-    for uid, series in found.items():
-        images = expected[uid]
-        assert [count for modality, _, count in series if modality == "CT"] == [images]
-        results = [each for each in series if each[0] != "CT"]
-        assert Counter({modality: count for modality, _, count in results}) == RESULTS, results
-        assert len(results) == len(RESULTS)
-        assert {description for _, description, _ in results} == {f"{images} images"}
+    for study, series in found.items():
+        assert_one_set(series, expected[study])
+
+
+def assert_one_set(series: Series, images: int) -> None:
+    """A study has so many images, and one set of results, which is of all of them."""
+    assert [count for modality, _, count in series if modality == "CT"] == [images]
+    results = [each for each in series if each[0] != "CT"]
+    assert Counter({modality: count for modality, _, count in results}) == RESULTS, results
+    assert len(results) == len(RESULTS)
+    assert {description for _, description, _ in results} == {f"{images} images"}
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    """Wait for something that needs no bridge."""
+    deadline = time.monotonic() + HANGS_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
 
 
 def is_alive(command_part: str) -> bool:

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from validation.conformance.orthanc import Orthanc
 
 pytestmark = pytest.mark.slow
 
+LEAST_IMAGES = 5  # that the small application analyses
 ARCHIVE_STEPS = ("ct_images", "store", "series", "delete_series")
 STATE_STEPS = ("count_attempt", "expect_results", "results", "results_stored", "finish")
 STEPS = 12
@@ -96,11 +96,13 @@ def work(settings: Settings, study: str, cutter: Cutter | None = None) -> None:
 def test_a_bridge_that_is_ended_at_any_step_leaves_one_set_of_results(
     running: Orthanc, settings: Settings, tmp_path: Path
 ) -> None:
-    studies = write_studies(tmp_path / "studies", STEPS + 1)
-    for number, files in zip(count(1), studies, strict=False):
-        study = store(settings, files[:-2])
-        work(settings, study)
-        store(settings, files[-2:-1])
+    """One study grows: before each step another slice arrives, and another one after the bridge was ended there."""
+    (files,) = write_studies(tmp_path / "studies", 1, slices=LEAST_IMAGES + 2 * (STEPS + 1))
+    there = LEAST_IMAGES
+    study = store(settings, files[:there])
+    work(settings, study)
+    for number in range(1, STEPS + 2):
+        store(settings, files[there : there + 1])
         cutter = Cutter(number)
         if number <= STEPS:
             with pytest.raises(PowerCut):
@@ -108,6 +110,7 @@ def test_a_bridge_that_is_ended_at_any_step_leaves_one_set_of_results(
         else:
             work(settings, study, cutter)
             assert cutter.left == 1, "the steps have changed"
-        store(settings, files[-1:])
+        there += 2
+        store(settings, files[there - 1 : there])
         work(settings, study)
-    assert_one_set_of_results(running, studies)
+        assert_one_set_of_results(running, [files[:there]])

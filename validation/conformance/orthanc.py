@@ -20,7 +20,7 @@ from pydicom import Dataset
 from validation.conformance.tools import ToolMissing, find, run
 
 DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-_START_S = 60
+_START_S = 300
 SENDERS = ("DCMSEND", "SCANNER-A", "SCANNER-B")
 """Application entity titles that it takes images from."""
 _SEARCHED = ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "Modality", "PatientID")
