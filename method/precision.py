@@ -10,13 +10,19 @@ def fast_precision(device: torch.device) -> torch.dtype:
     """bfloat16 where the device has instructions for it, else float32.
 
     A CPU without them computes bfloat16 all the same, but converts as it goes: with AVX2 alone the classifier's widest
-    convolution reaches an eighth of its rate in float32.
+    convolution reaches an eighth of its rate in float32. A CPU that has them is asked through oneDNN as well, which may
+    be told to leave them (ONEDNN_MAX_CPU_ISA=AVX2): how a machine with AVX2 alone is tried on another one.
     """
     if device.type == "cuda":
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        has_bfloat16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        fast = has_bfloat16 and _onednn_may_use_bfloat16()
     return torch.bfloat16 if fast else torch.float32
+
+
+def _onednn_may_use_bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def images_at_a_time(device: torch.device) -> int:

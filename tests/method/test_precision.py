@@ -1,10 +1,16 @@
 """A device without instructions for bfloat16 computes in float32."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
 from method.precision import fast_precision, mixed_precision
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 CPU = torch.device("cpu")
 
 
@@ -17,10 +23,19 @@ def test_bfloat16_only_where_the_cpu_has_instructions_for_it(
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr("method.precision._onednn_may_use_bfloat16", lambda: True)
     assert fast_precision(CPU) == precision
     product = torch.nn.Linear(4, 4)
     with mixed_precision(CPU):
         assert product(torch.ones(1, 4)).dtype == precision
+
+
+@pytest.mark.slow
+def test_a_cpu_that_is_limited_to_avx2_computes_in_float32() -> None:
+    code = "import torch; from method.precision import fast_precision; print(fast_precision(torch.device('cpu')))"
+    limited = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=limited, stdout=subprocess.PIPE, check=True)
+    assert done.stdout.split() == [b"torch.float32"]
 
 
 @pytest.mark.parametrize("supported", [True, False])
