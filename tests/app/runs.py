@@ -23,7 +23,7 @@ from validation.phantom.thorax import make_thorax
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 QUICK: dict[str, dict[str, object]] = ONE_SLICE_EXPLAINED | {
-    "selection": {"minimum_slices": 12, "minimum_extent_mm": 100},
+    "selection": {"minimum_slices": 10, "minimum_extent_mm": 100},
     "lungs": ONE_SLICE_EXPLAINED["lungs"] | {"grid_mm": 5.0},
     "classification": {"minimum_lung_cm2": 200},
 }

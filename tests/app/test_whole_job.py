@@ -26,26 +26,26 @@ class PhantomJob(Job):
     truth: Truth
 
 
-# Slices with this much lung alone are classified, some six of each phantom.
-FEW_SLICES = {"classification": {"minimum_lung_cm2": 262}}
-FEW_SLICES_OF_ALL_VIEWS = {
-    "classification": {"minimum_lung_cm2": 245},
-    "lungs": {"grid_mm": 4.0, "views": ["axial", "coronal", "sagittal"], "windows_hu": [[1400, 700]]},
-}
+MIDDLE = {"slices": 20, "spacing_mm": (6.5, 1.153, 1.153)}
+WHOLE = {"slices": 46, "spacing_mm": (6.5, 1.153, 1.153)}
+ALL_VIEWS = {"lungs": {"grid_mm": 3.0, "views": ["axial", "coronal", "sagittal"], "windows_hu": [[1400, 700]]}}
 
 
 @pytest.fixture(
     scope="module",
-    params=[("covid19", FEW_SLICES), ("cap", FEW_SLICES_OF_ALL_VIEWS), ("normal", FEW_SLICES)],
+    params=[("covid19", MIDDLE, {}), ("cap", WHOLE, ALL_VIEWS), ("normal", MIDDLE, {})],
     ids=lambda each: each[0],
 )
 def phantom(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PhantomJob:
-    """The middle of a chest; pixels are small enough for a healthy one to be told from a diseased one."""
-    preset, few_slices = request.param
+    """A chest or the middle of one, its pixels small enough for a healthy one to be told from a diseased one.
+
+    Slices with much lung alone are classified, some six of each; the views that need the whole chest vote on one.
+    """
+    preset, size, changes = request.param
     folder = tmp_path_factory.mktemp(preset)
-    volume, truth = make_thorax(preset, slices=20, size=320, spacing_mm=(6.5, 1.153, 1.153))
+    volume, truth = make_thorax(preset, size=320, **size)
     write_study(volume, folder / "in", preset=preset)
-    job = run(folder / "in", folder / "out", **few_slices)
+    job = run(folder / "in", folder / "out", classification={"minimum_lung_cm2": 262}, **changes)
     return PhantomJob(job.study, job.out, volume, truth)
 
 

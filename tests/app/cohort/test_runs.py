@@ -61,7 +61,7 @@ def test_a_cohort_redoes_no_study_but_one_whose_images_changed_and_finds_what_th
         if "PixelData" in expected:
             assert np.array_equal(ours.pixel_array, expected.pixel_array)
 
-    sorted(sources[first.name].iterdir())[5].unlink()  # of the slices in the middle: a gap, at once refused
+    sorted(sources[first.name].iterdir())[5].unlink()  # from the middle: the gap is refused at once
     before = {path: (path / "result.json").stat().st_mtime_ns for path in results.finished()}
     changed = start(tmp_path / "archive", results.folder, quick)
     told = changed.communicate(timeout=600)[1]
