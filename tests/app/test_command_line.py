@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pydicom
 import pytest
@@ -13,31 +14,9 @@ from pydicom import DataElement
 
 from app import SETTINGS_FILE
 from app.exit_codes import ExitCode
-from tests.app.runs import read_result
+from tests.app.runs import REPOSITORY, Run, call, run
 from tests.dicomio.ct_samples import PATIENT_NAME, Sample, cut_in_half, make_series, write_series
 from tests.dicomio.outputs_fixture import dciodvfy_errors
-from validation.phantom.study import write_study
-from validation.phantom.thorax import make_thorax
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-class Run:
-    """One call of the application in a process of its own."""
-
-    def __init__(self, tmp_path: Path, study: Path, *extra: str) -> None:
-        self.out = tmp_path / "out"
-        command = [sys.executable, "-m", "app", "-i", str(study), "-o", str(self.out), "-m", "models", *extra]
-        done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
-        self.code, self.told = done.returncode, done.stderr + done.stdout
-
-    @property
-    def result(self) -> dict:
-        return read_result(self.out)
-
-    @property
-    def files(self) -> list[str]:
-        return sorted(path.name for path in self.out.iterdir())
 
 
 @pytest.fixture
@@ -47,104 +26,125 @@ def study(tmp_path: Path) -> Path:
     return folder
 
 
-def test_an_empty_folder_has_no_eligible_series(tmp_path: Path, study: Path) -> None:
-    run = Run(tmp_path, study)
-    assert run.code == ExitCode.NO_ELIGIBLE_SERIES
-    assert run.result["status"] == "no_eligible_series"
-    assert run.files == ["result.json"]
-    assert "No series can be analysed" in run.told
+def sample(number: int) -> Sample:
+    """A series of a study of its own."""
+    return Sample(study=f"1.2.3.{number}", series=f"1.2.3.{number}.1")
 
 
-def test_files_that_are_no_dicom_are_listed_with_a_reason(tmp_path: Path, study: Path) -> None:
-    (study / "deep").mkdir()
+@pytest.fixture(scope="module")
+def nothing_eligible(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A text, a series of MR, one without the UID of its study, and one without its own."""
+    folder = tmp_path_factory.mktemp("nothing")
+    study = folder / "in"
+    (study / "deep").mkdir(parents=True)
     (study / "deep" / "notes.txt").write_text("nothing to see", encoding="utf-8")
-    run = Run(tmp_path, study)
-    assert run.code == ExitCode.NO_ELIGIBLE_SERIES
-    (ignored,) = run.result["files_ignored"]
+    spoilt = {"Modality": "MR", "StudyInstanceUID": "", "SeriesInstanceUID": ""}
+    for number, (keyword, value) in enumerate(spoilt.items()):
+
+        def spoil(image: pydicom.Dataset, index: int, keyword: str = keyword, value: str = value) -> None:
+            setattr(image, keyword, value)
+
+        write_series(study / keyword, make_series(sample(number), spoil))
+    return call(study, folder / "out")
+
+
+def test_where_no_series_is_eligible_the_code_says_so_and_there_is_a_result_alone(nothing_eligible: Run) -> None:
+    assert nothing_eligible.code == ExitCode.NO_ELIGIBLE_SERIES
+    assert len(nothing_eligible.result["series_rejected"]) == 3
+    assert nothing_eligible.files == ["result.json"]
+
+
+def test_files_that_are_no_dicom_are_listed_with_a_reason_and_no_others(nothing_eligible: Run) -> None:
+    (ignored,) = nothing_eligible.result["files_ignored"]
     assert ignored["file"] == "deep/notes.txt"
     assert ignored["reason"]
 
 
-def test_a_study_with_no_ct_is_rejected_with_a_reason(tmp_path: Path, study: Path) -> None:
-    def as_mr(image, index: int) -> None:
-        image.Modality = "MR"
-
-    write_series(study, make_series(Sample(), as_mr))
-    run = Run(tmp_path, study)
-    assert run.code == ExitCode.NO_ELIGIBLE_SERIES
-    (rejected,) = run.result["series_rejected"]
+def test_a_series_that_is_no_ct_is_rejected_with_a_reason(nothing_eligible: Run) -> None:
+    (rejected,) = [
+        each for each in nothing_eligible.result["series_rejected"] if each["series_instance_uid"] == "1.2.3.0.1"
+    ]
     assert any("CT" in reason for reason in rejected["reasons"])
-    assert run.files == ["result.json"]
 
 
-def test_a_file_cut_in_half_refuses_its_series_and_names_no_patient(tmp_path: Path, study: Path) -> None:
-    paths = write_series(study, make_series(Sample()))
-    cut_in_half(paths[-1])  # at the end of the series, where no gap gives it away
-    run = Run(tmp_path, study)
-    assert run.code == ExitCode.ALL_FAILED
-    (case,) = run.result["cases"]
-    assert case["status"] == "refused"
-    assert case["reason"]["code"] == "DAMAGED_FILES"
-    assert run.files == ["case-001.sr.dcm", "result.json"]
-    assert PATIENT_NAME not in run.told
-    assert "SECRET" not in run.told
-
-
-def test_defects_of_the_headers_are_named_without_their_values(tmp_path: Path, study: Path) -> None:
-    def edit(image, index: int) -> None:
-        image.add(DataElement("StudyDate", "DA", "SECRET DAY", validation_mode=pydicom.config.IGNORE))
-        image.PatientID = "SECRET" * 20
-
-    write_series(study, make_series(Sample(), edit, skip=[13]))
-    run = Run(tmp_path, study)
-    (case,) = run.result["cases"]
-    assert case["reason"]["code"] == "GAP"
-    assert {"attribute": "StudyDate", "problem": "is not a date YYYYMMDD"} in case["source_defects"]
-    assert {"attribute": "PatientID", "problem": "is longer than LO allows (64 characters)"} in case["source_defects"]
-    assert "SECRET" not in run.told + (run.out / "result.json").read_text(encoding="utf-8")
-    assert dciodvfy_errors(run.out / "case-001.sr.dcm") == []
-
-
-@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID"])
+@pytest.mark.parametrize("level", ["Study", "Series"])
 def test_a_series_without_the_uid_of_its_study_or_its_own_is_rejected_with_the_reason(
-    tmp_path: Path, study: Path, keyword: str
+    nothing_eligible: Run, level: str
 ) -> None:
-    write_series(study, make_series(Sample(), lambda image, index: setattr(image, keyword, "")))
-    run = Run(tmp_path, study)
-    assert run.code == ExitCode.NO_ELIGIBLE_SERIES
-    (rejected,) = run.result["series_rejected"]
-    level = keyword.removesuffix("InstanceUID")
-    assert rejected["reasons"][0].startswith(f"30 images have no {level} Instance UID")
-    assert run.result["files_ignored"] == []
+    firsts = [each["reasons"][0] for each in nothing_eligible.result["series_rejected"]]
+    assert sum(first.startswith(f"30 images have no {level} Instance UID") for first in firsts) == 1
 
 
 def test_a_missing_slice_is_never_passed_over(tmp_path: Path, study: Path) -> None:
     write_series(study, make_series(Sample(), skip=[13]))
-    run = Run(tmp_path, study)
-    assert run.code == ExitCode.ALL_FAILED
-    assert run.result["cases"][0]["reason"]["code"] == "GAP"
+    done = call(study, tmp_path / "out")
+    assert done.code == ExitCode.ALL_FAILED
+    assert done.result["cases"][0]["reason"]["code"] == "GAP"
+
+
+@pytest.fixture(scope="module")
+def mixed(small_study: Path, quick: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A process with a study that is analysed among bad ones: a gap, a file cut in half, defects of the headers."""
+    folder = tmp_path_factory.mktemp("mixed")
+    study = folder / "in"
+
+    def spoil(image: pydicom.Dataset, index: int) -> None:
+        image.add(DataElement("StudyDate", "DA", "SECRET DAY", validation_mode=pydicom.config.IGNORE))
+        image.PatientID = "SECRET" * 20
+
+    write_series(study / "a", make_series(sample(1), skip=[5]))
+    shutil.copytree(small_study, study / "b")
+    (study / "c").mkdir()
+    (study / "c" / "readme.txt").write_text("no DICOM", encoding="utf-8")
+    cut_in_half(write_series(study / "d", make_series(sample(2)))[-1])  # at the end, where no gap gives it away
+    write_series(study / "e", make_series(sample(3), spoil, skip=[13]))
+    return run(study, folder / "out", "--settings", str(quick))
+
+
+def case_of(done: Run, study: str) -> dict[str, Any]:
+    (case,) = [case for case in done.result["cases"] if case["study_instance_uid"] == study]
+    return case
 
 
 @pytest.mark.slow
-def test_one_bad_study_leaves_the_others_untouched_and_the_code_says_so(tmp_path: Path, study: Path) -> None:
-    volume, truth = make_thorax("normal", slices=40, size=192)
-    write_study(volume, study / "b", preset="normal")
-    write_series(study / "a", make_series(Sample(study="1.2.3.1", series="1.2.3.1.1"), skip=[5]))
-    (study / "c").mkdir()
-    (study / "c" / "readme.txt").write_text("no DICOM", encoding="utf-8")
-    run = Run(tmp_path, study)
-    assert run.code == ExitCode.PARTIAL
-    assert run.result["status"] == "partial"
-    by_status = {case["status"]: case for case in run.result["cases"]}
-    assert by_status["refused"]["reason"]["code"] == "GAP"
-    assert by_status["analysed"]["lungs"]["volume_ml"] == pytest.approx(truth.right_ml + truth.left_ml, rel=0.05)
-    assert sorted(case["case"] for case in run.result["cases"]) == ["case-001", "case-002"]
+def test_bad_studies_leave_the_others_untouched_and_the_code_says_so(mixed: Run, small_run: Run) -> None:
+    assert mixed.code == ExitCode.PARTIAL
+    assert mixed.result["status"] == "partial"
+    assert [case["case"] for case in mixed.result["cases"]] == [f"case-{number:03d}" for number in range(1, 5)]
+    assert case_of(mixed, "1.2.3.1")["reason"]["code"] == "GAP"
+    (alone,) = small_run.result["cases"]
+    beside = case_of(mixed, alone["study_instance_uid"])
+    assert beside["status"] == "analysed"
+    of_the_run = ("case", "outputs", "timings_s")
+    assert {name: beside[name] for name in beside if name not in of_the_run} == {
+        name: alone[name] for name in alone if name not in of_the_run
+    }
+
+
+@pytest.mark.slow
+def test_a_file_cut_in_half_refuses_its_series_and_names_no_patient(mixed: Run) -> None:
+    case = case_of(mixed, "1.2.3.2")
+    assert case["status"] == "refused"
+    assert case["reason"]["code"] == "DAMAGED_FILES"
+    assert [name for name in mixed.files if name.startswith(case["case"])] == [f"{case['case']}.sr.dcm"]
+    assert PATIENT_NAME not in mixed.told
+    assert "SECRET" not in mixed.told
+
+
+@pytest.mark.slow
+def test_defects_of_the_headers_are_named_without_their_values(mixed: Run) -> None:
+    case = case_of(mixed, "1.2.3.3")
+    assert case["reason"]["code"] == "GAP"
+    assert {"attribute": "StudyDate", "problem": "is not a date YYYYMMDD"} in case["source_defects"]
+    assert {"attribute": "PatientID", "problem": "is longer than LO allows (64 characters)"} in case["source_defects"]
+    assert "SECRET" not in mixed.told + (mixed.out / "result.json").read_text(encoding="utf-8")
+    assert dciodvfy_errors(mixed.out / f"{case['case']}.sr.dcm") == []
 
 
 def test_a_missing_input_folder_is_a_usage_error(tmp_path: Path) -> None:
-    run = Run(tmp_path, tmp_path / "nowhere")
-    assert run.code == ExitCode.USAGE
-    assert "does not exist" in run.told
+    done = call(tmp_path / "nowhere", tmp_path / "out")
+    assert done.code == ExitCode.USAGE
+    assert "does not exist" in done.told
 
 
 @pytest.mark.parametrize("option", ["-i", "-o", "-m"])
@@ -159,9 +159,9 @@ def test_an_empty_path_is_a_usage_error_and_not_the_folder_that_one_is_in(tmp_pa
 
 def test_an_output_folder_that_cannot_be_written_is_a_usage_error(tmp_path: Path, study: Path) -> None:
     (tmp_path / "out").write_text("a file stands where the folder should be", encoding="utf-8")
-    run = Run(tmp_path, study)
-    assert run.code == ExitCode.USAGE
-    assert "can't be written" in run.told
+    done = call(study, tmp_path / "out")
+    assert done.code == ExitCode.USAGE
+    assert "can't be written" in done.told
 
 
 def test_a_second_run_into_one_output_folder_is_refused_and_takes_nothing_away(tmp_path: Path, study: Path) -> None:
@@ -171,7 +171,7 @@ def test_a_second_run_into_one_output_folder_is_refused_and_takes_nothing_away(t
     folder = os.open(out, os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)
-        second = Run(tmp_path, study)
+        second = call(study, out)
     finally:
         os.close(folder)
     assert (second.code, second.files) == (2, ["case-001.sr.dcm"])
@@ -185,12 +185,13 @@ def test_a_wrong_weight_file_is_refused_by_name(tmp_path: Path, study: Path) -> 
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    run = Run(tmp_path, study, "-m", str(models))
-    assert run.code == ExitCode.USAGE
-    assert "classifier.safetensors" in run.told
-    assert "SHA-256" in run.told
+    done = call(study, tmp_path / "out", "-m", str(models))
+    assert done.code == ExitCode.USAGE
+    assert "classifier.safetensors" in done.told
+    assert "SHA-256" in done.told
 
 
+@pytest.mark.slow
 def test_a_user_without_a_name_can_run_it(tmp_path: Path, study: Path) -> None:
     """Containers run with any uid, most of which the system's list of users does not have."""
     code = (
@@ -210,31 +211,36 @@ def test_wrong_settings_are_refused_by_name(tmp_path: Path, study: Path) -> None
     settings = tmp_path / "app.yaml"
     text = SETTINGS_FILE.read_text(encoding="utf-8")
     settings.write_text(text.replace("maximum_slices:", "maximum_slicse:"), encoding="utf-8")
-    run = Run(tmp_path, study, "--settings", str(settings))
-    assert run.code == ExitCode.USAGE
-    assert "maximum_slices" in run.told
-
-
-def test_results_of_an_earlier_run_are_replaced_and_other_files_stay(tmp_path: Path, study: Path) -> None:
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "case-007.seg.dcm").write_bytes(b"stale")
-    (out / "letter.txt").write_text("keep", encoding="utf-8")
-    run = Run(tmp_path, study)
-    assert run.files == ["letter.txt", "result.json"]
+    done = call(study, tmp_path / "out", "--settings", str(settings))
+    assert done.code == ExitCode.USAGE
+    assert "maximum_slices" in done.told
 
 
 @pytest.mark.parametrize("command", [["-m", "app"], ["app"], ["."]])
 def test_every_way_to_start_it_works(command: list[str]) -> None:
-    run = subprocess.run(
+    done = subprocess.run(
         [sys.executable, *command, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
-    assert run.returncode == 0
-    assert "exit codes" in run.stdout
+    assert done.returncode == 0
+    assert "exit codes" in done.stdout
 
 
-def test_paths_come_from_the_environment_where_no_option_gives_them(tmp_path: Path, study: Path) -> None:
-    out = tmp_path / "out"
+def test_the_application_starts_without_the_networks_in_its_help() -> None:
+    """`--help` must answer at once: nothing heavy is imported for it."""
+    code = "import sys, app.command_line as c\ntry:\n c.main(['--help'])\nfinally:\n print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert done.stdout.strip().endswith("False")
+
+
+@pytest.fixture(scope="module")
+def by_environment(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A process without an option, on an empty folder, where an earlier run and somebody else have left files."""
+    folder = tmp_path_factory.mktemp("environment")
+    study, out = folder / "in", folder / "out"
+    study.mkdir()
+    out.mkdir()
+    (out / "case-007.seg.dcm").write_bytes(b"stale")
+    (out / "letter.txt").write_text("keep", encoding="utf-8")
     environment = {
         "HOLOSCAN_INPUT_PATH": str(study),
         "HOLOSCAN_OUTPUT_PATH": str(out),
@@ -242,6 +248,22 @@ def test_paths_come_from_the_environment_where_no_option_gives_them(tmp_path: Pa
         "PATH": "/usr/bin:/bin",
     }
     command = [sys.executable, str(REPOSITORY / "app")]
-    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, check=False)
-    assert run.returncode == ExitCode.NO_ELIGIBLE_SERIES
-    assert (out / "result.json").is_file()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return Run(out, done.returncode, done.stderr + done.stdout)
+
+
+@pytest.mark.slow
+def test_paths_come_from_the_environment_where_no_option_gives_them(by_environment: Run) -> None:
+    assert by_environment.code == ExitCode.NO_ELIGIBLE_SERIES
+    assert (by_environment.out / "result.json").is_file()
+
+
+@pytest.mark.slow
+def test_an_empty_folder_has_no_eligible_series(by_environment: Run) -> None:
+    assert by_environment.result["status"] == "no_eligible_series"
+    assert "No series can be analysed" in by_environment.told
+
+
+@pytest.mark.slow
+def test_results_of_an_earlier_run_are_replaced_and_other_files_stay(by_environment: Run) -> None:
+    assert by_environment.files == ["letter.txt", "result.json"]

@@ -27,7 +27,8 @@ def analyse(tmp_path_factory: pytest.TempPathFactory) -> Analyse:
 
     def analysed(name: str, device: str) -> Job:
         if name not in done:
-            done[name] = run(folder / "study", folder / name, device=device)
+            # The lungs as shipped: what the devices may differ by was measured so.
+            done[name] = run(folder / "study", folder / name, device=device, lungs={}, saliency={"maximum_slices": 10})
         return done[name]
 
     return analysed

@@ -7,9 +7,7 @@ from highdicom.legacy import LegacyConvertedEnhancedCTImage
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from tests.app import runs
-from validation.phantom.study import write_study
-from validation.phantom.thorax import make_thorax
+from tests.app.runs import Run, call
 
 
 def convert(images: Path, folder: Path) -> dict[str, int]:
@@ -30,16 +28,13 @@ def convert(images: Path, folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_slices_and_boxes_of_a_multi_frame_image_name_their_frame(tmp_path: Path) -> None:
-    settings = runs.write_quick_settings(tmp_path / "quick.yaml")
-    write_study(make_thorax("covid19", slices=31, size=128)[0], tmp_path / "single", preset="covid19")
-    frames = convert(tmp_path / "single", tmp_path / "multi")
-    cases = []
-    for name in ("single", "multi"):
-        run = runs.run(tmp_path / name, tmp_path / f"{name} out", "--settings", str(settings))
-        assert run.code == 0, run.told
-        cases += run.result["cases"]
-    single, multi = cases
+def test_slices_and_boxes_of_a_multi_frame_image_name_their_frame(
+    small_study: Path, small_run: Run, quick: Path, tmp_path: Path
+) -> None:
+    frames = convert(small_study, tmp_path / "multi")
+    done = call(tmp_path / "multi", tmp_path / "out", "--settings", str(quick))
+    assert done.code == 0, done.told
+    (single,), (multi,) = small_run.result["cases"], done.result["cases"]
     for kind in ("slices", "boxes"):
         assert multi[kind] != []
         expected = [item | {"frame_number": frames[item["sop_instance_uid"]]} for item in single[kind]]

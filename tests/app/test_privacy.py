@@ -13,11 +13,9 @@ from pydicom.dataset import Dataset
 
 from app.exit_codes import ExitCode
 from dicomio.attributes import quiet_pydicom
-from tests.app.runs import Run, run, write_quick_settings
+from tests.app.runs import Run, call, run, write_small_study
 from validation.bad_input.case import beside, every, series
 from validation.bad_input.series import Chest, set_raw
-from validation.phantom.study import write_study
-from validation.phantom.thorax import make_thorax
 
 PLANTED = re.compile("planted|18990203|99887766|224433", re.IGNORECASE)
 """In names, identifiers and descriptions; in dates; in UIDs; in times."""
@@ -96,9 +94,8 @@ def broken(image: Dataset, index: int) -> None:
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One study that is analysed, several broken ones, and strangers whose very names tell of a patient."""
     folder = tmp_path_factory.mktemp("PLANTED-patient") / "planted in"
-    volume, _ = make_thorax("covid19", slices=40, size=192)
     with quiet_pydicom():
-        for path in write_study(volume, folder / "good", preset="covid19"):
+        for path in write_small_study(folder / "good"):
             image = dcmread(path)
             plant(image)
             image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
@@ -119,6 +116,17 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+NO_NETWORK = ("unshare", "--net")
+
+
+def can_forgo_network() -> bool:
+    """Whether a program can be run here without a network."""
+    return bool(
+        shutil.which("unshare")
+        and not subprocess.run([*NO_NETWORK, "true"], capture_output=True, check=False).returncode
+    )
+
+
 @dataclass(frozen=True)
 class Watched:
     """A run, what it tried of the network and wrote, and the folders that it may have left something in."""
@@ -126,25 +134,36 @@ class Watched:
     run: Run
     events: list[str]
     around: Path
+    without_network: bool
 
 
 @pytest.fixture(scope="module", params=["INFO", "DEBUG"])
-def watched(study: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Watched:
+def watched(
+    study: Path, quick: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Watched:
+    """The run at DEBUG has no network at all, where that can be had."""
     around = tmp_path_factory.mktemp("around")
-    (around / "sitecustomize.py").write_text(WATCHING, encoding="utf-8")
-    for name in ("home", "tmp", "work"):
+    for name in ("home", "tmp", "work", "site"):
         (around / name).mkdir()
-    quick = write_quick_settings(around / "quick.yaml")
+    (around / "site" / "sitecustomize.py").write_text(WATCHING, encoding="utf-8")
+    launcher = around / "launcher.py"
+    launcher.write_text(
+        f"import os, sys\nos.execvp('unshare', [*{NO_NETWORK!r}, sys.executable, '-m', 'app', *sys.argv[1:]])\n",
+        encoding="utf-8",
+    )
+    without_network = request.param == "DEBUG" and can_forgo_network()
     done = run(
         study, study.parent / f"out-{request.param}", "--settings", str(quick), "-l", request.param,
         "-w", str(around / "work"),
+        program=(str(launcher),) if without_network else ("-m", "app"),
         HOME=str(around / "home"), TMPDIR=str(around / "tmp"), XDG_CACHE_HOME=str(around / "home"),
-        PYTHONPATH=str(around), WATCHED=str(around / "events"),
+        PYTHONPATH=str(around / "site"), WATCHED=str(around / "events"),
     )  # fmt: skip
     events = (around / "events").read_text(encoding="utf-8").splitlines()
-    return Watched(done, events, around)
+    return Watched(done, events, around, without_network)
 
 
+@pytest.mark.slow
 def test_the_planted_study_is_analysed_and_the_broken_ones_are_refused(watched: Watched) -> None:
     assert watched.run.code == ExitCode.PARTIAL
     codes = sorted(item["reason"]["code"] if item["reason"] else "" for item in watched.run.result["cases"])
@@ -152,27 +171,32 @@ def test_the_planted_study_is_analysed_and_the_broken_ones_are_refused(watched: 
     assert any(PLANTED.search(path.read_bytes().decode("latin-1")) for path in watched.run.out.glob("*.dcm"))
 
 
+@pytest.mark.slow
 def test_nothing_of_a_patient_is_told_at_any_level(watched: Watched) -> None:
     assert "analysed" in watched.run.told
     assert [line for line in watched.run.told.splitlines() if PLANTED.search(line)] == []
 
 
+@pytest.mark.slow
 def test_no_file_of_the_results_is_named_after_a_patient_or_open_to_everyone(watched: Watched) -> None:
     assert [name for name in watched.run.files if PLANTED.search(name)] == []
     assert {path.stat().st_mode & 0o777 for path in watched.run.out.iterdir()} == {0o640}
 
 
+@pytest.mark.slow
 def test_the_preview_holds_no_text_of_a_patient(watched: Watched) -> None:
     for path in watched.run.out.glob("*.png"):
         assert not PLANTED.search(path.read_bytes().decode("latin-1"))
 
 
+@pytest.mark.slow
 def test_nothing_is_left_behind_outside_the_results(watched: Watched) -> None:
     left = [path for name in ("home", "tmp", "work") for path in (watched.around / name).rglob("*") if path.is_file()]
     for path in left:
         assert not PLANTED.search(path.name + path.read_bytes().decode("latin-1")), path.name
 
 
+@pytest.mark.slow
 def test_only_the_output_folder_is_written_to_and_caches_of_libraries(watched: Watched) -> None:
     written = [event.removeprefix("open ") for event in watched.events if event.startswith("open ")]
     assert any(path.startswith(str(watched.run.out)) for path in written)
@@ -184,6 +208,7 @@ def test_only_the_output_folder_is_written_to_and_caches_of_libraries(watched: W
     assert started <= {"subprocess.Popen /sbin/ldconfig", "subprocess.Popen fc-list"}
 
 
+@pytest.mark.slow
 def test_no_network_is_tried(watched: Watched) -> None:
     tried = {event for event in watched.events if event.startswith("socket.")}
     # A library that comes with the graph's framework tries at its import whether the machine has IPv6: nothing listens.
@@ -199,28 +224,12 @@ def test_the_watch_sees_a_network(tmp_path: Path) -> None:
     assert "socket." in (tmp_path / "events").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def without_network() -> tuple[str, ...]:
-    command = ("unshare", "--net")
-    works = (
-        shutil.which("unshare") and not subprocess.run([*command, "true"], capture_output=True, check=False).returncode
-    )
-    if not works:
+@pytest.mark.slow
+@pytest.mark.parametrize("watched", ["DEBUG"], indirect=True)
+def test_it_runs_where_there_is_no_network_at_all(watched: Watched) -> None:
+    if not watched.without_network:
         pytest.skip("no right to run a program without a network")
-    return command
-
-
-def test_it_runs_where_there_is_no_network_at_all(
-    study: Path, tmp_path: Path, without_network: tuple[str, ...]
-) -> None:
-    launcher = tmp_path / "launcher.py"
-    launcher.write_text(
-        f"import os, sys\nos.execvp('unshare', [*{without_network!r}, sys.executable, '-m', 'app', *sys.argv[1:]])\n",
-        encoding="utf-8",
-    )
-    quick = write_quick_settings(tmp_path / "quick.yaml")
-    done = run(study, tmp_path / "out", "--settings", str(quick), program=(str(launcher),))
-    assert done.code == ExitCode.PARTIAL
+    assert watched.run.code == ExitCode.PARTIAL
 
 
 def test_a_path_in_a_uid_leads_nowhere(tmp_path: Path) -> None:
@@ -228,9 +237,10 @@ def test_a_path_in_a_uid_leads_nowhere(tmp_path: Path) -> None:
     study = tmp_path / "in"
     study.mkdir()
     uids = {"StudyInstanceUID": escape, "SeriesInstanceUID": f"../../{escape}", "FrameOfReferenceUID": "/etc/passwd"}
-    series(every(**uids, SOPInstanceUID=lambda index: f"../{index}"), skip={12})(study)
+    with quiet_pydicom():
+        series(every(**uids, SOPInstanceUID=lambda index: f"../{index}"), skip={12})(study)
     before = sorted(path.name for path in tmp_path.iterdir())
-    done = run(study, tmp_path / "out")
+    done = call(study, tmp_path / "out")
     assert done.code == ExitCode.ALL_FAILED
     assert done.files == ["case-001.sr.dcm", "result.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "out"])

@@ -1,10 +1,7 @@
 """The whole job on studies whose truth is known: what comes out lies where it belongs."""
 
-import subprocess
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +12,12 @@ from dicomio.volume import read_volume
 from method.classifier_network import SCALES
 from method.types import CTVolume
 from tests.app.jobs import Job, assert_conforms, assert_lungs_lie_on_lungs, run, segments_of
+from tests.app.runs import QUICK, Run
 from validation.demo import count_hits
 from validation.phantom.study import write_study
 from validation.phantom.thorax import Truth, make_thorax
+
+pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,26 @@ class PhantomJob(Job):
     truth: Truth
 
 
-@pytest.fixture(scope="module", params=["covid19", "cap", "normal"])
+MIDDLE = {"slices": 20, "spacing_mm": (6.5, 1.153, 1.153)}
+WHOLE = {"slices": 50, "spacing_mm": (6.0, 1.153, 1.153)}
+ALL_VIEWS = {"lungs": {"grid_mm": 2.5, "views": ["axial", "coronal", "sagittal"], "windows_hu": [[1400, 700]]}}
+
+
+@pytest.fixture(
+    scope="module",
+    params=[("covid19", MIDDLE, {}), ("cap", WHOLE, ALL_VIEWS), ("normal", MIDDLE, {})],
+    ids=lambda each: each[0],
+)
 def phantom(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PhantomJob:
-    folder = tmp_path_factory.mktemp(request.param)
-    volume, truth = make_thorax(request.param, slices=60, size=320)
-    write_study(volume, folder / "in", preset=request.param)
-    job = run(folder / "in", folder / "out")
+    """A chest or the middle of one, its pixels small enough for a healthy one to be told from a diseased one.
+
+    Slices with much lung alone are classified, some six of each; the views that need the whole chest vote on one.
+    """
+    preset, size, changes = request.param
+    folder = tmp_path_factory.mktemp(preset)
+    volume, truth = make_thorax(preset, size=320, **size)
+    write_study(volume, folder / "in", preset=preset)
+    job = run(folder / "in", folder / "out", classification={"minimum_lung_cm2": 265}, **changes)
     return PhantomJob(job.study, job.out, volume, truth)
 
 
@@ -98,21 +112,12 @@ def test_explained_slices_carry_their_completeness_error_and_others_none(phantom
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Job]:
-    """Runs of one small study with one view of the lungs and few explained slices, in `output` as a test wants it."""
-    folder = tmp_path_factory.mktemp("short")
-    write_study(make_thorax("covid19", slices=30, size=192)[0], folder / "in", preset="covid19")
-    quick: dict[str, Any] = {"saliency": {"maximum_slices": 3, "steps": 4}, "lungs": {"views": ["axial"]}}
-    return lambda out, **output: run(folder / "in", folder / out, **quick, output=output)
+def binary(small_study: Path, small_run: Run) -> Job:
+    return Job(small_study, small_run.out)
 
 
-@pytest.fixture(scope="module")
-def binary(short: Callable[..., Job]) -> Job:
-    return short("binary")
-
-
-def test_the_same_study_gives_the_same_sop_instance_uids(binary: Job, short: Callable[..., Job]) -> None:
-    again = short("again")
+def test_the_same_study_gives_the_same_sop_instance_uids(binary: Job, tmp_path: Path) -> None:
+    again = run(binary.study, tmp_path / "again", **QUICK)
     assert len(binary.case["outputs"]) >= 5
     for path in binary.out.glob("*.dcm"):
         first, second = (dcmread(job.out / path.name, stop_before_pixels=True) for job in (binary, again))
@@ -120,8 +125,8 @@ def test_the_same_study_gives_the_same_sop_instance_uids(binary: Job, short: Cal
     assert again.case["boxes"] == binary.case["boxes"] != []
 
 
-def test_label_maps_hold_the_same_voxels_as_the_binary_segmentation(binary: Job, short: Callable[..., Job]) -> None:
-    label_maps = short("label-maps", segmentation="labelmap")
+def test_label_maps_hold_the_same_voxels_as_the_binary_segmentation(binary: Job, tmp_path: Path) -> None:
+    label_maps = run(binary.study, tmp_path / "label-maps", **QUICK, output={"segmentation": "labelmap"})
     names = [name.replace("case-001.seg.dcm", "case-001.salient-seg.dcm") for name in binary.case["outputs"]]
     assert sorted(label_maps.case["outputs"]) == sorted([*names, "case-001.seg.dcm"])
     _, sources = read_volume(scan_folder(binary.study).series[0].instances)
@@ -143,10 +148,3 @@ def test_lungs_of_the_segmentation_lie_on_the_lungs_of_the_source(phantom: Phant
 
 def test_dicom_outputs_conform(phantom: PhantomJob) -> None:
     assert_conforms(phantom)
-
-
-def test_the_application_starts_without_the_networks_in_its_help() -> None:
-    """`--help` must answer at once: nothing heavy is imported for it."""
-    code = "import sys, app.command_line as c\ntry:\n c.main(['--help'])\nfinally:\n print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.strip().endswith("False")
