@@ -24,7 +24,7 @@ def write_quick_settings(path: Path) -> Path:
 def read_result(out: Path) -> dict[str, Any]:
     """result.json of a run, which has to be as its schema says."""
     result: dict[str, Any] = json.loads((out / "result.json").read_text(encoding="utf-8"))
-    jsonschema.validate(result, result_schema())
+    jsonschema.Draft202012Validator(result_schema()).validate(result)
     return result
 
 
