@@ -85,6 +85,7 @@ def test_a_sound_copy_passes_and_its_report_is_written(installed: Path, tmp_path
     assert {item["verdict"] for item in results["requirements"] if item["id"] == "R-15"} == {"not run"}
 
 
+@pytest.mark.slow
 def test_the_exit_code_and_the_report_say_what_is_wrong(
     installed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,6 +291,7 @@ def test_a_manifest_that_is_missing_or_no_json_is_found(manifests: Path) -> None
     assert "pkg.json can't be read" in figures
 
 
+@pytest.mark.slow
 def test_any_change_of_a_recorded_manifest_is_found(installed: Path, manifests: Path) -> None:
     """A record may hold files outside of its folder, by their absolute paths: an image's holds its manifests."""
     manifest = manifests / "app.json"
