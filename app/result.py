@@ -39,7 +39,8 @@ def write_result(record: RunRecord, software: SoftwareIdentity, folder: Path) ->
         OutputFailed: the file can't be written.
     """
     result = make_result(record, software)
-    jsonschema.validate(result, result_schema())
+    # Not jsonschema.validate, which judges the schema too: a test does that, once for all.
+    jsonschema.Draft202012Validator(result_schema()).validate(result)
     write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", folder / RESULT_FILE)
     return _EXIT_CODES[result["status"]]
 

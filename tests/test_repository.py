@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
+import jsonschema
 import pytest
 from packaging.requirements import Requirement
+
+from app.result import result_schema
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 REQUIREMENT_FILES = (
@@ -30,6 +33,12 @@ def repository_files() -> list[Path]:
         everything = REPOSITORY.rglob("*")
         files = [file for file in everything if left_behind.isdisjoint(file.relative_to(REPOSITORY).parts)]
     return sorted(file for file in files if file.is_file() and not file.is_symlink())
+
+
+def test_the_schema_of_result_json_is_a_json_schema() -> None:
+    """The application holds every result against it, and takes this for granted."""
+    jsonschema.Draft202012Validator.check_schema(result_schema())
+    assert result_schema()["$schema"] == jsonschema.Draft202012Validator.META_SCHEMA["$id"]
 
 
 # Commands

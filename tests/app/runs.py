@@ -50,7 +50,7 @@ def write_small_study(folder: Path, seed: int = 0) -> list[Path]:
 def read_result(out: Path) -> dict[str, Any]:
     """result.json of a run, which has to be as its schema says."""
     result: dict[str, Any] = json.loads((out / "result.json").read_text(encoding="utf-8"))
-    jsonschema.validate(result, result_schema())
+    jsonschema.Draft202012Validator(result_schema()).validate(result)
     return result
 
 

@@ -15,7 +15,7 @@ import torch
 from app import SETTINGS_FILE
 from app.command_line import main
 from app.exit_codes import ExitCode
-from tests.app.runs import REPOSITORY, run
+from tests.app.runs import REPOSITORY, read_result
 from validation.bad_input.case import series
 
 GAP = series(skip={12})
@@ -221,28 +221,35 @@ def test_what_a_killed_run_has_left_behind_is_cleared_away(place: Place) -> None
     assert sorted(os.listdir(place.out)) == [".case-notes.part", "case-001.sr.dcm", "result.json"]
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [
-        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-        {"HOME": "/nonexistent", "TMPDIR": "/nonexistent"},
-    ],
-    ids=["a locale without letters", "no home and no folder for temporary files"],
-)
-def test_it_runs_where_the_environment_offers_nothing(place: Place, environment: dict[str, str]) -> None:
+def run_in_shell(place: Place, closed: str, *before: str, **environment: str) -> int:
+    """Exit code of the application in a process of its own, without some of its standard files; `before` starts it."""
+    command = f'exec "$@" {closed}'
+    program = [*before, sys.executable, "-m", "app", "-i", str(place.input), "-o", str(place.out), "-m", "models"]
+    return subprocess.run(
+        ["/bin/sh", "-c", command, "sh", *program],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=False,
+        timeout=300,
+    ).returncode
+
+
+@pytest.mark.slow
+def test_it_runs_where_the_environment_offers_nothing(place: Place) -> None:
+    """A locale without letters, no home, no folder for temporary files, and nothing to read from."""
     (place.input / "été \N{SNOWMAN}").write_bytes(b"?")
     (place.input / os.fsdecode(b"\xff\xfe")).write_bytes(b"?")
-    done = run(place.input, place.out, **environment)
-    refused_with_gap(done.code, place.out)
-    assert len(done.result["files_ignored"]) == 2
-
-
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&-"])
-def test_it_runs_where_nobody_listens(place: Place, closed: str) -> None:
-    command = f'exec "$0" -m app -i "$1" -o "$2" -m models {closed}'
-    arguments = ["/bin/sh", "-c", command, sys.executable, str(place.input), str(place.out)]
-    code = subprocess.run(arguments, cwd=REPOSITORY, capture_output=True, check=False, timeout=120).returncode
+    nothing = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "HOME": "/nonexistent"}
+    code = run_in_shell(place, "<&-", **nothing, TMPDIR="/nonexistent")
     refused_with_gap(code, place.out)
+    assert len(read_result(place.out)["files_ignored"]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-"])
+def test_it_runs_where_nobody_listens(place: Place, closed: str) -> None:
+    refused_with_gap(run_in_shell(place, closed), place.out)
 
 
 @pytest.fixture
@@ -270,15 +277,16 @@ def test_an_output_folder_that_is_read_only_is_told_before_anything_is_read(
     assert "Read-only file system" in caplog.text
 
 
+@pytest.mark.slow
 def test_files_that_may_not_be_read_are_told_and_their_slices_are_missed(place: Place) -> None:
-    command = [sys.executable, "-m", "app", "-i", str(place.input), "-o", str(place.out), "-m", "models"]
+    """Nobody listens to standard error here, as in the test above to the others."""
+    before: list[str] = []
     if os.geteuid() == 0:  # root reads everything unless it does without that right
         if shutil.which("setpriv") is None:
             pytest.skip("root reads every file, and there is no setpriv to take that right away")
         rights = "-dac_override,-dac_read_search"
-        command = ["setpriv", "--bounding-set", rights, "--inh-caps", rights, *command]
+        before = ["setpriv", "--bounding-set", rights, "--inh-caps", rights]
     path = sorted(place.input.iterdir())[5]
     path.chmod(0)
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False, timeout=120)
-    refused_with_gap(done.returncode, place.out)
+    refused_with_gap(run_in_shell(place, "2>&-", *before), place.out)
     assert "check its permissions" in (place.out / "result.json").read_text(encoding="utf-8")

@@ -22,6 +22,7 @@ def write(folder: Path, files: list[bytes]) -> int:
     return len(files)
 
 
+@pytest.mark.slow
 @settings(
     max_examples=600, derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -1,6 +1,6 @@
 """Headers that break the standard: what is wrong is named without the value, and every output is valid all the same."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pydicom
@@ -51,7 +51,7 @@ def written_outputs(case: Case, folder: Path) -> list[pydicom.Dataset]:
         segmentation,
         make_report(*common, segmentation),
         make_refusal_report(case.sources, SOFTWARE, "GAP", "One slice is missing."),
-        make_key_images(*common),
+        make_key_images(*common, 1),
         make_presentation_state(*common),
         make_saliency_map(*common),
     ]
@@ -64,7 +64,7 @@ def written_outputs(case: Case, folder: Path) -> list[pydicom.Dataset]:
     return outputs
 
 
-NOT_REPEATED = [
+NOT_REPEATED = [  # attribute, value, and what is said of it
     ("PatientID", b"X" * 70, "is longer than LO allows (64 characters)"),
     ("PatientID", b"SECRET\\OTHER", "has 2 values, not 1"),
     ("PatientName", b"N" * 80, "is longer than PN allows (64 characters)"),
@@ -86,14 +86,29 @@ NOT_REPEATED = [
 ]
 
 
-@pytest.mark.parametrize(("keyword", "value", "problem"), NOT_REPEATED)
-def test_an_invalid_value_is_named_and_neither_repeated_nor_shortened(
-    keyword: str, value: bytes, problem: str, tmp_path: Path
+def at_once() -> Iterator[dict[str, tuple[bytes, str]]]:
+    """NOT_REPEATED as headers with as many wrong attributes as can be wrong together."""
+    rounds: list[dict[str, tuple[bytes, str]]] = []
+    for keyword, value, problem in NOT_REPEATED:
+        free = next((wrong for wrong in rounds if keyword not in wrong), None)
+        if free is None:
+            rounds.append(free := {})
+        free[keyword] = (value, problem)
+    yield from rounds
+
+
+@pytest.mark.parametrize("wrong", list(at_once()), ids=lambda wrong: ",".join(wrong))
+def test_invalid_values_are_named_and_neither_repeated_nor_shortened(
+    wrong: dict[str, tuple[bytes, str]], tmp_path: Path
 ) -> None:
-    case = broken(lambda source: put_raw(source, keyword, value))
-    assert Defect(keyword, problem) in find_defects(case.sources)
+    def change(source: Dataset) -> None:
+        for keyword, (value, _) in wrong.items():
+            put_raw(source, keyword, value)
+
+    case = broken(change)
+    assert {Defect(keyword, problem) for keyword, (_, problem) in wrong.items()} <= set(find_defects(case.sources))
     for output in written_outputs(case, tmp_path):
-        assert not output.get(keyword)
+        assert [keyword for keyword in wrong if output.get(keyword)] == []
         assert output.StudyInstanceUID == "1.2.3"
 
 
@@ -228,9 +243,11 @@ def test_a_defect_of_some_images_says_of_how_many(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("keyword", "value", "problem"), NOT_REPEATED)
-def test_no_defect_quotes_the_header(keyword: str, value: bytes, problem: str) -> None:
+def test_a_defect_is_named_and_never_quotes_the_header(keyword: str, value: bytes, problem: str) -> None:
     case = broken(lambda source: put_raw(source, keyword, value))
-    told = " ".join(f"{defect.attribute} {defect.problem}" for defect in find_defects(case.sources))
+    defects = find_defects(case.sources)
+    assert Defect(keyword, problem) in defects
+    told = " ".join(f"{defect.attribute} {defect.problem}" for defect in defects)
     assert value.decode("latin-1").strip() not in told
 
 

@@ -105,13 +105,14 @@ def read(folder: Path) -> ReadSeries:
     return read_placed(selection.chosen.instances)
 
 
-@pytest.fixture(params=[EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage])
-def multi_frame(request: pytest.FixtureRequest, tmp_path: Path) -> ReadSeries:
+@pytest.fixture(scope="module", params=[EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage])
+def multi_frame(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ReadSeries:
+    folder = tmp_path_factory.mktemp("multi-frame")
     if request.param == EnhancedCTImageStorage:
-        write(enhanced(), tmp_path / "enhanced")
+        write(enhanced(), folder / "enhanced")
     else:
-        legacy_converted().save_as(tmp_path / "legacy")
-    return read(tmp_path)
+        legacy_converted().save_as(folder / "legacy")
+    return read(folder)
 
 
 def test_the_frames_make_the_volume_of_the_images(multi_frame: ReadSeries) -> None:
@@ -215,7 +216,7 @@ def frames_of(reference: Dataset) -> list[int]:
     return [int(numbers)] if isinstance(numbers, (int, str)) else [int(number) for number in numbers]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def outputs(multi_frame: ReadSeries) -> tuple[ReadSeries, dict[str, Dataset]]:
     keep = slice(0, outputs_fixture.SLICES)
     whole, sources = multi_frame.volume, multi_frame.sources[keep]

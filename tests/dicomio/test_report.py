@@ -26,6 +26,12 @@ def written(case: Case, folder: Path, form: Form = "binary") -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report on the plain case, which nothing changes."""
+    return written(make_case(), tmp_path_factory.mktemp("report"))
+
+
 def refusal(case: Case, folder: Path) -> Path:
     path = folder / "refusal.dcm"
     reason = "One slice is missing between two others."
@@ -46,9 +52,9 @@ def comments(report: hd.sr.Comprehensive3DSR) -> list[str]:
     return [item.TextValue for item in report.ContentSequence[-1].ContentSequence]
 
 
-def test_study_group_holds_class_probabilities_volumes_and_fraction(tmp_path: Path) -> None:
+def test_study_group_holds_class_probabilities_volumes_and_fraction(plain: Path) -> None:
     case = make_case()
-    group = study_group(hd.sr.srread(written(case, tmp_path)).content)
+    group = study_group(hd.sr.srread(plain).content)
     assert group.finding_type == codes.CLASS_CODES["covid19"]
     probabilities = {modifier(m): m.value for m in group.get_measurements(PROBABILITY)}
     assert probabilities == {"NP": 0.07, "385093006": 0.13, "840539006": 0.8}
@@ -62,9 +68,9 @@ def test_study_group_holds_class_probabilities_volumes_and_fraction(tmp_path: Pa
     assert status.value.value == "111242"
 
 
-def test_boxes_are_rectangles_along_the_pixel_edges_of_their_source_image(tmp_path: Path) -> None:
+def test_boxes_are_rectangles_along_the_pixel_edges_of_their_source_image(plain: Path) -> None:
     case = make_case()
-    groups = hd.sr.srread(written(case, tmp_path)).content.get_planar_roi_measurement_groups()
+    groups = hd.sr.srread(plain).content.get_planar_roi_measurement_groups()
     assert len(groups) == len(case.findings.boxes)
     for group, box in zip(groups, case.findings.boxes, strict=True):
         assert group.finding_type == codes.SALIENCY
@@ -84,9 +90,9 @@ def test_boxes_are_rectangles_along_the_pixel_edges_of_their_source_image(tmp_pa
     assert sides == ["24028007", "7771000"]
 
 
-def test_each_lesion_is_measured_and_tracked_like_its_boxes(tmp_path: Path) -> None:
+def test_each_lesion_is_measured_and_tracked_like_its_boxes(plain: Path) -> None:
     case = make_case()
-    content = hd.sr.srread(written(case, tmp_path)).content
+    content = hd.sr.srread(plain).content
     groups = [g for g in content.get_image_measurement_groups() if g.finding_type == codes.SALIENCY]
     boxes = content.get_planar_roi_measurement_groups()
     assert [group.tracking_uid for group in groups] == [group.tracking_uid for group in boxes]
@@ -116,15 +122,15 @@ def test_lungs_refer_to_their_segments(form: Form, tmp_path: Path) -> None:
         assert group.get_measurements(VOLUME)[0].value == pytest.approx(volume_ml)
 
 
-def test_evidence_lists_every_source_image_and_the_segmentation(tmp_path: Path) -> None:
+def test_evidence_lists_every_source_image_and_the_segmentation(plain: Path) -> None:
     case = make_case()
-    evidence = {instance for _, _, instance, _ in hd.sr.srread(written(case, tmp_path)).get_evidence()}
+    evidence = {instance for _, _, instance, _ in hd.sr.srread(plain).get_evidence()}
     segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
     assert evidence == {*(source.SOPInstanceUID for source in case.sources), segmentation.SOPInstanceUID}
 
 
-def test_weights_settings_and_research_use_are_stated(tmp_path: Path) -> None:
-    report = hd.sr.srread(written(make_case(), tmp_path))
+def test_weights_settings_and_research_use_are_stated(plain: Path) -> None:
+    report = hd.sr.srread(plain)
     parameters = [
         item.TextValue
         for item in study_group(report.content)[0].ContentSequence
@@ -211,10 +217,10 @@ def test_dciodvfy_finds_no_error(kind: str, tmp_path: Path) -> None:
     assert dciodvfy_errors(refusal(case, tmp_path) if kind == "refusal" else written(case, tmp_path)) == []
 
 
-def test_dsrdump_reads_the_report(tmp_path: Path) -> None:
+def test_dsrdump_reads_the_report(plain: Path) -> None:
     tool = shutil.which("dsrdump")
     if tool is None:
         pytest.skip("dsrdump (Debian package dcmtk) is not installed")
-    done = subprocess.run([tool, str(written(make_case(), tmp_path))], capture_output=True, text=True, check=False)
+    done = subprocess.run([tool, str(plain)], capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "COVID-19" in done.stdout

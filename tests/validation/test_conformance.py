@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import SegmentationStorage
 
-from validation.conformance import orthanc, readers, validators
+from validation.conformance import orthanc, readers, series, validators
 from validation.conformance.__main__ import guarded, main, table
 from validation.conformance.checks import CHECKS
 from validation.conformance.expected import case_of
@@ -20,6 +21,8 @@ from validation.conformance.series import on_grid, write_phantom
 from validation.conformance.tools import PACKAGES, ToolMissing, find, run
 
 pytestmark = pytest.mark.slow
+
+SHORT = "short SR"
 
 Break = Callable[[Dataset], object]
 
@@ -34,9 +37,30 @@ def need(*programs: str) -> None:
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Output]:
+    """Of a phantom with one lesion on one slice, since DicomSRValidator takes long over a report with many boxes."""
     folder = tmp_path_factory.mktemp("conformance")
-    series = write_phantom("on the left side", folder / "source")
-    return {output.name: output for output in write_outputs(series, folder / "outputs", lambda name: True)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(series, "LESIONS", 1)
+        patch.setattr(series, "EXPLAINED_SLICES", 1)
+        made = write_phantom("on the left side", folder / "source")
+    outputs = {output.name: output for output in write_outputs(made, folder / "outputs", lambda name: True)}
+    return outputs | {SHORT: shortened(outputs["SR"], folder / "short.dcm")}
+
+
+def shortened(output: Output, path: Path) -> Output:
+    """A report with its first two measurement groups alone."""
+    report = pydicom.dcmread(output.path)
+    (measurements,) = (item for item in report.ContentSequence if item.ConceptNameCodeSequence[0].CodeValue == "126010")
+    measurements.ContentSequence = measurements.ContentSequence[:2]
+    report.SOPInstanceUID = report.file_meta.MediaStorageSOPInstanceUID = f"{report.SOPInstanceUID[:60]}.2"
+    report.save_as(path)
+    return replace(output, path=path)
+
+
+@pytest.fixture(scope="module")
+def errors_of_sound(outputs: dict[str, Output]) -> Callable[[str, Callable[[Output], list[str]]], list[str]]:
+    """What a check says of an object as it was written, asked once for all that is done to it."""
+    return lru_cache(lambda name, check: check(outputs[name]))
 
 
 def broken(output: Output, folder: Path, change: Break) -> Output:
@@ -118,8 +142,8 @@ CASES = {
         lambda d: d.SegmentSequence[0].pop("SegmentedPropertyTypeCodeSequence"),
     ),
     "a date is none": ("key images", validators.strict_pydicom, break_date),
-    "the observer has no UID": ("SR", validators.sr_validator, lambda d: remove_items(d, "121012")),
-    "a finding is related wrongly": ("SR", validators.sr_validator, relate_finding_wrongly),
+    "the observer has no UID": (SHORT, validators.sr_validator, lambda d: remove_items(d, "121012")),
+    "a finding is related wrongly": (SHORT, validators.sr_validator, relate_finding_wrongly),
     "a probability is another": ("SR", readers.dcmtk_report, set_number("122157", "0.99")),
     "a box is elsewhere": ("SR", readers.dcmtk_report, move_box),
     "a box is elsewhere, to highdicom": ("SR", readers.highdicom_report, move_box),
@@ -140,12 +164,15 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_check_passes_the_sound_object_and_notices_the_broken_one(
-    case: str, outputs: dict[str, Output], tmp_path: Path
+    case: str,
+    outputs: dict[str, Output],
+    errors_of_sound: Callable[[str, Callable[[Output], list[str]]], list[str]],
+    tmp_path: Path,
 ) -> None:
     need(*PACKAGES)
     name, check, change = CASES[case]
     sound = outputs[name]
-    assert check(sound) == []
+    assert errors_of_sound(name, check) == []
     if change is None:  # a report with numbers in the place of one without
         assert check(replace(outputs["SR"], case=None)) != []
     else:
@@ -215,10 +242,10 @@ def test_grids_are_matched_in_any_order_of_axes_and_refused_when_they_lie_apart(
 
 def results(outputs: dict[str, Output], folder: Path, right_ml: float | None = None) -> Path:
     """The outputs as a run of the application leaves them, with another volume in result.json if one is given."""
-    series = outputs["SEG"].series
-    assert series is not None
+    source = outputs["SEG"].series
+    assert source is not None
     names = ["case-001.seg.dcm", "case-001.sr.dcm"]
-    case = {"case": "case-001", "status": "analysed", "outputs": names, **case_of(series)}
+    case = {"case": "case-001", "status": "analysed", "outputs": names, **case_of(source)}
     case["lungs"]["right_ml"] = right_ml or case["lungs"]["right_ml"]
     for name, kind in (("SEG", "seg"), ("SR", "sr")):
         (folder / f"case-001.{kind}.dcm").write_bytes(outputs[name].path.read_bytes())

@@ -379,6 +379,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
         yield made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SAMPLES))
 def test_every_sample_of_bad_input_ends_as_it_must(runs: Runs, name: str) -> None:
     outcome = carry_out(CHECKS[f"Bad input: {SAMPLES[name].what}"], runs)
@@ -387,6 +388,7 @@ def test_every_sample_of_bad_input_ends_as_it_must(runs: Runs, name: str) -> Non
     assert str(runs.folder) not in outcome.measured
 
 
+@pytest.mark.slow
 def test_a_sample_that_ends_otherwise_is_found(runs: Runs) -> None:
     run = runs.samples["no DICOM"]
     for wrong in (replace(run, code=0), replace(run, told="")):
@@ -402,6 +404,7 @@ def test_a_failure_is_kept_and_told_by_every_check_that_needs_what_failed(tmp_pa
     assert "could not be carried out" in told.pop()
 
 
+@pytest.mark.slow
 def test_an_application_that_ends_by_itself_does_not_pass_for_terminated(judged: Judged) -> None:
     shutil.rmtree(judged.first)
     judged._runs.kept["phantoms"] = (replace(judged._runs.phantoms[0], folder=judged.first),)

@@ -1,8 +1,11 @@
 """A small chest CT series whose voxels are known, written as a scanner would, to be spoiled in one way at a time."""
 
+import copy
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +81,14 @@ class Chest:
         return CTVolume(self.hu, self.spacing_mm, np.array(self.origin_mm), self.directions)
 
     def image(self, index: int) -> Dataset:
-        """One CT image, uncompressed."""
+        """One CT image, uncompressed, which belongs to the caller alone."""
+        made = _made(self, index)
+        # The elements as they come out of a file can't be changed, only replaced: copies may share them.
+        image = Dataset(dict(made.items()))
+        image.file_meta = copy.deepcopy(made.file_meta)
+        return image
+
+    def _make(self, index: int) -> Dataset:
         image = Dataset()
         image.SOPClassUID = CTImageStorage
         image.SOPInstanceUID = f"{self.series}.{index + 1}"
@@ -119,6 +129,16 @@ class Chest:
         return images
 
 
+@lru_cache(maxsize=128)
+def _made(chest: Chest, index: int) -> Dataset:
+    """An image as it comes out of a file: hundreds of cases have the same ones before they are spoiled."""
+    image, content = chest._make(index), BytesIO()
+    image.save_as(content, implicit_vr=False, little_endian=True, enforce_file_format=False)
+    read = dcmread(BytesIO(content.getvalue()), force=True)
+    read.file_meta = image.file_meta
+    return read
+
+
 CHEST = Chest()
 
 _BY_GDCM = {
@@ -156,6 +176,7 @@ def write(image: Dataset, path: Path, syntax: UID = ExplicitVRLittleEndian) -> P
     if syntax in (RLELossless, JPEGLSLossless):
         image.compress(syntax, generate_instance_uid=False)
     elif syntax == ExplicitVRBigEndian:
+        list(image)  # makes values of all elements: as bytes of a file they would stay in little endian
         image.PixelData = np.frombuffer(image.PixelData, "<u2").astype(">u2").tobytes()
     if syntax not in _BY_GDCM:
         image.file_meta.TransferSyntaxUID = syntax
