@@ -66,6 +66,7 @@ def sides(pattern: Pattern, draws: int = 60) -> float:
     return both / draws
 
 
+@pytest.mark.slow
 def test_covid_19_is_on_both_sides_more_often_than_cap() -> None:
     assert sides("covid19") > sides("cap") + 0.2
 

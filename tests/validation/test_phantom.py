@@ -152,6 +152,7 @@ def test_presets_of_one_seed_differ_in_their_lesions_alone(phantoms: dict[str, P
         assert np.mean(diseased.hu[lesion]) > np.mean(normal.hu[lesion]) + 100
 
 
+@pytest.mark.slow
 def test_a_seed_is_a_chest_at_every_resolution() -> None:
     _, coarse = make_thorax("normal", slices=16, size=64, seed=4)
     _, fine = make_thorax("normal", slices=32, size=128, seed=4)
@@ -166,6 +167,7 @@ def test_spacing_covers_the_chest_unless_it_is_given() -> None:
     assert volume.spacing_mm == (5.0, 4.0, 4.0)
 
 
+@pytest.mark.slow
 def test_same_seed_gives_the_same_bytes_and_another_seed_does_not(tmp_path: Path) -> None:
     folders = {}
     for name, seed in (("one", SEED), ("again", SEED), ("other", 4)):

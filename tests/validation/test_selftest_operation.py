@@ -40,6 +40,8 @@ from validation.selftest.installed_copy import Copy
 from validation.selftest.runs import OTHER_FILE, Phantom, Preset, Run, Runs
 from validation.selftest.samples import SAMPLES, SECRET
 
+pytestmark = pytest.mark.slow  # ninety whole judgements
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 CHECKS = {check.title: check for check in OPERATION}
 
@@ -379,7 +381,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
         yield made
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SAMPLES))
 def test_every_sample_of_bad_input_ends_as_it_must(runs: Runs, name: str) -> None:
     outcome = carry_out(CHECKS[f"Bad input: {SAMPLES[name].what}"], runs)
@@ -388,7 +389,6 @@ def test_every_sample_of_bad_input_ends_as_it_must(runs: Runs, name: str) -> Non
     assert str(runs.folder) not in outcome.measured
 
 
-@pytest.mark.slow
 def test_a_sample_that_ends_otherwise_is_found(runs: Runs) -> None:
     run = runs.samples["no DICOM"]
     for wrong in (replace(run, code=0), replace(run, told="")):
@@ -404,7 +404,6 @@ def test_a_failure_is_kept_and_told_by_every_check_that_needs_what_failed(tmp_pa
     assert "could not be carried out" in told.pop()
 
 
-@pytest.mark.slow
 def test_an_application_that_ends_by_itself_does_not_pass_for_terminated(judged: Judged) -> None:
     shutil.rmtree(judged.first)
     judged._runs.kept["phantoms"] = (replace(judged._runs.phantoms[0], folder=judged.first),)
