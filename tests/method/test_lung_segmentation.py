@@ -11,7 +11,7 @@ from method.lung_segmentation import MultiWindow, _midline, predict_planes, reac
 from method.normalisation import SlidingWindow
 from method.types import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume, Unsuitable
 from method.weights import load_lung_network
-from validation.phantom.thorax import make_thorax
+from validation.phantom.thorax import Truth, make_thorax
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "lungs" / "lungs.safetensors"
 GRID_MM = 4.0
@@ -104,6 +104,11 @@ def network() -> LungUNet:
     return load_lung_network(WEIGHTS)
 
 
+@pytest.fixture(scope="module")
+def healthy() -> tuple[CTVolume, Truth]:
+    return make_thorax("normal", slices=40, size=96)
+
+
 def test_planes_in_batches_equal_all_at_once(network: LungUNet) -> None:
     planes = np.random.default_rng(0).integers(-1000, 400, (5, 32, 32)).astype(np.float32)
     few, many = (predict_planes(network, planes, MultiWindow(), batch=batch) for batch in (2, 8))
@@ -111,14 +116,16 @@ def test_planes_in_batches_equal_all_at_once(network: LungUNet) -> None:
 
 
 @pytest.mark.parametrize("flips", [(1, 1, 1), (1, -1, -1), (-1, -1, 1), (-1, 1, -1)])
-def test_lungs_are_found_and_named_whatever_way_the_source_lies(network: LungUNet, flips: tuple[int, ...]) -> None:
+def test_lungs_are_found_and_named_whatever_way_the_source_lies(
+    network: LungUNet, healthy: tuple[CTVolume, Truth], flips: tuple[int, ...]
+) -> None:
     """The phantom's array turned over, its directions with it: the same patient, stored another way."""
-    upright, truth = make_thorax("normal", slices=40, size=128)
+    upright, truth = healthy
     axes = tuple(axis for axis, sign in enumerate(flips) if sign < 0)
     turned = CTVolume(
         np.flip(upright.hu, axes), upright.spacing_mm, upright.origin_mm, upright.directions * np.array(flips)[:, None]
     )
-    found = segment_lungs(network, turned, MultiWindow((SlidingWindow(1400, 20),)), grid_mm=2.5)
+    found = segment_lungs(network, turned, MultiWindow((SlidingWindow(1400, 20),)), grid_mm=GRID_MM)
     true = np.flip(truth.lungs, axes)
     for side in (RIGHT_LUNG, LEFT_LUNG):
         overlap = 2 * ((found == side) & (true == side)).sum() / ((found == side).sum() + (true == side).sum())
@@ -126,8 +133,8 @@ def test_lungs_are_found_and_named_whatever_way_the_source_lies(network: LungUNe
 
 
 def test_a_consolidation_stays_inside_the_lung(network: LungUNet) -> None:
-    volume, truth = make_thorax("cap", slices=40, size=128)
-    found = segment_lungs(network, volume, MultiWindow(), grid_mm=2.5)
+    volume, truth = make_thorax("cap", slices=40, size=96)
+    found = segment_lungs(network, volume, MultiWindow(), grid_mm=GRID_MM)
     inner = ndimage.binary_erosion(truth.lesions > 0)
     assert inner.any()
     assert (found[inner] > 0).mean() > 0.85

@@ -36,8 +36,9 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_a_killed_training_of_the_classifier_goes_on_to_the_same_weights(tmp_path: Path, slices: SliceSet) -> None:
-    plan = Plan(iterations=2, batch=3, average_decay=0.9, save_every=1, validate_every=10)
+    plan = Plan(iterations=2, batch=2, average_decay=0.9, save_every=1, validate_every=10)
     painted = painted_draw(slices, 0, range(3))
 
     def train(out: Path, draw: Draw) -> dict[str, torch.Tensor]:
