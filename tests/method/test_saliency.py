@@ -83,11 +83,12 @@ CAPTUM_METHOD = {"riemann_right": "riemann_right", "midpoint": "riemann_middle",
 @pytest.mark.parametrize("reading", ["score", "score_map"])
 @pytest.mark.parametrize(("rule", "steps"), [("riemann_right", 2), ("midpoint", 2), ("gauss_legendre", 2)])
 def test_every_scale_equals_captum(
-    double: MultiScaleClassifier, spot: torch.Tensor, reading: Reading, rule: Rule, steps: int
+    double: MultiScaleClassifier, image: torch.Tensor, spot: torch.Tensor, reading: Reading, rule: Rule, steps: int
 ) -> None:
-    spot = spot.double()
+    # The highest cell of a map is one of many alike where most of the image is black.
+    shown = (image if reading == "score" else spot).double()
     gradients = IntegratedGradients(reading, rule, steps, batch=2)
-    found = gradients.attribute(gradients.prepare(double, 2), spot).attributions
+    found = gradients.attribute(gradients.prepare(double, 2), shown).attributions
     # Attribution is linear in the score: captum's of a sum of the scales, in which each counts as much as any other and
     # none as the same, holds the three at a third of the cost.
     shares = torch.from_numpy(np.array([1.0, 2.0, 3.0]) / np.abs(found).max(axis=(1, 2)))
@@ -96,7 +97,7 @@ def test_every_scale_equals_captum(
         return sum(share * scores for share, scores in zip(shares, scores_of(double, images, reading), strict=True))  # type: ignore[return-value]
 
     captum = CaptumIntegratedGradients(shared_sum)
-    expected = captum.attribute(spot[None, None], n_steps=steps, method=CAPTUM_METHOD[rule])[0, 0].numpy()
+    expected = captum.attribute(shown[None, None], n_steps=steps, method=CAPTUM_METHOD[rule])[0, 0].numpy()
     together = np.tensordot(shares.numpy(), found, axes=1)
     assert np.abs(together - expected).max() <= 1e-6 * np.abs(expected).max()
 
@@ -151,10 +152,11 @@ def test_a_float64_network_keeps_its_precision_on_the_way_back(network: MultiSca
     assert backward_precision(copy.deepcopy(network).double()) == torch.float64
 
 
+@pytest.mark.slow
 def test_completeness_error_vanishes_with_more_nodes(double: MultiScaleClassifier, spot: torch.Tensor) -> None:
     spot = spot.double()
     coarse = attribute(double, spot, "riemann_right", 2).completeness_errors
-    fine = attribute(double, spot, "midpoint", 24).completeness_errors
+    fine = attribute(double, spot, "midpoint", 72).completeness_errors
     assert fine.max() < 0.02
     assert fine.max() < coarse.max()
 

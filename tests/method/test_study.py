@@ -47,6 +47,7 @@ def sick() -> tuple[CTVolume, Truth, SliceInputs]:
     return volume, truth, SliceInputs.of_volume(volume, truth.lungs, SlidingWindow(1400.0, 20.0), masked=True)
 
 
+@pytest.mark.slow
 def test_only_slices_with_enough_lung_are_classified(network, sick) -> None:
     volume, truth, inputs = sick
     areas = (truth.lungs > 0).sum(axis=(1, 2)) * volume.pixel_area_mm2

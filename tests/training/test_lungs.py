@@ -35,7 +35,7 @@ from training.lungs import dice_score, find_lungs, hausdorff_95_mm, mean_over_pa
 from training.options import DATA_FOLDER
 from validation.phantom.thorax import Truth, make_thorax
 
-PLAN = Plan(iterations=2, batch=2, learning_rate=1e-3, betas=(0.9, 0.999), cosine=True, average_decay=0.9, save_every=1)
+PLAN = Plan(iterations=2, batch=1, learning_rate=1e-3, betas=(0.9, 0.999), cosine=True, average_decay=0.9, save_every=1)
 
 
 @pytest.fixture(scope="module")

@@ -135,6 +135,7 @@ def test_features_are_the_channels_that_the_heads_see() -> None:
         np.testing.assert_allclose(features[:, [first, first + 10, first + 20]], scores[scale], rtol=0.05, atol=0.01)
 
 
+@pytest.mark.slow
 def test_the_source_is_named_where_sources_differ_and_not_where_they_are_alike() -> None:
     torch.manual_seed(0)
     network = MultiScaleClassifier().eval()
