@@ -18,6 +18,8 @@ from method.weights import load_classifier
 from validation.lesions import Lesion, paint_lesion
 from validation.phantom.thorax import Truth, make_thorax
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "classifier" / "classifier.safetensors"
 GRADIENTS = IntegratedGradients("score_map", "midpoint", 2)
 COVID19 = CLASSES.index("covid19")
@@ -52,7 +54,6 @@ def inputs_of(volume: CTVolume, truth: Truth) -> SliceInputs:
     return SliceInputs.of_volume(volume, truth.lungs, SlidingWindow(1400.0, 20.0), masked=True)
 
 
-@pytest.mark.slow
 def test_randomising_the_weights_from_the_heads_down_changes_the_map(network, one_lesion) -> None:
     volume, truth, _ = one_lesion
     inputs = inputs_of(volume, truth)
@@ -70,7 +71,6 @@ def test_randomising_the_weights_from_the_heads_down_changes_the_map(network, on
     assert spearmanr(original, saliency(randomised, image)[lung])[0] < 0.3
 
 
-@pytest.mark.slow
 def test_the_largest_lesion_is_the_one_that_is_there(network, one_lesion) -> None:
     volume, truth, mask = one_lesion
     diseased = np.nonzero(mask.sum(axis=(1, 2)) * volume.pixel_area_mm2 > 200)[0]

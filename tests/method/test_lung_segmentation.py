@@ -144,6 +144,7 @@ def test_a_consolidation_stays_inside_the_lung(network: LungUNet) -> None:
     assert (found[inner] > 0).mean() > 0.85
 
 
+@pytest.mark.slow
 def test_a_volume_of_air_is_refused(network: LungUNet) -> None:
     directions = np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])
     air = CTVolume(np.full((30, 64, 64), -1000, dtype=np.int16), (5.0, 5.0, 5.0), np.zeros(3), directions)

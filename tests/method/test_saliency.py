@@ -138,6 +138,7 @@ def test_a_scale_whose_map_is_never_positive_attributes_nothing_and_disturbs_no_
     np.testing.assert_allclose(without[[0, 2]], with_all[[0, 2]], rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_gradients_in_bfloat16_keep_the_map(
     network: MultiScaleClassifier, float32_gradients: ScoreGradients, spot: torch.Tensor
 ) -> None:

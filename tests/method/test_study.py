@@ -58,6 +58,7 @@ def test_only_slices_with_enough_lung_are_classified(network, sick) -> None:
     assert all(sum(item.probabilities) == pytest.approx(1.0) for item in slices)
 
 
+@pytest.mark.slow
 def test_a_volume_with_too_little_lung_is_refused(network, sick) -> None:
     volume, _, inputs = sick
     with pytest.raises(Unsuitable, match="cm2"):
@@ -77,18 +78,21 @@ def explanation(network, sick) -> Explanation:
     return explain(network, sick, "cap", maximum_slices=3)[1]
 
 
+@pytest.mark.slow
 def test_the_most_probable_diseased_slices_are_explained_within_the_budget(explanation) -> None:
     assert [item.index for item in explanation.slices if item.explained] == [8, 9, 10]
     assert sorted(explanation.saliency) == [8, 9, 10]
     assert {item.why_not_explained for item in explanation.slices if not item.explained} == {"budget"}
 
 
+@pytest.mark.slow
 def test_slices_that_are_not_diseased_are_not_explained(network, sick) -> None:
     _, explanation = explain(network, sick, "cap", minimum_disease_probability=0.83)
     assert [item.index for item in explanation.slices if item.explained] == [8]
     assert {item.why_not_explained for item in explanation.slices if not item.explained} == {"slice_np"}
 
 
+@pytest.mark.slow
 def test_a_study_without_pneumonia_has_nothing_to_explain(network, sick) -> None:
     slices, explanation = explain(network, sick, "np")
     assert [item.index for item in explanation.slices] == [item.index for item in slices]
@@ -98,6 +102,7 @@ def test_a_study_without_pneumonia_has_nothing_to_explain(network, sick) -> None
     assert explanation.infected_fraction == 0.0
 
 
+@pytest.mark.slow
 def test_the_infected_fraction_of_a_negative_study_that_is_more_probably_diseased_is_unknown(network, sick) -> None:
     volume, truth, inputs = sick
     slices = [finding(10, 0.38, 0.34)]
@@ -107,6 +112,7 @@ def test_the_infected_fraction_of_a_negative_study_that_is_more_probably_disease
     assert found.infected_fraction is None
 
 
+@pytest.mark.slow
 def test_boxes_enclose_the_salient_regions_and_these_stay_inside_the_lungs(sick, explanation) -> None:
     volume, truth, _ = sick
     assert explanation.boxes
@@ -120,6 +126,7 @@ def test_boxes_enclose_the_salient_regions_and_these_stay_inside_the_lungs(sick,
     assert 0 <= explanation.infected_fraction <= 1
 
 
+@pytest.mark.slow
 def test_every_box_belongs_to_a_lesion_and_lesions_hold_all_salient_volume(sick, explanation) -> None:
     volume, truth, _ = sick
     numbers = [lesion.number for lesion in explanation.lesions]
@@ -133,6 +140,7 @@ def test_every_box_belongs_to_a_lesion_and_lesions_hold_all_salient_volume(sick,
     assert sum(lesion.lung_fraction for lesion in explanation.lesions) == pytest.approx(salient_ml / lungs_ml)
 
 
+@pytest.mark.slow
 def test_lesions_that_reach_past_a_free_slice_are_together_the_infected_fraction(network, sick) -> None:
     volume, truth, inputs = sick
     near = replace(volume, spacing_mm=(2.0, *volume.spacing_mm[1:]))
