@@ -37,8 +37,9 @@ from validation.phantom.thorax import make_thorax
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RECORD = REPOSITORY / "benchmarks" / "results" / "operations.json"
-SLICES, EXPLAINED = 40, 2
-"""Of the phantom whose stages are recorded."""
+SLICES, SIZE, EXPLAINED = 10, 96, 1
+SPACING_MM = (10.0, 2.0, 2.0)
+"""Of the phantom whose stages are recorded: the middle of a chest, whose operations are those of a whole one, fewer."""
 
 
 @dataclass
@@ -121,7 +122,7 @@ def count_stages(volume: CTVolume, settings: Settings, explained: int | None, de
 
 def count_phantom() -> dict[str, dict[str, float]]:
     """Giga-operations and gigabytes of each stage on the phantom of the record."""
-    volume, _ = make_thorax("covid19", slices=SLICES)
+    volume, _ = make_thorax("covid19", slices=SLICES, size=SIZE, spacing_mm=SPACING_MM)
     counts = count_stages(volume, load_settings(), EXPLAINED, device=None)
     return {stage: as_figures(count) for stage, count in counts.items()}
 

@@ -18,8 +18,10 @@ from method.weights import load_classifier
 from validation.lesions import Lesion, paint_lesion
 from validation.phantom.thorax import Truth, make_thorax
 
+pytestmark = pytest.mark.slow
+
 WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "classifier" / "classifier.safetensors"
-GRADIENTS = IntegratedGradients("score_map", "midpoint", 6)
+GRADIENTS = IntegratedGradients("score_map", "midpoint", 2)
 COVID19 = CLASSES.index("covid19")
 MIDDLE = 12
 
@@ -31,12 +33,12 @@ def network() -> MultiScaleClassifier:
 
 @pytest.fixture(scope="module")
 def one_lesion() -> tuple[CTVolume, Truth, np.ndarray]:
-    """The healthy phantom with one patch of ground glass in the right lung, through five slices."""
-    volume, truth = make_thorax("normal", slices=24, size=224)
+    """The healthy phantom with one patch of ground glass in the right lung, through three slices."""
+    volume, truth = make_thorax("normal", slices=24, size=160)
     hu = volume.hu.copy()
     rows, columns = np.nonzero(truth.lungs[MIDDLE] == 1)
     centre_mm = np.array([MIDDLE, np.median(rows), np.median(columns)]) * volume.spacing_mm
-    lesion = Lesion(tuple(centre_mm), (2.5 * volume.spacing_mm[0], 20.0, 20.0), "ground_glass")
+    lesion = Lesion(tuple(centre_mm), (1.5 * volume.spacing_mm[0], 20.0, 20.0), "ground_glass")
     mask = paint_lesion(hu, truth.lungs > 0, volume.spacing_mm, lesion, np.random.default_rng(3))
     return CTVolume(hu, volume.spacing_mm, volume.origin_mm, volume.directions), truth, mask
 
@@ -60,15 +62,13 @@ def test_randomising_the_weights_from_the_heads_down_changes_the_map(network, on
     original = saliency(network, image)[lung]
     randomised = copy.deepcopy(network)
     torch.manual_seed(1)
-    similarity = []
     for part in [randomised.heads, *reversed(randomised.blocks)]:
         for layer in part.modules():
             if isinstance(layer, torch.nn.Conv2d | torch.nn.BatchNorm2d):
                 layer.reset_parameters()
-        for head in randomised.heads:  # else a map may have no positive cell, and the map is empty, not different
-            torch.nn.init.constant_(head.bias, 1.0)
-        similarity.append(spearmanr(original, saliency(randomised, image)[lung])[0])
-    assert similarity[-1] < 0.3
+    for head in randomised.heads:  # else a map may have no positive cell, and the map is empty, not different
+        torch.nn.init.constant_(head.bias, 1.0)
+    assert spearmanr(original, saliency(randomised, image)[lung])[0] < 0.3
 
 
 def test_the_largest_lesion_is_the_one_that_is_there(network, one_lesion) -> None:

@@ -11,10 +11,11 @@ from method.lung_segmentation import MultiWindow, _midline, predict_planes, reac
 from method.normalisation import SlidingWindow
 from method.types import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume, Unsuitable
 from method.weights import load_lung_network
-from validation.phantom.thorax import make_thorax
+from validation.phantom.thorax import Truth, make_thorax
 
 WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "lungs" / "lungs.safetensors"
 GRID_MM = 4.0
+ONE_WINDOW = MultiWindow((SlidingWindow(1400.0, 20.0),))
 
 
 def two_lungs(gap: int = 6) -> np.ndarray:
@@ -104,35 +105,46 @@ def network() -> LungUNet:
     return load_lung_network(WEIGHTS)
 
 
+@pytest.fixture(scope="module")
+def healthy() -> tuple[CTVolume, Truth]:
+    return make_thorax("normal", slices=40, size=128)
+
+
 def test_planes_in_batches_equal_all_at_once(network: LungUNet) -> None:
     planes = np.random.default_rng(0).integers(-1000, 400, (5, 32, 32)).astype(np.float32)
     few, many = (predict_planes(network, planes, MultiWindow(), batch=batch) for batch in (2, 8))
     assert np.allclose(few, many, atol=0.02)  # bfloat16
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flips", [(1, 1, 1), (1, -1, -1), (-1, -1, 1), (-1, 1, -1)])
-def test_lungs_are_found_and_named_whatever_way_the_source_lies(network: LungUNet, flips: tuple[int, ...]) -> None:
+def test_lungs_are_found_and_named_whatever_way_the_source_lies(
+    network: LungUNet, healthy: tuple[CTVolume, Truth], flips: tuple[int, ...]
+) -> None:
     """The phantom's array turned over, its directions with it: the same patient, stored another way."""
-    upright, truth = make_thorax("normal", slices=40, size=128)
+    upright, truth = healthy
     axes = tuple(axis for axis, sign in enumerate(flips) if sign < 0)
     turned = CTVolume(
         np.flip(upright.hu, axes), upright.spacing_mm, upright.origin_mm, upright.directions * np.array(flips)[:, None]
     )
-    found = segment_lungs(network, turned, MultiWindow((SlidingWindow(1400, 20),)), grid_mm=2.5)
+    # What is turned is turned back before planes are cut: those of one view are enough.
+    found = segment_lungs(network, turned, ONE_WINDOW, 3.0, ["axial"])
     true = np.flip(truth.lungs, axes)
     for side in (RIGHT_LUNG, LEFT_LUNG):
         overlap = 2 * ((found == side) & (true == side)).sum() / ((found == side).sum() + (true == side).sum())
         assert overlap > 0.94
 
 
+@pytest.mark.slow
 def test_a_consolidation_stays_inside_the_lung(network: LungUNet) -> None:
     volume, truth = make_thorax("cap", slices=40, size=128)
-    found = segment_lungs(network, volume, MultiWindow(), grid_mm=2.5)
+    found = segment_lungs(network, volume, ONE_WINDOW, 2.5)
     inner = ndimage.binary_erosion(truth.lesions > 0)
     assert inner.any()
     assert (found[inner] > 0).mean() > 0.85
 
 
+@pytest.mark.slow
 def test_a_volume_of_air_is_refused(network: LungUNet) -> None:
     directions = np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])
     air = CTVolume(np.full((30, 64, 64), -1000, dtype=np.int16), (5.0, 5.0, 5.0), np.zeros(3), directions)

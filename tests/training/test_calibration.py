@@ -89,6 +89,7 @@ def test_one_fold_alone_is_refused() -> None:
         cross_fit(make_predictions((2.0,)))
 
 
+@pytest.mark.slow
 def test_scaling_repairs_overconfidence_and_the_report_shows_it(tmp_path: Path) -> None:
     diagram = tmp_path / "figures" / "reliability.png"
     report = calibration_report(make_predictions((3.0, 3.0, 3.0)), diagram)

@@ -1,6 +1,8 @@
 """The COVID-CT benchmark on phantom figures: it trains, resumes, scores, and keeps the test split out of choices."""
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
+from training import frozen_features
 from training.augmentation import augment_as_paper
 from training.checkpoint import export_weights
 from training.covid_ct_benchmark import (
@@ -30,11 +33,11 @@ LUNGS = MODELS / "lungs" / "lungs.safetensors"
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three splits, one figure a class each."""
     root = tmp_path_factory.mktemp("benchmark")
-    for name, preset in (("NonCOVID", "normal"), ("COVID", "covid19")):
-        volume, _ = make_thorax(preset, slices=12, size=80)
+    volume, _ = make_thorax("covid19", slices=16, size=80)
+    for first, name in ((5, "NonCOVID"), (8, "COVID")):
         for number, split in enumerate(("train", "val", "test")):
             (root / split / name).mkdir(parents=True)
-            grey = np.clip((volume.hu[5 + number, 8:70] + 1350) / 1500, 0, 1) * 255
+            grey = np.clip((volume.hu[first + number, 8:70] + 1350) / 1500, 0, 1) * 255
             Image.fromarray(grey.astype(np.uint8)).save(root / split / name / "figure%0.png")
     return root
 
@@ -47,6 +50,14 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_copy() -> Iterator[None]:
+    """One augmented copy of each image, not eight."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(frozen_features, "COPIES", 1)
+        yield
+
+
 def arguments(folder: Path, pretrained: Path, out: Path, iterations: int = 2) -> list[str]:
     splits = ["--train", str(folder / "train"), "--val", str(folder / "val")]
     weights = ["--pretrained", str(pretrained), "--lungs", str(LUNGS)]
@@ -56,12 +67,13 @@ def arguments(folder: Path, pretrained: Path, out: Path, iterations: int = 2) ->
 
 @pytest.fixture(scope="module")
 def trained(folder: Path, pretrained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both rows, with the test split."""
+    """Both rows, with the test split; `images` are what later calls find prepared."""
     out = tmp_path_factory.mktemp("trained")
     assert main([*arguments(folder, pretrained, out), "--test", str(folder / "test")]) == 0
     return out
 
 
+@pytest.mark.slow
 def test_both_rows_are_scored_beside_the_published_ones(trained: Path) -> None:
     report = json.loads((trained / "benchmark.json").read_text(encoding="utf-8"))
     for row in ("plain", "best"):
@@ -75,9 +87,11 @@ def test_both_rows_are_scored_beside_the_published_ones(trained: Path) -> None:
     assert "| DenseNet-169, ImageNet pretraining (He et al. 2020) | test, published | 203 | 0.847 | 0.854 |" in markdown
 
 
+@pytest.mark.slow
 def test_the_test_split_changes_no_weight_and_a_second_call_trains_no_further(
     trained: Path, folder: Path, pretrained: Path, tmp_path: Path
 ) -> None:
+    shutil.copytree(trained / "images", tmp_path / "images")
     call = [*arguments(folder, pretrained, tmp_path), "--rows", "plain"]
     assert main(call) == 0
     weights = tmp_path / "plain0" / "weights.safetensors"
@@ -89,11 +103,13 @@ def test_the_test_split_changes_no_weight_and_a_second_call_trains_no_further(
     assert (tmp_path / "plain0" / "log.csv").read_text() == log
 
 
+@pytest.mark.slow
 def test_rows_of_an_earlier_call_stay_where_the_images_are_the_same(
     trained: Path, folder: Path, pretrained: Path, tmp_path: Path
 ) -> None:
     earlier = json.loads((trained / "benchmark.json").read_text(encoding="utf-8"))
     (tmp_path / "benchmark.json").write_text(json.dumps(earlier), encoding="utf-8")
+    shutil.copytree(trained / "images", tmp_path / "images")
     call = [*arguments(folder, pretrained, tmp_path), "--rows", "best"]
     assert main([*call, "--test", str(folder / "test")]) == 0
     rows = json.loads((tmp_path / "benchmark.json").read_text(encoding="utf-8"))["rows"]

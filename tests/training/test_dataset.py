@@ -1,8 +1,9 @@
 """Training sets from folders: what is read, what is kept, what is refused, and how patients are split."""
 
 import os
+import shutil
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from training.classifier_data import (
 )
 from training.dataset import (
     Patient,
+    TrainingSet,
     TrainingSetError,
     read_covid_ct_md,
     read_training_set,
@@ -59,11 +61,26 @@ def write_patient(folder: Path, volume: CTVolume, number: int) -> list[Path]:
     return write_study(replace(volume, hu=volume.hu + np.int16(number)), folder, preset="normal", seed=number)
 
 
+@dataclass(frozen=True)
+class FirstReading:
+    """Two classes of one patient each, in `folder`/export, and what was read and kept in `folder`/cache."""
+
+    folder: Path
+    found: TrainingSet
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, volume: CTVolume, lungs: LungUNet) -> FirstReading:
+    folder = tmp_path_factory.mktemp("first")
+    write_patient(folder / "export/np/0001", volume, 1)
+    write_patient(folder / "export/covid19/0001", volume, 2)
+    return FirstReading(folder, read_training_set(folder / "export", folder / "cache", lungs))
+
+
 @pytest.fixture
-def export(tmp_path: Path, volume: CTVolume) -> Path:
-    """Two classes of one patient each."""
-    write_patient(tmp_path / "export/np/0001", volume, 1)
-    write_patient(tmp_path / "export/covid19/0001", volume, 2)
+def export(tmp_path: Path, first: FirstReading) -> Path:
+    """A copy of the two patients, with the times of their files, beside a copy of the cache of their first reading."""
+    shutil.copytree(first.folder, tmp_path, dirs_exist_ok=True)
     return tmp_path / "export"
 
 
@@ -85,9 +102,9 @@ def rewrite(files: Sequence[Path], keyword: str, value: str) -> None:
 
 
 def test_a_folder_of_classes_is_read_as_labelled_patients(
-    export: Path, tmp_path: Path, lungs: LungUNet, volume: CTVolume
+    first: FirstReading, lungs: LungUNet, volume: CTVolume
 ) -> None:
-    found = read_training_set(export, tmp_path / "cache", lungs)
+    found = first.found
     assert [(patient.name, CLASSES[patient.label]) for patient in found.patients] == [
         ("np/0001", "np"),
         ("covid19/0001", "covid19"),
@@ -123,19 +140,20 @@ def test_hidden_files_are_passed_over(export: Path, tmp_path: Path, lungs: LungU
     assert len(read_training_set(export, tmp_path / "cache", lungs).patients) == 2
 
 
+@pytest.mark.slow
 def test_the_fingerprint_follows_labels_and_pixels_alone(
-    export: Path, tmp_path: Path, lungs: LungUNet, volume: CTVolume
+    first: FirstReading, export: Path, tmp_path: Path, lungs: LungUNet, volume: CTVolume
 ) -> None:
-    first = read_training_set(export, tmp_path / "cache", lungs).fingerprint
+    fingerprint = first.found.fingerprint
     (export / "np/0001").rename(export / "np/renamed")
-    assert read_training_set(export, tmp_path / "cache", lungs).fingerprint == first
+    assert read_training_set(export, tmp_path / "cache", lungs).fingerprint == fingerprint
     (export / "covid19").rename(export / "cap")
     other_label = read_training_set(export, tmp_path / "cache", lungs).fingerprint
     write_patient(tmp_path / "brighter", replace(volume, hu=volume.hu + np.int16(1)), 2)
     for file in (tmp_path / "brighter").iterdir():
         file.replace(export / "cap/0001" / file.name)
     other_pixels = read_training_set(export, tmp_path / "cache", lungs).fingerprint
-    assert len({first, other_label, other_pixels}) == 3
+    assert len({fingerprint, other_label, other_pixels}) == 3
 
 
 # Cache
@@ -147,17 +165,17 @@ def cached(tmp_path: Path) -> dict[str, int]:
     return {file.relative_to(tmp_path / "cache").as_posix(): file.stat().st_mtime_ns for file in files}
 
 
-def test_a_second_reading_takes_the_slices_from_the_cache(export: Path, tmp_path: Path, lungs: LungUNet) -> None:
-    first = read_training_set(export, tmp_path / "cache", lungs)
+def test_a_second_reading_takes_the_slices_from_the_cache(
+    first: FirstReading, export: Path, tmp_path: Path, lungs: LungUNet
+) -> None:
     kept = cached(tmp_path)
     second = read_training_set(export, tmp_path / "cache", lungs)
     assert cached(tmp_path) == kept
     assert sorted(name.split(".")[0] for name in kept) == ["covid19/0001", "np/0001"]
-    assert second.fingerprint == first.fingerprint
+    assert second.fingerprint == first.found.fingerprint
 
 
 def test_only_what_has_changed_is_prepared_anew(export: Path, tmp_path: Path, lungs: LungUNet) -> None:
-    read_training_set(export, tmp_path / "cache", lungs)
     before = cached(tmp_path)
     os.utime(export / "np/0001/IM0003.dcm", (1, 1))
     read_training_set(export, tmp_path / "cache", lungs)

@@ -28,10 +28,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two patients of each class, with one slice and with two."""
     root = tmp_path_factory.mktemp("external")
-    for name, preset in (("normal", "normal"), ("pneumonia", "cap"), ("covid-19", "covid19")):
-        volume, _ = make_thorax(preset, slices=12, size=96)
+    volume, _ = make_thorax("covid19", slices=20, size=96)
+    for first, name in ((5, "normal"), (8, "pneumonia"), (11, "covid-19")):
         (root / name).mkdir()
-        for patient, index in (("7", 6), ("7", 7), ("A12", 6)):
+        for patient, index in (("7", first), ("7", first + 1), ("A12", first + 2)):
             grey = np.clip((volume.hu[index] + 1000) / 1400, 0, 1) * 255
             Image.fromarray(grey.astype(np.uint8)).save(root / name / f"CT2x_{patient}_s1b_{index:04d}.png")
     return root
@@ -42,6 +42,7 @@ def put(path: Path) -> None:
     Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save(path)
 
 
+@pytest.mark.slow
 def test_the_command_writes_every_figure_of_the_folder(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,11 +39,12 @@ def test_each_channel_gives_three_figures(network: MultiScaleClassifier) -> None
     assert features[1, 64:96] == pytest.approx(first.amax((1, 2)).numpy(), rel=0.03, abs=0.02)
 
 
+@pytest.mark.slow
 def test_what_differs_in_texture_is_told_apart(network: MultiScaleClassifier, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(frozen_features, "COPIES", 1)
     machine = FrozenFeatureClassifier(network, mirror, seed=0)
-    machine.fit(*textures(8, seed=1))
-    images, label = textures(6, seed=2)
+    machine.fit(*textures(4, seed=1))
+    images, label = textures(4, seed=2)
     found = machine.predict(images)
     assert ((found > 0.5) == label).all()
-    assert np.array_equal(machine.predict(images), found)
+    assert np.array_equal(machine.predict(images[:1]), found[:1])

@@ -127,6 +127,7 @@ def linear() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
 
 
+@pytest.mark.slow
 def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     one = fit(tmp_path / "one", linear(), draw, cross_entropy, Plan(iterations=3, batch=4, learning_rate=1e-2))
     script = tmp_path / "train.py"
@@ -134,7 +135,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     repository = Path(__file__).resolve().parents[2]
     environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    subprocess.run([*command, str(tmp_path / "two")], check=True, env=environment, timeout=240, capture_output=True)
+    subprocess.run([*command, str(tmp_path / "two")], check=True, env=environment, timeout=600, capture_output=True)
     two = load_file(tmp_path / "two" / "weights.safetensors")
     for key, value in one.state_dict().items():
         torch.testing.assert_close(two[key].float(), value, rtol=2e-3, atol=2e-3)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from method.lung_network import LungUNet
-from method.types import LEFT_LUNG, RIGHT_LUNG
+from method.types import LEFT_LUNG, RIGHT_LUNG, CTVolume
 from training.checkpoint import export_weights
 from training.loop import Plan
 from training.lung_data import (
@@ -33,14 +33,19 @@ from training.lung_tables import (
 )
 from training.lungs import dice_score, find_lungs, hausdorff_95_mm, mean_over_patients, score_held_out, train_lungs
 from training.options import DATA_FOLDER
-from validation.phantom.thorax import make_thorax
+from validation.phantom.thorax import Truth, make_thorax
 
-PLAN = Plan(iterations=2, batch=2, learning_rate=1e-3, betas=(0.9, 0.999), cosine=True, average_decay=0.9, save_every=1)
+PLAN = Plan(iterations=2, batch=1, learning_rate=1e-3, betas=(0.9, 0.999), cosine=True, average_decay=0.9, save_every=1)
 
 
 @pytest.fixture(scope="module")
-def chest() -> LungImages:
-    volume, truth = make_thorax("normal", slices=24, size=128)
+def phantom() -> tuple[CTVolume, Truth]:
+    return make_thorax("normal", slices=24, size=128)
+
+
+@pytest.fixture(scope="module")
+def chest(phantom: tuple[CTVolume, Truth]) -> LungImages:
+    volume, truth = phantom
     return LungImages(volume.hu, truth.lungs > 0, volume.spacing_mm)
 
 
@@ -65,6 +70,7 @@ def weights_of(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {key: value.clone() for key, value in network.state_dict().items()}
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_weights(
     tmp_path: Path, sources: dict[str, list[LungImages]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,10 +267,10 @@ def test_bad_sides_and_refused_volumes_stay_in_the_tables() -> None:
     assert "| b | 2001 | 1802 | ![lungs of b](overlay_b.png) |" in text
 
 
-def test_an_overlay_outlines_right_in_red_and_left_in_blue(tmp_path: Path) -> None:
+def test_an_overlay_outlines_right_in_red_and_left_in_blue(tmp_path: Path, phantom: tuple[CTVolume, Truth]) -> None:
     from PIL import Image
 
-    volume, truth = make_thorax("normal", slices=24, size=128)
+    volume, truth = phantom
     draw_overlay(volume, truth.lungs, "phantom", tmp_path / "both.png")
     draw_overlay(volume, np.where(truth.lungs == RIGHT_LUNG, truth.lungs, 0), "phantom", tmp_path / "right.png")
 

@@ -180,6 +180,7 @@ def process_group(tmp_path: Path) -> Iterator[None]:
     distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("process_group")
 def test_distributed_training_finds_every_parameter_used() -> None:
     trained = nn.parallel.DistributedDataParallel(make_network().train())

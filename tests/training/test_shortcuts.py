@@ -84,6 +84,7 @@ def test_disease_inside_the_lungs_is_gone_when_they_are_blank(brightness: MultiS
     assert f"| intact | 1.000 ({report['intact']['shuffled']:.2f}) |" in as_markdown({"blank_lungs": report})
 
 
+@pytest.mark.slow
 def test_a_shortcut_outside_the_lungs_shows_when_they_are_blank(brightness: MultiScaleClassifier) -> None:
     networks = dict.fromkeys("abcd", brightness)
     assert blank_lung_report(networks, patients({"table_hu": 300}))["blanked"]["auc"] == 1.0
@@ -98,6 +99,7 @@ def test_two_patients_against_two_can_be_told_apart_by_luck_in_two_of_six_ways(
     assert report["intact"]["shuffled"] == pytest.approx(2 / 6, abs=0.07)  # an AUC of 0 is as far from .5 as one of 1
 
 
+@pytest.mark.slow
 def test_only_marked_slices_of_a_diseased_patient_count(brightness: MultiScaleClassifier) -> None:
     found = patients({"lesion_hu": 100})
     infected = np.arange(12) < 5
@@ -135,6 +137,7 @@ def test_features_are_the_channels_that_the_heads_see() -> None:
         np.testing.assert_allclose(features[:, [first, first + 10, first + 20]], scores[scale], rtol=0.05, atol=0.01)
 
 
+@pytest.mark.slow
 def test_the_source_is_named_where_sources_differ_and_not_where_they_are_alike() -> None:
     torch.manual_seed(0)
     network = MultiScaleClassifier().eval()

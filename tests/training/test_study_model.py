@@ -87,11 +87,12 @@ def make_slices(count: int, seed: int, side: int = 32) -> SliceSet:
     return SliceSet(hu, lung, window, np.full(count, 1.3), np.arange(count))
 
 
+@pytest.mark.slow
 def test_painted_bags_hold_every_class_and_the_same_seed_paints_the_same() -> None:
     torch.manual_seed(0)
     network = MultiScaleClassifier()
     bases = make_slices(3, 0, INPUT_SIZE)
-    bags, again = (painted_bags(network, bases, number=6, seed=3, size=8, drawn=3) for _ in range(2))
+    bags, again = (painted_bags(network, bases, number=3, seed=3, size=8, drawn=2) for _ in range(2))
     assert {label for _, label in bags} == {0, 1, 2}
     assert all(features.shape == (8, FEATURES) for features, _ in bags)
     assert all(np.array_equal(one[0], two[0]) for one, two in zip(bags, again, strict=True))
@@ -143,6 +144,7 @@ def test_the_comparison_scores_every_patient_with_his_folds_network(
     assert f"| p5 | {CLASSES[2]} |" in table
 
 
+@pytest.mark.slow
 def test_a_tested_patients_label_and_slices_never_reach_his_study_model(
     patients: TrainingSet, networks: list[MultiScaleClassifier]
 ) -> None:
