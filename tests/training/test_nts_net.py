@@ -154,6 +154,7 @@ def test_a_crop_shows_its_region_and_black_outside_the_image() -> None:
         assert shown[1, :, :-1].abs().max() == 0
 
 
+@pytest.mark.slow
 def test_two_classes_that_differ_by_a_spot_are_learned_in_a_few_steps_and_the_same_way_twice() -> None:
     def train(steps: int) -> tuple[NTSNet, list[float]]:
         network = make_network().train()

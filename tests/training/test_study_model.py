@@ -118,6 +118,7 @@ def networks() -> list[MultiScaleClassifier]:
     return [MultiScaleClassifier() for _ in FOLDS]
 
 
+@pytest.mark.slow
 def test_the_comparison_scores_every_patient_with_his_folds_network(
     patients: TrainingSet, networks: list[MultiScaleClassifier]
 ) -> None:

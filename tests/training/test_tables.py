@@ -261,6 +261,7 @@ def test_unusable_predictions_are_refused() -> None:
         score([replace(one, label=one.label + 1)], "f", "s")
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_for_each_task_and_for_the_joint_classifier(tmp_path: Path) -> None:
     files = plot([predictions(), predictions("conv3"), predictions(task=("np", "cap"))], tmp_path)
     assert sorted(file.name for file in files) == [

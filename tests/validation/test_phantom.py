@@ -160,6 +160,7 @@ def test_a_seed_is_a_chest_at_every_resolution() -> None:
     assert coarse.left_ml == pytest.approx(fine.left_ml, rel=0.03)
 
 
+@pytest.mark.slow
 def test_spacing_covers_the_chest_unless_it_is_given() -> None:
     volume, _ = make_thorax("normal", slices=10, size=64, seed=4)
     assert volume.spacing_mm == pytest.approx((30.0, 5.76, 5.76))
@@ -206,6 +207,7 @@ def test_study_is_one_series_from_head_to_feet(phantoms: dict[str, Phantom], tmp
     assert all(str(file.SOPInstanceUID).startswith("2.25.") for file in files)
 
 
+@pytest.mark.slow
 def test_truth_reads_back_and_stays_away_from_the_dicom_files(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out, truth_folder = tmp_path / "dicom", tmp_path / "truth"
     sizes = ["--slices", "10", "--size", "64", "--seed", "4"]

@@ -23,6 +23,8 @@ from validation.selftest.installed_copy import Copy
 from validation.selftest.report import to_html, to_picture
 from validation.selftest.samples import SAMPLES
 
+pytestmark = pytest.mark.slow  # each test has a copy of the code of its own
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 WITHOUT_CACHES = shutil.ignore_patterns("__pycache__")
 

@@ -107,6 +107,7 @@ def test_drift_is_found_in_what_has_changed(
     assert "1.2.3" not in page
 
 
+@pytest.mark.slow
 def test_false_alarms_are_rare() -> None:
     """Of 60 weeks without drift, each compared in seven ways, one in a hundred is expected to alarm."""
     random = np.random.default_rng(3)
