@@ -33,7 +33,8 @@ validate: $(RUNTIME) ## Prove that this copy works on this machine: a report to 
 	@$(RUN) -m validation.selftest --out validation-report $(VALIDATE_ARGS)
 
 # Each process has a file at a time, and one thread: most tests have work for one core only. The longest files come first.
-TEST_WORKERS ?= 2
+# One process more than there are cores, since some tests wait for servers; eight at the most, each takes a gigabyte.
+TEST_WORKERS ?= $(shell cores=`nproc`; echo $$((cores < 8 ? cores + 1 : 8)))
 test: $(DEVELOPMENT) ## Run the tests (TEST_ARGS=--quick: in under 2 minutes; TEST_ARGS="-k segmentation" selects)
 	@OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(TEST_ARGS)
 
