@@ -13,6 +13,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ def files_below(root: Path, parts: Sequence[str]) -> Iterator[str]:
                 yield name.as_posix()
 
 
+@cache
 def installed_packages() -> dict[str, str]:
     """Version by `package_name` of every Python package that this interpreter finds."""
     found: dict[str, str] = {}

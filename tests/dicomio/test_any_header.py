@@ -24,7 +24,7 @@ def write(folder: Path, files: list[bytes]) -> int:
 
 @pytest.mark.slow
 @settings(
-    max_examples=600, derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=300, derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 @given(spoiled=spoiled_series)
 def test_any_header_ends_in_an_explained_refusal_or_in_the_right_volume(spoiled: Spoiled) -> None:
