@@ -5,11 +5,13 @@ PYTHON ?= python3.11 python3.12 python3.13 python3
 
 VENV := .venv
 RUN := $(VENV)/bin/python
-INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --no-input
+# Compiling all that is installed takes half of the time; Python compiles what it imports.
+INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --no-input --no-compile
 
 # Stamps of the environment. They are absent while something is being installed, so that an interrupted installation is
 # begun again from an empty environment, never from half a package.
 CREATED := $(VENV)/.created
+LIBRARY := $(VENV)/.library
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 
@@ -22,15 +24,15 @@ DEVELOPMENT := $(VENV)/.development
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
-demo: $(RUNTIME) ## Analyse a synthetic study whose truth is known, and show what came out (DEMO_ARGS=...)
-	@$(RUN) -m validation.demo $(DEMO_ARGS)
+demo: $(LIBRARY) ## Analyse a synthetic study whose truth is known, and show what came out (DEMO_ARGS=...)
+	@$(RUN) -m groundglass demo $(DEMO_ARGS)
 
 cohort-demo: $(DEVELOPMENT) ## An archive of phantoms as a cohort: killed in the middle, resumed (COHORT_DEMO_ARGS=...)
-	@$(RUN) -m validation.cohort_demo $(COHORT_DEMO_ARGS)
+	@$(RUN) -m groundglass.cohort.demo $(COHORT_DEMO_ARGS)
 
 validate: $(RUNTIME) ## Prove that this copy works on this machine: a report to sign (VALIDATE_ARGS=...)
-	@$(RUN) -m validation.build_record
-	@$(RUN) -m validation.selftest --out validation-report $(VALIDATE_ARGS)
+	@$(RUN) -m groundglass.selftest.build_record
+	@$(RUN) -m groundglass.selftest --out validation-report $(VALIDATE_ARGS)
 
 # Each process has a file at a time, and one thread: most tests have work for one core only. The longest files come first.
 # One process more than there are cores, since some tests wait for servers; eight at the most, each takes a gigabyte.
@@ -49,10 +51,11 @@ everything: ## What CI runs and its long forms: an hour or two; before a release
 fuzz: $(DEVELOPMENT) ## Look for input that breaks the scan, the selection or the volume, for a minute (FUZZ_ARGS=...)
 	@$(RUN) -m tests.fuzz $(FUZZ_ARGS)
 
-lint: $(DEVELOPMENT) ## Check style, formatting and types
+lint: $(DEVELOPMENT) ## Check style, formatting, types and which way imports point
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) -m mypy
+	@$(RUN) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
 train: $(DEVELOPMENT) ## Train both networks, cross-validate and write the tables (TRAIN_ARGS=...)
 	@$(RUN) -m training.train $(TRAIN_ARGS)
@@ -66,28 +69,28 @@ bench: $(DEVELOPMENT) ## Time each stage of the analysis, the SEG writer and the
 	@$(RUN) -m benchmarks.input
 
 conformance: $(DEVELOPMENT) conformance-tools ## Check every output with tools of others (CONFORMANCE_ARGS=...)
-	@$(RUN) -m validation.conformance $(CONFORMANCE_ARGS)
+	@$(RUN) -m conformance $(CONFORMANCE_ARGS)
 
 pacs-demo: $(DEVELOPMENT) pacs-demo-tools ## Send a synthetic study to an Orthanc here, and list the results it gets (PACS_DEMO_ARGS=--keep)
 	@$(RUN) -m deploy.orthanc.demo $(PACS_DEMO_ARGS)
 
 viewer: $(RUNTIME) viewer-tools ## Show the outputs in cornerstone3D, and compare its screen with the files (VIEWER_ARGS=...)
-	@$(RUN) -m validation.viewer $(VIEWER_ARGS)
+	@$(RUN) -m conformance.viewer $(VIEWER_ARGS)
 
-# The image. MAP_ARGS="--variant cpu --engine docker": see `python packaging/build.py --help`.
+# The image. MAP_ARGS="--variant cpu --engine docker": see `python -m image.build --help`.
 map: $(CREATED) ## Build the container image, a MAP (BASE=nvidia, ubuntu, debian or an image; MAP_ARGS=...)
 	@[ "$(BASE)" != debian ] || $(MAKE) --no-print-directory map-tools
-	@$(RUN) packaging/build.py $(if $(BASE),--base $(BASE)) $(MAP_ARGS)
+	@$(RUN) -m image.build $(if $(BASE),--base $(BASE)) $(MAP_ARGS)
 
 map-test: $(DEVELOPMENT) ## Build the image on Debian packages, offline, and run it locked down in every way (MAP_TEST_ARGS=...)
 	-@$(MAKE) --no-print-directory map-tools
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) packaging/map_test.py $(MAP_TEST_ARGS)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) -m image.map_test $(MAP_TEST_ARGS)
 
 map-lock: $(DEVELOPMENT) ## Resolve the image's packages again, with hashes, after a change of requirements.txt
-	@$(RUN) packaging/lock.py
+	@$(RUN) -m image.lock
 
 map-sizing: $(DEVELOPMENT) ## Measure time and memory of the image, and write them into docs/deployment.md (SIZING_ARGS=...)
-	@$(RUN) packaging/sizing.py $(SIZING_ARGS)
+	@$(RUN) -m image.sizing $(SIZING_ARGS)
 
 deploy-files: $(RUNTIME) ## Write deploy/mercure and deploy/kubernetes again, after a change of app.yaml
 	@$(RUN) -m deploy.generate
@@ -127,7 +130,7 @@ $(CREATED): FORCE
 endif
 
 $(CREATED):
-	@rm -f $(CREATED) $(RUNTIME) $(DEVELOPMENT)
+	@rm -f $(CREATED) $(LIBRARY) $(RUNTIME) $(DEVELOPMENT)
 	@reason="no Python was found"; \
 	for python in $(PYTHON); do \
 		"$$python" -c '' 2>/dev/null || continue; \
@@ -143,14 +146,20 @@ $(CREATED):
 	echo "Install it, or name it: make PYTHON=/path/to/python3 ..." >&2; \
 	exit 1
 
-$(RUNTIME): requirements.txt $(CREATED)
-	@echo "Installing what the application needs (once, some minutes)"
-	@rm -f $(CREATED) $(RUNTIME) $(DEVELOPMENT)
-	@$(INSTALL) -r requirements.txt
-	@touch $(CREATED) $(RUNTIME)
+$(LIBRARY): requirements-library.txt $(CREATED)
+	@echo "Installing what the library needs (once, a minute or two)"
+	@rm -f $(CREATED) $(LIBRARY) $(RUNTIME) $(DEVELOPMENT)
+	@$(INSTALL) -r requirements-library.txt
+	@touch $(CREATED) $(LIBRARY)
 
-$(DEVELOPMENT): requirements-dev.txt requirements-cohort.txt requirements.txt deploy/orthanc/requirements.txt $(CREATED)
+$(RUNTIME): requirements.txt requirements-library.txt $(CREATED)
+	@echo "Installing what the application needs (once, some minutes)"
+	@rm -f $(CREATED) $(LIBRARY) $(RUNTIME) $(DEVELOPMENT)
+	@$(INSTALL) -r requirements.txt
+	@touch $(CREATED) $(LIBRARY) $(RUNTIME)
+
+$(DEVELOPMENT): requirements-dev.txt requirements-cohort.txt requirements.txt requirements-library.txt deploy/orthanc/requirements.txt $(CREATED)
 	@echo "Installing what the application, its tests and its training need (once, some minutes)"
-	@rm -f $(CREATED) $(RUNTIME) $(DEVELOPMENT)
+	@rm -f $(CREATED) $(LIBRARY) $(RUNTIME) $(DEVELOPMENT)
 	@$(INSTALL) -r requirements-dev.txt
-	@touch $(CREATED) $(RUNTIME) $(DEVELOPMENT)
+	@touch $(CREATED) $(LIBRARY) $(RUNTIME) $(DEVELOPMENT)

@@ -1,4 +1,4 @@
-"""The graphics processor: what the application needs of CUDA, and whether it computes there.
+"""CUDA's runtime library, which the graph's engine needs.
 
 The graph's engine is linked against CUDA's runtime library and does not import without it, not even on a machine with
 no GPU, where it then runs on the CPU. The library comes with CUDA, and equally with the `nvidia-cuda-runtime` wheel.
@@ -7,13 +7,14 @@ no GPU, where it then runs on the CPU. The library comes with CUDA, and equally 
 import ctypes
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+
+from groundglass.domain.errors import UsageError
 
 CUDA_RUNTIME = "libcudart.so.13"
 
 
-class AcceleratorError(Exception):
-    """The machine lacks what the settings, or the graph's engine, need of CUDA."""
+class AcceleratorError(UsageError):
+    """The machine lacks what the graph's engine needs of CUDA."""
 
 
 def load_cuda_runtime() -> None:
@@ -43,30 +44,3 @@ def _libraries_in_wheels() -> list[Path]:
     folders = nvidia.submodule_search_locations if nvidia is not None else None
     libraries = [Path(folder) / "cu13" / "lib" / CUDA_RUNTIME for folder in folders or ()]
     return [library for library in libraries if library.is_file()]
-
-
-def choose_device(setting: str) -> Literal["cpu", "cuda"]:
-    """The device that computes: `cpu` or `cuda`.
-
-    Args:
-        setting: `cpu`; `cuda`, which insists on a GPU; or `auto`, which takes one where there is one.
-
-    Raises:
-        AcceleratorError: `cuda` on a machine where PyTorch finds no GPU, or another setting than these three.
-    """
-    if setting not in ("auto", "cpu", "cuda"):
-        raise AcceleratorError(f"The device setting is {setting!r}: it must be 'auto', 'cpu' or 'cuda'.")
-    if setting == "cpu":
-        return "cpu"
-
-    import torch  # takes a second to import: not before it is needed
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if setting == "cuda":
-        build = "is built without CUDA" if torch.version.cuda is None else f"is built for CUDA {torch.version.cuda}"
-        raise AcceleratorError(
-            f"The device setting is 'cuda', but PyTorch finds no usable GPU (this PyTorch {build}). Check the driver "
-            "with nvidia-smi and that the GPU is passed to the container, or set the device to 'auto' or 'cpu'."
-        )
-    return "cpu"

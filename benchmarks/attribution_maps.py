@@ -11,10 +11,10 @@ from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from torch import Tensor
 
 from benchmarks.lesion_slices import LesionSlice
-from method.classifier_network import INPUT_SIZE, SCALES, MultiScaleClassifier
-from method.explanation import ExplanationRules
-from method.saliency import IntegratedGradients, PathIntegrals, geometric_mean, joint_saliency
-from method.score_gradients import Reading
+from groundglass.method.classifier_network import INPUT_SIZE, SCALES, MultiScaleClassifier
+from groundglass.method.explanation import ExplanationRules
+from groundglass.method.saliency import IntegratedGradients, PathIntegrals, geometric_mean, joint_saliency
+from groundglass.method.score_gradients import Reading
 
 READINGS: tuple[Reading, ...] = ("score_map", "score")
 BLUR_MM = (0.0, 3.0, 5.0, 8.0)

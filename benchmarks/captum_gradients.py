@@ -6,7 +6,7 @@ import numpy as np
 from captum.attr import IntegratedGradients
 from torch import Tensor
 
-from method.classifier_network import SCALES, MultiScaleClassifier
+from groundglass.method.classifier_network import SCALES, MultiScaleClassifier
 
 PAPERS_RULE = ("riemann_right", 25)
 """Eq. 3's rule and m."""

@@ -19,18 +19,18 @@ import time
 from pathlib import Path
 from typing import Any
 
-from app.cohort.cluster import RemoteWorker, analyse_on_cluster
-from app.cohort.local import analyse_here
-from app.cohort.queue import Queue
-from app.cohort.results import Results, Study, name_study
-from app.cohort.worker import Job
 from benchmarks.machine import describe_machine, machine_in_words
-from validation.changed_settings import write_changed_settings
-from validation.cohort_demo import QUICK
+from groundglass.changed_settings import write_changed_settings
+from groundglass.cohort.cluster import RemoteWorker, analyse_on_cluster
+from groundglass.cohort.demo import QUICK
+from groundglass.cohort.local import analyse_here
+from groundglass.cohort.queue import Queue
+from groundglass.cohort.results import Results, Study, name_study
+from groundglass.cohort.worker import Job
+from groundglass.locations import ROOT
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-RESULTS = REPOSITORY / "benchmarks" / "results" / "cohort.json"
-PAGE = REPOSITORY / "docs" / "scaling.md"
+RESULTS = ROOT / "benchmarks" / "results" / "cohort.json"
+PAGE = ROOT / "docs" / "scaling.md"
 
 SMALL, FULL = (31, 128), (60, 512)
 """Slices, and rows and columns, of the studies."""
@@ -49,7 +49,7 @@ CLUSTERS = (2, 64, 1_024)
 
 def find(archive: Path) -> list[Study]:
     """The studies of an archive."""
-    from dicomio.scan import find_studies
+    from groundglass.dicomio.reading.scan import find_studies
 
     found = find_studies(archive)
     return [Study(name_study(uid), files, found.digests[uid]) for uid, files in found.studies.items()]
@@ -69,7 +69,7 @@ class TimedWorker(RemoteWorker):
 
 def measure(mode: str, archive: Path, settings: Path, output: Path) -> dict[str, Any]:
     """All studies of an archive in one mode: studies an hour, and core seconds of one, after each worker's first."""
-    job = Job(archive, output, REPOSITORY / "models", settings, cores=1)
+    job = Job(archive, output, ROOT / "models", settings, cores=1)
     queue = Queue(find(archive), attempts=1)
     if MODES[mode] > 1:
         outcomes = analyse_on_cluster("local", job, queue, 0, False, TimedWorker)
@@ -102,7 +102,7 @@ def run_apart(mode: str, archive: Path, settings: Path) -> dict[str, Any]:
         command += ["--settings", str(settings), "--output", output]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "RAY_USAGE_STATS_ENABLED": "0"}
         load = os.getloadavg()[0]
-        done = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
         figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     print(f"{mode}: {figures['studies_an_hour']:.0f} studies an hour, {figures['core_seconds']:.1f} s of a core each")
     return figures | {"load_before": load}
@@ -110,7 +110,7 @@ def run_apart(mode: str, archive: Path, settings: Path) -> dict[str, Any]:
 
 def measure_ends(archive: Path, results: Path) -> dict[str, float]:
     """What a cohort does besides: headers read in a second, results put into tables in a second, megabytes written."""
-    from app.cohort.tables import write_tables
+    from groundglass.cohort.tables import write_tables
 
     start = time.monotonic()
     files = sum(len(study.files) for study in find(archive))
@@ -131,8 +131,8 @@ def measure_ends(archive: Path, results: Path) -> dict[str, float]:
 
 def write_phantoms(folder: Path, studies: int, slices: int, size: int) -> Path:
     """An archive of diseased phantoms that differ in their identity alone: each takes the same time."""
-    from validation.phantom.study import write_study
-    from validation.phantom.thorax import make_thorax
+    from groundglass.phantom.study import write_study
+    from groundglass.phantom.thorax import make_thorax
 
     volume, _ = make_thorax("covid19", slices=slices, size=size)
     for seed in range(studies):
@@ -150,9 +150,19 @@ def measure_everything(options: argparse.Namespace) -> dict[str, Any]:
         full = write_phantoms(folder / "full", 1, *FULL)
         results = folder / "full-results"
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
-        command = [sys.executable, "-m", "app.cohort", "--input", str(full), "--output", str(results), "--cores", "1"]
+        command = [
+            sys.executable,
+            "-m",
+            "groundglass.cohort",
+            "--input",
+            str(full),
+            "--output",
+            str(results),
+            "--cores",
+            "1",
+        ]
         load, start = os.getloadavg()[0], time.monotonic()
-        process = subprocess.Popen(command, cwd=REPOSITORY, env=environment)
+        process = subprocess.Popen(command, cwd=ROOT, env=environment)
         _, code, used = os.wait4(process.pid, 0)
         if code:
             raise SystemExit("The study of full size could not be analysed.")

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from method.lung_network import LungUNet
+from groundglass.method.lung_network import LungUNet
 
 
 class InFloat32(nn.Module):

@@ -25,16 +25,16 @@ from typing import Any
 import numpy as np
 from pydicom import dcmread
 
-from app.settings import load_settings
 from benchmarks.machine import describe_machine, machine_in_words
 from benchmarks.memory import status_mib
 from benchmarks.sdk import make_graph, make_reader
-from dicomio.files import write_text
-from dicomio.scan import scan_folder
-from dicomio.select import choose_series
-from dicomio.volume import check_series, order_slices, read_volume
-from validation.phantom.study import write_study
-from validation.phantom.thorax import make_thorax
+from groundglass.dicomio.reading.scan import scan_folder
+from groundglass.dicomio.reading.select import choose_series
+from groundglass.dicomio.reading.volume import check_series, order_slices, read_volume
+from groundglass.dicomio.writing.files import write_text
+from groundglass.phantom.study import write_study
+from groundglass.phantom.thorax import make_thorax
+from groundglass.settings import load_settings
 
 RESULTS = Path(__file__).resolve().parent / "results"
 REPOSITORY = RESULTS.parent.parent

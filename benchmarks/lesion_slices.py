@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from method.classifier_network import INPUT_SIZE
-from method.lung_network import LungUNet
-from method.slice_input import LungSquare, normalise_square
+from groundglass.method.classifier_network import INPUT_SIZE
+from groundglass.method.lung_network import LungUNet
+from groundglass.method.slice_input import LungSquare, normalise_square
 from training.image_slices import find_lungs, place_window, read_picture
 
 BODY_MM = 360.0

@@ -18,20 +18,20 @@ from scipy import ndimage
 from scipy.stats import spearmanr
 from tqdm import tqdm
 
-from app.settings import load_settings
 from benchmarks.attribution_maps import AttributionMaps
 from benchmarks.lesion_slices import LesionSlice, UnusableSet, read_pictures, read_volumes
-from method.explanation import ExplanationRules
-from method.types import CLASSES
-from method.weights import WeightsRefused, load_classifier, load_lung_network, sha256_of
+from groundglass.domain.class_names import CLASSES
+from groundglass.locations import ROOT
+from groundglass.method.explanation import ExplanationRules
+from groundglass.method.weights import WeightsRefused, load_classifier, load_lung_network, sha256_of
+from groundglass.settings import load_settings
 from training.image_slices import PictureRefused
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.patches import Rectangle
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-RESULTS = REPOSITORY / "benchmarks" / "results"
+RESULTS = ROOT / "benchmarks" / "results"
 OVERLAPS = (0.1, 0.3)
 """IoU from which two boxes are the same place."""
 MOSTLY_LESION = 0.5
@@ -257,7 +257,7 @@ def main(arguments: list[str] | None = None) -> int:
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[LesionSlice, np.ndarray, float]]]:
     """Score every row; returns the report, and each slice with the joint saliency and its average precision."""
     settings = load_settings()
-    models = REPOSITORY / "models"
+    models = ROOT / "models"
     classifier = options.classifier or models / settings.classifier_weights.file
     items = [item for folder in options.npz for item in read_volumes(folder, options.slices_each)]
     if options.images:

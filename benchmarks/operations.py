@@ -20,23 +20,21 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from app.settings import Settings, load_settings
 from benchmarks.in_float32 import InFloat32
-from method.classifier_network import MultiScaleClassifier
-from method.explanation import explain_slices
-from method.folding import folded
-from method.lung_segmentation import segment_lungs
-from method.precision import fast_precision
-from method.saliency import IntegratedGradients
-from method.score_gradients import ScoreGradients
-from method.slice_classification import classify_slices
-from method.slice_input import SliceInputs
-from method.types import CTVolume
-from method.weights import load_classifier, load_lung_network
-from validation.phantom.thorax import make_thorax
+from groundglass.domain.software import NAME, VERSION, SoftwareIdentity
+from groundglass.domain.volume import CTVolume
+from groundglass.locations import ROOT
+from groundglass.method.classifier_network import MultiScaleClassifier
+from groundglass.method.folding import folded
+from groundglass.method.precision import fast_precision
+from groundglass.method.saliency import IntegratedGradients
+from groundglass.method.score_gradients import ScoreGradients
+from groundglass.method.weights import load_classifier, load_lung_network
+from groundglass.phantom.thorax import make_thorax
+from groundglass.pipeline import Pipeline
+from groundglass.settings import Settings, load_settings
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-RECORD = REPOSITORY / "benchmarks" / "results" / "operations.json"
+RECORD = ROOT / "benchmarks" / "results" / "operations.json"
 SLICES, SIZE, EXPLAINED = 10, 96, 1
 SPACING_MM = (10.0, 2.0, 2.0)
 """Of the phantom whose stages are recorded: the middle of a chest, whose operations are those of a whole one, fewer."""
@@ -95,28 +93,26 @@ def count_stages(volume: CTVolume, settings: Settings, explained: int | None, de
         explained: slices at most; None for the settings' own limit.
         device: counted as this device does them; None as on a CPU without instructions for bfloat16.
     """
-    models = REPOSITORY / "models"
+    models = ROOT / "models"
     counts = {stage: Count() for stage in ("lungs", "classification", "saliency")}
     precision = fast_precision(torch.device(device)) if device else torch.float32
     lung_network: Any = folded(load_lung_network(models / settings.lungs_weights.file), precision).to(device or "cpu")
     classifier = load_classifier(models / settings.classifier_weights.file).to(device or "cpu")
-    gradients: IntegratedGradients = settings.gradients
+    if explained is not None:
+        settings = replace(settings, explanation=replace(settings.explanation, maximum_slices=explained))
     called: Any = classifier
     if device is None:
         lung_network, called = InFloat32(lung_network), InFloat32(classifier)
-        gradients = _Float32Gradients(**vars(gradients))
+        settings = replace(settings, gradients=_Float32Gradients(**vars(settings.gradients)))
+    software = SoftwareIdentity(NAME, VERSION, {}, device or "cpu", "")
+    # Gradients are taken of the network itself: only what calls it as a whole gets it wrapped.
+    calling, explaining = (Pipeline(settings, lung_network, network, software) for network in (called, classifier))
     with counts["lungs"]:
-        lungs = segment_lungs(
-            lung_network, volume, settings.lungs.windows, settings.lungs.grid_mm, settings.lungs.views
-        )
-    classification = settings.classification
-    inputs = SliceInputs.of_volume(volume, lungs, classification.window, classification.hide_outside_lungs)
+        lungs = calling.segment(volume)
     with counts["classification"]:
-        slices = classify_slices(called, volume, inputs, classification.minimum_lung_mm2)
-    label, _ = classification.study_rule.apply(slices)
-    rules = settings.explanation if explained is None else replace(settings.explanation, maximum_slices=explained)
+        classified = calling.classify(volume, lungs)
     with counts["saliency"]:
-        explain_slices(classifier, volume, lungs, inputs, slices, label, gradients, rules)
+        explaining.explain(volume, lungs, classified)
     return counts
 
 

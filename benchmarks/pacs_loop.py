@@ -17,12 +17,12 @@ from pyorthanc import Orthanc as Client
 
 from benchmarks.machine import describe_machine, machine_in_words
 from benchmarks.memory import status_mib
+from conformance import orthanc
 from deploy.orthanc.settings import ROOT
 from deploy.orthanc.trial import TrialBridge
-from validation.changed_settings import ONE_SLICE_EXPLAINED, write_changed_settings
-from validation.conformance import orthanc
-from validation.phantom.study import write_study
-from validation.phantom.thorax import make_thorax
+from groundglass.changed_settings import ONE_SLICE_EXPLAINED, write_changed_settings
+from groundglass.phantom.study import write_study
+from groundglass.phantom.thorax import make_thorax
 
 OUT = Path(__file__).with_name("results") / "pacs_loop.md"
 GOAL_S = 2.0

@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,24 +19,21 @@ import torch
 from pydicom import Dataset
 from torch import Tensor
 
-from app import SETTINGS_FILE
-from app.accelerator import choose_device
-from app.settings import Settings, load_settings
 from benchmarks.captum_gradients import PAPERS_RULE, captum_attributions
 from benchmarks.in_float32 import InFloat32
 from benchmarks.memory import status_mib
 from benchmarks.sdk import make_graph, make_reader, make_segmentation_writer
-from dicomio.defects import REQUIRED
-from method.classifier_network import SCALES, MultiScaleClassifier
-from method.explanation import explain_slices
-from method.lung_segmentation import segment_lungs
-from method.saliency import IntegratedGradients, PathIntegrals
-from method.slice_classification import classify_slices
-from method.slice_input import SliceInputs
-from method.types import CTVolume
-from method.weights import load_classifier, load_lung_network
+from groundglass.device import choose_device
+from groundglass.dicomio.reading.defects import REQUIRED
+from groundglass.domain.software import VERSION, SoftwareIdentity
+from groundglass.domain.volume import CTVolume
+from groundglass.locations import ROOT, SETTINGS_FILE
+from groundglass.method.classifier_network import SCALES, MultiScaleClassifier
+from groundglass.method.saliency import IntegratedGradients, PathIntegrals
+from groundglass.method.weights import load_classifier, load_lung_network
+from groundglass.pipeline import Pipeline
+from groundglass.settings import Settings, load_settings
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 Attribute = Callable[[Tensor], np.ndarray]
 
 
@@ -66,8 +63,8 @@ def analyse(study: Path, results: Path, settings: Settings) -> dict[str, float]:
         seconds[name], clock = time.perf_counter() - clock, time.perf_counter()
 
     device = choose_device(settings.device)
-    lung_network = InFloat32(load_lung_network(REPOSITORY / "models" / settings.lungs_weights.file)).to(device)
-    classifier = load_classifier(REPOSITORY / "models" / settings.classifier_weights.file).to(device)
+    lung_network = InFloat32(load_lung_network(ROOT / "models" / settings.lungs_weights.file)).to(device)
+    classifier = load_classifier(ROOT / "models" / settings.classifier_weights.file).to(device)
     stage("start")
     hu, series = read(study)
     headers = [item.get_native_sop_instance() for item in series.get_sop_instances()]
@@ -80,33 +77,37 @@ def analyse(study: Path, results: Path, settings: Settings) -> dict[str, float]:
     order = slice(None, None, -1 if feet_first else 1)
     volume = _volume_of(hu[order], headers[order])
     stage("volume")
-    lungs = segment_lungs(lung_network, volume, settings.lungs.windows, settings.lungs.grid_mm, settings.lungs.views)  # type: ignore[arg-type]
-    inputs = SliceInputs.of_volume(
-        volume, lungs, settings.classification.window, settings.classification.hide_outside_lungs
+    # The networks alone are plain: what is around them is the library's own, called as the application calls it.
+    plain = replace(settings, gradients=CaptumGradients(settings.gradients.reading))
+    software = SoftwareIdentity("peer", VERSION, {}, device, "")
+    wrapped, explaining = (
+        Pipeline(plain, lung_network, network, software)  # type: ignore[arg-type]
+        for network in (InFloat32(classifier), classifier)
     )
+    lungs = wrapped.segment(volume)
     stage("lungs")
-    slices = classify_slices(InFloat32(classifier), volume, inputs, settings.classification.minimum_lung_mm2)  # type: ignore[arg-type]
-    label, probabilities = settings.classification.study_rule.apply(slices)
+    classified = wrapped.classify(volume, lungs)
     stage("classification")
-    gradients = CaptumGradients(settings.gradients.reading)
-    explanation = explain_slices(classifier, volume, lungs, inputs, slices, label, gradients, settings.explanation)
+    findings = explaining.explain(volume, lungs, classified)
     stage("saliency")
     writer = make_segmentation_writer(graph, ("Right lung", "Left lung", "Salient"), omit_empty=False)
-    labels = np.where(explanation.salient & (lungs > 0), np.uint8(3), lungs).astype(np.uint8)
+    labels = findings.lungs.astype(np.uint8)
+    if findings.salient is not None:
+        labels[findings.salient & (findings.lungs > 0)] = 3
     writer.create_dicom_seg(labels[order], series, results)
-    text = json.dumps({"label": label, "probabilities": probabilities, "boxes": len(explanation.boxes)})
+    text = json.dumps({"label": findings.label, "probabilities": findings.probabilities, "boxes": len(findings.boxes)})
     DICOMTextSRWriterOperator(
         graph, output_folder=results, model_info=ModelInfo(), equipment_info=EquipmentInfo(), name="sr_writer"
     ).write(text, series, results)
     stage("writing")
     np.savez(
         results / "peer.npz",
-        lungs=lungs,
+        lungs=findings.lungs,
         uids=np.array([str(header.SOPInstanceUID) for header in headers[order]]),
-        slices=np.array([finding.index for finding in slices]),
-        probabilities=np.array([finding.probabilities for finding in slices]),
-        study=np.array(probabilities),
-        boxes=np.array([[box.slice_index, *_bounds(box.place)] for box in explanation.boxes]).reshape(-1, 5),
+        slices=np.array([finding.index for finding in findings.slices]),
+        probabilities=np.array([finding.probabilities for finding in findings.slices]),
+        study=np.array(findings.probabilities),
+        boxes=np.array([[box.slice_index, *_bounds(box.place)] for box in findings.boxes]).reshape(-1, 5),
     )
     return seconds
 

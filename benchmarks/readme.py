@@ -1,14 +1,13 @@
 """README's lines on the saliency, from the benchmarks' reports: `python -m benchmarks.readme`."""
 
 import json
-from pathlib import Path
 from typing import Any
 
-from app.settings import load_settings
+from groundglass.locations import ROOT
+from groundglass.settings import load_settings
 from training.ship import write_readme
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-RESULTS = REPOSITORY / "benchmarks" / "results"
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def saliency_figures() -> str:

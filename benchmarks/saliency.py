@@ -21,13 +21,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from app.settings import load_settings
 from benchmarks.captum_gradients import PAPERS_RULE, captum_attributions
 from benchmarks.machine import describe_machine
 from benchmarks.memory import status_mib
-from method.classifier_network import SCALES, MultiScaleClassifier
-from method.explanation import ExplanationRules
-from method.saliency import (
+from groundglass.domain.class_names import CLASSES
+from groundglass.locations import ROOT
+from groundglass.method.classifier_network import SCALES, MultiScaleClassifier
+from groundglass.method.explanation import ExplanationRules
+from groundglass.method.saliency import (
     IntegratedGradients,
     PathIntegrals,
     Rule,
@@ -35,14 +36,13 @@ from method.saliency import (
     geometric_mean,
     joint_saliency,
 )
-from method.score_gradients import Reading, ScoreGradients
-from method.types import CLASSES
-from method.weights import load_classifier, load_lung_network, sha256_of
+from groundglass.method.score_gradients import Reading, ScoreGradients
+from groundglass.method.weights import load_classifier, load_lung_network, sha256_of
+from groundglass.settings import load_settings
 from training.classifier_data import prepare_slices
 from training.options import add_data_option
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-RESULTS = REPOSITORY / "benchmarks" / "results"
+RESULTS = ROOT / "benchmarks" / "results"
 READING: Reading = "score_map"
 TRUTH_STEPS = 300
 PATH_STEPS = 100
@@ -187,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write saliency.json and saliency.md, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.saliency", description=__doc__)
     add_data_option(parser)
-    parser.add_argument("--cache", type=Path, default=REPOSITORY / "runs" / "slices", help="prepared slices")
+    parser.add_argument("--cache", type=Path, default=ROOT / "runs" / "slices", help="prepared slices")
     parser.add_argument("--patients", nargs="+", default=["P001", "P002"], help="default P001 P002")
     parser.add_argument("--slices-each", type=int, default=5, help="evenly spread (default 5)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="default benchmarks/results")
@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"The data folder {options.data} does not exist. Name it with --data.", file=sys.stderr)
         return 2
     settings = load_settings()
-    models = REPOSITORY / "models"
+    models = ROOT / "models"
     weights = models / settings.classifier_weights.file
     lungs = load_lung_network(models / settings.lungs_weights.file)
     sets = prepare_slices(options.data, options.cache, lungs, options.patients)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from app.accelerator import load_cuda_runtime
-from dicomio import codes
+from groundglass.dicomio.writing import codes
 
 
 def make_graph() -> Any:

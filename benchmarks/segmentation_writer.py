@@ -19,11 +19,13 @@ from pydicom import Dataset, dcmread
 
 from benchmarks.machine import describe_machine, machine_in_words
 from benchmarks.sdk import make_graph, make_segmentation_writer
-from dicomio.files import write_dicom, write_text
-from dicomio.segmentation import Form, make_segmentation
-from method.types import CTVolume, Findings, SoftwareIdentity
-from validation.phantom.study import write_study
-from validation.phantom.thorax import make_thorax
+from groundglass.dicomio.writing.files import write_dicom, write_text
+from groundglass.dicomio.writing.segmentation import Form, make_segmentation
+from groundglass.domain.findings import Findings
+from groundglass.domain.software import SoftwareIdentity
+from groundglass.domain.volume import CTVolume
+from groundglass.phantom.study import write_study
+from groundglass.phantom.thorax import make_thorax
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SOFTWARE = SoftwareIdentity("groundglass", "bench", {"lungs": "0" * 64, "classifier": "0" * 64}, "cpu", "0" * 64)

@@ -29,22 +29,22 @@ from pydicom import dcmread
 from torch.nn import functional
 from tqdm import tqdm
 
-from app.accelerator import choose_device
-from app.settings import Settings, load_settings
 from benchmarks.input import load_with_ours
 from benchmarks.machine import describe_machine
 from benchmarks.operations import as_figures, count_stages
-from dicomio.scan import scan_folder
-from dicomio.select import choose_series
-from dicomio.volume import read_volume
-from method.precision import exact_float32, fast_precision
+from groundglass.changed_settings import write_changed_settings
+from groundglass.device import choose_device
+from groundglass.dicomio.reading.scan import scan_folder
+from groundglass.dicomio.reading.select import choose_series
+from groundglass.dicomio.reading.volume import read_volume
+from groundglass.locations import ROOT
+from groundglass.method.precision import exact_float32, fast_precision
+from groundglass.phantom.study import write_study
+from groundglass.phantom.thorax import make_thorax
+from groundglass.settings import Settings, load_settings
 from training.ship import write_readme
-from validation.changed_settings import write_changed_settings
-from validation.phantom.study import write_study
-from validation.phantom.thorax import make_thorax
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-RESULTS = REPOSITORY / "benchmarks" / "results"
+RESULTS = ROOT / "benchmarks" / "results"
 NAMES = {"cpu": "stages", "cuda": "stages_gpu"}
 """Of the results, by the device that computes."""
 REAL = {"P001": "P001, 148 slices", "lung_dx_A0001": "lung_dx_A0001"}
@@ -54,17 +54,16 @@ PEER_STAGES = ("start", "volume", "lungs", "classification", "saliency", "writin
 _MEASURE = """
 import json, sys, time
 began, results = float(sys.argv[1]), sys.argv[3]
-from app import command_line, analysis
-run = analysis.Analysis.run
+from app import command_line
+from groundglass.dicomio.reading import scan
+scan_folder = scan.scan_folder
 marks = {}
-def timed(self, scan, *others):
-    def scanned():
-        marks["start"] = time.time() - began
-        found = scan()
-        marks["scan"] = time.time() - began - marks["start"]
-        return found
-    return run(self, scanned, *others)
-analysis.Analysis.run = timed
+def timed(*arguments, **named):
+    marks["start"] = time.time() - began
+    found = scan_folder(*arguments, **named)
+    marks["scan"] = time.time() - began - marks["start"]
+    return found
+scan.scan_folder = timed
 folders = ["-i", sys.argv[2], "-o", results, "-m", "models"]
 code = int(command_line.main([*folders, "--settings", sys.argv[4], "-l", "ERROR"]))
 from benchmarks.memory import status_mib
@@ -81,7 +80,7 @@ def _run(command: list[str]) -> str:
     Raises:
         RuntimeError: it failed; with the end of its messages.
     """
-    run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if run.returncode:
         raise RuntimeError(f"{command[1:3]} ended with exit code {run.returncode}: {run.stderr[-2000:]}")
     return run.stdout.strip()
@@ -334,7 +333,7 @@ def readme_lines(report: dict[str, Any]) -> str:
 def _commit() -> str:
     """Of the code: results and README are written by benchmarks themselves."""
     code = [".", ":!benchmarks/results", ":!README.md"]
-    git = ["git", "-C", str(REPOSITORY)]
+    git = ["git", "-C", str(ROOT)]
     head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     changed = subprocess.run([*git, "status", "--porcelain", "--", *code], capture_output=True, text=True, check=False)
     return (head.strip() or "unknown") + ("-dirty" if changed.stdout else "")
@@ -366,7 +365,7 @@ def main(arguments: list[str] | None = None) -> int:
             if path.exists():
                 write(json.loads(path.read_text(encoding="utf-8")))
         return 0
-    data = Path(os.environ.get("GROUNDGLASS_DATA", REPOSITORY / "../shared/data")).resolve() / "dicom"
+    data = Path(os.environ.get("GROUNDGLASS_DATA", ROOT / "../shared/data")).resolve() / "dicom"
     device = choose_device(options.device)
     changes: dict[str, Any] = {"device": device}
     if options.explained:

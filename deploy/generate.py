@@ -10,19 +10,15 @@ Two claims hold the studies: `groundglass-studies` is only read, below it a fold
 """
 
 import json
-import sys
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.append(str(REPOSITORY / "packaging"))  # its modules are scripts
+from groundglass.domain.software import VERSION
+from groundglass.locations import ROOT
+from image.manifests import COMMAND, ENVIRONMENT, pkg_manifest
 
-from build import version  # noqa: E402
-from manifests import COMMAND, ENVIRONMENT, pkg_manifest  # noqa: E402
-
-FOLDER = REPOSITORY / "deploy"
+FOLDER = ROOT / "deploy"
 VARIANTS = {"cpu": "cpu", "gpu": "cuda"}
 """Name of the files: the variant of the image that they run."""
 
@@ -43,18 +39,18 @@ Document = dict[str, Any]
 
 def load_settings() -> dict[str, Any]:
     """app.yaml."""
-    settings: dict[str, Any] = yaml.safe_load((REPOSITORY / "app.yaml").read_text(encoding="utf-8"))
+    settings: dict[str, Any] = yaml.safe_load((ROOT / "app.yaml").read_text(encoding="utf-8"))
     return settings
 
 
 def image(variant: str) -> str:
     """The tag that `make map` gives the variant."""
-    return f"{_NAME}:{version()}" + ("-cpu" if variant == "cpu" else "")
+    return f"{_NAME}:{VERSION}" + ("-cpu" if variant == "cpu" else "")
 
 
 def needs(settings: dict[str, Any], variant: str) -> dict[str, Any]:
     """The `resources` of pkg.json, as the variant's image has them."""
-    resources: dict[str, Any] = pkg_manifest(settings, version(), VARIANTS[variant])["resources"]
+    resources: dict[str, Any] = pkg_manifest(settings, VERSION, VARIANTS[variant])["resources"]
     return resources
 
 
@@ -106,7 +102,7 @@ def job(settings: dict[str, Any], variant: str) -> Document:
     if settings["package"]["timeout_s"]:
         # Of the pod: the Job's own would count the time that it waits for a machine.
         pod["activeDeadlineSeconds"] = settings["package"]["timeout_s"]
-    labels = {"app.kubernetes.io/name": _NAME, "app.kubernetes.io/version": version()}
+    labels = {"app.kubernetes.io/name": _NAME, "app.kubernetes.io/version": VERSION}
     spec: Document = {
         "backoffLimit": _RETRIES,
         "podFailurePolicy": {
@@ -260,7 +256,7 @@ def main() -> int:
         path = FOLDER / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-        print(path.relative_to(REPOSITORY))
+        print(path.relative_to(ROOT))
     return 0
 
 

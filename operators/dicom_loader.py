@@ -8,8 +8,8 @@ from monai.deploy.core import Operator, OperatorSpec
 from monai.deploy.core.domain.dicom_series import DICOMSeries
 from monai.deploy.core.domain.dicom_study import DICOMStudy
 
-from dicomio.scan import Scan, Series
-from operators.run_record import RunRecord
+from groundglass.dicomio.reading.scan import Scan, Series
+from groundglass.run import Run
 
 
 class ScannedSeries(DICOMSeries):
@@ -31,11 +31,9 @@ class DICOMLoaderOperator(Operator):
         dicom_study_list: `list[DICOMStudy]`.
     """
 
-    def __init__(
-        self, fragment: Fragment, *args: object, scan: Callable[[], Scan], record: RunRecord, name: str
-    ) -> None:
-        self._scan_input = scan
-        self._record = record
+    def __init__(self, fragment: Fragment, *args: object, scan: Callable[[], Scan], run: Run, name: str) -> None:
+        self._scan = scan
+        self._run = run
         self._studies: list[DICOMStudy] | None = None
         self._alive = BooleanCondition(fragment, name="alive")
         super().__init__(fragment, self._alive, *args, name=name)
@@ -45,7 +43,7 @@ class DICOMLoaderOperator(Operator):
 
     def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]
         if self._studies is None:
-            self._studies = self._scan()
+            self._studies = [_as_study(series) for series in self._run.studies(self._scan())]
         if self._studies:
             op_output.emit([self._studies.pop(0)], "dicom_study_list")
         self._alive.disable_tick()
@@ -55,14 +53,12 @@ class DICOMLoaderOperator(Operator):
         if self._studies:
             self._alive.enable_tick()
 
-    def _scan(self) -> list[DICOMStudy]:
-        scan = self._scan_input()
-        self._record.files_ignored += [{"file": item.file, "reason": item.reason} for item in scan.ignored]
-        studies: dict[str, DICOMStudy] = {}
-        for series in scan.series:
-            study = studies.setdefault(series.study_instance_uid, DICOMStudy(series.study_instance_uid))
-            study.add_series(ScannedSeries(series))
-        return list(studies.values())
+
+def _as_study(series: list[Series]) -> DICOMStudy:
+    study = DICOMStudy(series[0].study_instance_uid)
+    for each in series:
+        study.add_series(ScannedSeries(each))
+    return study
 
 
 def as_scanned(study: DICOMStudy, series: DICOMSeries) -> Series:

@@ -6,13 +6,12 @@ from holoscan.core import Fragment
 from monai.deploy.core import Operator, OperatorSpec
 from monai.deploy.core.domain.dicom_series_selection import SelectedSeries, StudySelectedSeries
 
-from dicomio.select import SelectionRules, choose_series
+from groundglass.run import Run
 from operators.dicom_loader import ScannedSeries, as_scanned
-from operators.run_record import RunRecord
 
 
 class SeriesSelectorOperator(Operator):
-    """Chooses by the rules of the settings and records why every other series was not taken.
+    """Chooses by the rules of the settings; asks for the next study where no series of this one is eligible.
 
     Input:
         dicom_study_list: `list[DICOMStudy]`.
@@ -21,17 +20,10 @@ class SeriesSelectorOperator(Operator):
     """
 
     def __init__(
-        self,
-        fragment: Fragment,
-        *args: object,
-        rules: SelectionRules,
-        record: RunRecord,
-        on_nothing: Callable[[], None],
-        name: str,
+        self, fragment: Fragment, *args: object, run: Run, ask_for_next: Callable[[], None], name: str
     ) -> None:
-        self._rules = rules
-        self._on_nothing = on_nothing
-        self._record = record
+        self._run = run
+        self._ask_for_next = ask_for_next
         super().__init__(fragment, *args, name=name)
 
     def setup(self, spec: OperatorSpec) -> None:
@@ -41,11 +33,7 @@ class SeriesSelectorOperator(Operator):
     def compute(self, op_input, op_output, context) -> None:  # type: ignore[no-untyped-def]
         chosen = []
         for study in op_input.receive("dicom_study_list"):
-            selection = choose_series([as_scanned(study, series) for series in study.get_all_series()], self._rules)
-            self._record.series_rejected += [
-                {"series_instance_uid": item.series_instance_uid, "reasons": list(item.reasons)}
-                for item in selection.rejected
-            ]
+            selection = self._run.select([as_scanned(study, series) for series in study.get_all_series()])
             if selection.chosen is not None:
                 selected = StudySelectedSeries(study)
                 selected.add_selected_series(SelectedSeries(selection.name, ScannedSeries(selection.chosen)))
@@ -53,4 +41,4 @@ class SeriesSelectorOperator(Operator):
         if chosen:
             op_output.emit(chosen, "study_selected_series_list")
         else:
-            self._on_nothing()
+            self._ask_for_next()

@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 
 from app.accelerator import load_cuda_runtime
+from groundglass.locations import ROOT
 from tests.progress import FileProgress
 
 # The graph's engine, which tests import, needs it even where there is no GPU.
 load_cuda_runtime()
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,7 +37,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The folder of real CT studies, outside the repository; tests that need it are marked `data`."""
-    folder = Path(os.environ.get("GROUNDGLASS_DATA") or REPOSITORY.parent / "shared" / "data")
+    folder = Path(os.environ.get("GROUNDGLASS_DATA") or ROOT.parent / "shared" / "data")
     if not folder.is_dir():
         pytest.skip("no CT data: GROUNDGLASS_DATA, or else ../shared/data, is not a folder")
     return folder

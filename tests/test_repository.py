@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import tomllib
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -10,10 +11,11 @@ import jsonschema
 import pytest
 from packaging.requirements import Requirement
 
-from app.result import result_schema
+from groundglass.locations import ROOT
+from groundglass.result import result_schema
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 REQUIREMENT_FILES = (
+    "requirements-library.txt",
     "requirements.txt",
     "requirements-cohort.txt",
     "requirements-dev.txt",
@@ -24,14 +26,14 @@ LARGEST_FILE_MIB = 12
 
 def repository_files() -> list[Path]:
     """Files that are, or would be, committed; outside a Git checkout, all that no tool has left behind."""
-    if (REPOSITORY / ".git").exists():
+    if (ROOT / ".git").exists():
         git = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        listing = subprocess.run(git, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
-        files = [REPOSITORY / name for name in listing.split("\0") if name]
+        listing = subprocess.run(git, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        files = [ROOT / name for name in listing.split("\0") if name]
     else:
         left_behind = {".venv", "__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", ".hypothesis"}
-        everything = REPOSITORY.rglob("*")
-        files = [file for file in everything if left_behind.isdisjoint(file.relative_to(REPOSITORY).parts)]
+        everything = ROOT.rglob("*")
+        files = [file for file in everything if left_behind.isdisjoint(file.relative_to(ROOT).parts)]
     return sorted(file for file in files if file.is_file() and not file.is_symlink())
 
 
@@ -46,7 +48,7 @@ def test_the_schema_of_result_json_is_a_json_schema() -> None:
 
 def makefile_targets() -> set[str]:
     """The commands that `make help` lists."""
-    listing = subprocess.run(["make", "help"], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     return set(re.findall(r"^make ([a-z-]+)", listing, re.MULTILINE))
 
 
@@ -64,7 +66,7 @@ def test_commands_are_found_in_code_and_not_in_prose() -> None:
 
 @pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
 def test_every_command_of_a_document_exists(document: str) -> None:
-    commands = named_commands((REPOSITORY / document).read_text(encoding="utf-8"))
+    commands = named_commands((ROOT / document).read_text(encoding="utf-8"))
     assert commands, f"{document} names no command"
     assert commands - makefile_targets() == set()
 
@@ -72,7 +74,7 @@ def test_every_command_of_a_document_exists(document: str) -> None:
 def test_every_listed_command_has_a_recipe() -> None:
     for target in sorted(makefile_targets()):
         command = ["make", "--dry-run", target]
-        dry_run = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+        dry_run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert dry_run.returncode == 0, dry_run.stderr
 
 
@@ -80,7 +82,7 @@ def test_every_listed_command_has_a_recipe() -> None:
 
 
 def test_no_file_is_large() -> None:
-    sizes_mib = {file.relative_to(REPOSITORY).as_posix(): file.stat().st_size / 2**20 for file in repository_files()}
+    sizes_mib = {file.relative_to(ROOT).as_posix(): file.stat().st_size / 2**20 for file in repository_files()}
     assert {name: size for name, size in sizes_mib.items() if size > LARGEST_FILE_MIB} == {}
 
 
@@ -122,7 +124,7 @@ def test_no_file_names_a_path_of_one_machine() -> None:
             text = file.read_text(encoding="utf-8")
         except UnicodeDecodeError:  # weights and pictures
             continue
-        found += [f"{file.relative_to(REPOSITORY)}: {match.group()}" for match in PERSONAL_PATH.finditer(text)]
+        found += [f"{file.relative_to(ROOT)}: {match.group()}" for match in PERSONAL_PATH.finditer(text)]
     assert found == []
 
 
@@ -130,8 +132,19 @@ def test_no_file_names_a_path_of_one_machine() -> None:
 
 
 def requirement_lines(name: str) -> list[str]:
-    lines = (REPOSITORY / name).read_text(encoding="utf-8").splitlines()
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
     return [line for line in lines if line and not line.startswith(("#", "-r "))]
+
+
+def test_the_distribution_needs_what_the_requirement_files_list() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    for listed, file in (
+        (project["dependencies"], "requirements-library.txt"),
+        (extras["map"], "requirements.txt"),
+        (extras["cohort"], "requirements-cohort.txt"),
+    ):
+        assert listed == [line.partition("#")[0].strip() for line in requirement_lines(file)], file
 
 
 @pytest.mark.parametrize("name", REQUIREMENT_FILES)
@@ -183,8 +196,9 @@ def is_exception(name: str) -> bool:
 
 
 def runtime_packages() -> Iterator[metadata.Distribution]:
-    """Every package that requirements.txt brings in, directly or through another."""
-    waiting = [Requirement(line.partition("#")[0]) for line in requirement_lines("requirements.txt")]
+    """Every package that the application brings in, directly or through another."""
+    listed = [*requirement_lines("requirements-library.txt"), *requirement_lines("requirements.txt")]
+    waiting = [Requirement(line.partition("#")[0]) for line in listed]
     seen = set()
     while waiting:
         requirement = waiting.pop()

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from method.classifier_network import INPUT_SIZE
+from groundglass.method.classifier_network import INPUT_SIZE
 
 
 def turn(angle_degrees: float, zoom: float) -> np.ndarray:

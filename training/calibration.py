@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
-from method.classifier_network import MultiScaleClassifier
+from groundglass.method.classifier_network import MultiScaleClassifier
 from training.metrics import balanced_accuracy, calibration_error, reliability
 from training.predictions import Predictions
 from training.tables import patient_level, slice_level

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from method.classifier_network import MultiScaleClassifier, classification_loss
-from method.lung_network import LungUNet
-from method.precision import mixed_precision
-from method.types import CLASSES
-from method.weights import load_classifier, load_lung_network
+from groundglass.domain.class_names import CLASSES
+from groundglass.method.classifier_network import MultiScaleClassifier, classification_loss
+from groundglass.method.lung_network import LungUNet
+from groundglass.method.precision import mixed_precision
+from groundglass.method.weights import load_classifier, load_lung_network
 from training.checkpoint import export_weights
 from training.classifier_data import SliceSet, draw_painted, draw_real, prepare_bases
 from training.dataset import (

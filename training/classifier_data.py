@@ -16,17 +16,18 @@ from PIL import Image
 from scipy import ndimage
 from tqdm import tqdm
 
-from dicomio.scan import scan_folder
-from dicomio.volume import read_volume
-from method.classifier_network import INPUT_SIZE
-from method.lung_network import LungUNet
-from method.lung_segmentation import MultiWindow, segment_lungs
-from method.normalisation import SlidingWindow, scale_to_window
-from method.slice_input import AIR_HU, LungSquare, SliceInputs, normalise_square
-from method.types import CTVolume, Unsuitable
+from groundglass.dicomio.reading.scan import scan_folder
+from groundglass.dicomio.reading.volume import read_volume
+from groundglass.domain.errors import Unsuitable
+from groundglass.domain.volume import CTVolume
+from groundglass.method.classifier_network import INPUT_SIZE
+from groundglass.method.lung_network import LungUNet
+from groundglass.method.lung_segmentation import MultiWindow, segment_lungs
+from groundglass.method.normalisation import SlidingWindow, scale_to_window
+from groundglass.method.slice_input import AIR_HU, LungSquare, SliceInputs, normalise_square
+from groundglass.phantom.painted_lesions import paint_pattern
 from training.augmentation import turn, warp
 from training.lung_data import GRID_MM, segment_planes
-from validation.lesions import paint_pattern
 
 PATIENT_CLASS = {
     "P001": "covid19", "P002": "covid19", "cap001": "cap", "cap002": "cap", "normal001": "np", "normal002": "np",

@@ -24,10 +24,11 @@ import torch
 from scipy import ndimage
 from tqdm import tqdm
 
-from method.classifier_network import INPUT_SIZE, MultiScaleClassifier, classification_loss
-from method.lung_network import LungUNet
-from method.precision import mixed_precision
-from method.weights import WeightsRefused, load_classifier, load_lung_network
+from groundglass.locations import MODEL_FOLDER
+from groundglass.method.classifier_network import INPUT_SIZE, MultiScaleClassifier, classification_loss
+from groundglass.method.lung_network import LungUNet
+from groundglass.method.precision import mixed_precision
+from groundglass.method.weights import WeightsRefused, load_classifier, load_lung_network
 from training.augmentation import augment_as_paper, turn, warp
 from training.checkpoint import export_weights
 from training.classifier_data import SliceSet
@@ -37,7 +38,7 @@ from training.loop import Draw, Plan, fit
 from training.metrics import area_under_curve
 from training.run_record import RunMismatch, bind_run
 
-MODELS = Path(__file__).resolve().parent.parent / "models"
+MODELS = MODEL_FOLDER
 BENCHMARK_CLASSES = ("NonCOVID", "COVID")
 """Folders, in the order of the network's two scores."""
 ROWS = ("plain", "best")

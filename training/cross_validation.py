@@ -22,10 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from method.classifier_network import SCALES, MultiScaleClassifier, classification_loss
-from method.precision import mixed_precision
-from method.types import CLASSES
-from method.weights import load_lung_network
+from groundglass.domain.class_names import CLASSES
+from groundglass.method.classifier_network import SCALES, MultiScaleClassifier, classification_loss
+from groundglass.method.precision import mixed_precision
+from groundglass.method.weights import load_lung_network
 from training.augmentation import augment_as_paper
 from training.classifier import (
     PAINTED_PLAN,

@@ -19,7 +19,7 @@ A training set of one's own is a folder for each class, in it a folder for each 
 - The class folders are named exactly `np`, `cap` and `covid19`; two of them are enough. Hidden files are passed over.
 - A patient has one folder, with all that there is of the patient; cross-validation needs two patients of each class.
   Where a folder holds several series or studies, the one is taken that the application would take of one study
-  (`dicomio.select`).
+  (`groundglass.dicomio.reading.select`).
 - A patient is called by class and folder, `np/0001`, in progress, tables and errors: name folders by pseudonyms.
 - All classes should come from the same scanners, protocols and months. Where one of them does not, the network learns
   the scanner and its accuracy means nothing.
@@ -43,13 +43,13 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from dicomio.attributes import quiet_pydicom, text
-from dicomio.errors import SeriesRefused
-from dicomio.scan import Series, scan_folder
-from dicomio.select import SelectionRules, choose_series
-from dicomio.volume import check_series, read_volume
-from method.lung_network import LungUNet
-from method.types import CLASSES, Unsuitable
+from groundglass.dicomio.reading.attributes import quiet_pydicom, text
+from groundglass.dicomio.reading.scan import Series, scan_folder
+from groundglass.dicomio.reading.select import SelectionRules, choose_series
+from groundglass.dicomio.reading.volume import check_series, read_volume
+from groundglass.domain.class_names import CLASSES
+from groundglass.domain.errors import SeriesRefused, Unsuitable
+from groundglass.method.lung_network import LungUNet
 from training.classifier_data import (
     PATIENT_CLASS,
     SliceSet,

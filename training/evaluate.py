@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from method.classifier_network import MultiScaleClassifier
-from method.slice_classification import StudyRule
-from method.types import CLASSES
-from method.weights import load_classifier, load_lung_network
+from groundglass.domain.class_names import CLASSES
+from groundglass.locations import ROOT
+from groundglass.method.classifier_network import MultiScaleClassifier
+from groundglass.method.slice_classification import StudyRule
+from groundglass.method.weights import load_classifier, load_lung_network
 from training import calibration, lung_tables, shortcuts, study_model, tables
 from training.classifier import read_patients
 from training.classifier_data import PAINTING_BASES, SliceSet, prepare_bases, prepare_slices
@@ -27,7 +28,7 @@ from training.options import add_data_option
 from training.predictions import Predictions
 
 RULE_PARTS = (0.05, 0.1, 0.2, 0.3, 0.5)
-EVIDENCE = Path(__file__).resolve().parent.parent / "model_cards" / "evidence"
+EVIDENCE = ROOT / "model_cards" / "evidence"
 
 
 def shipped_of(predictions: Sequence[Predictions]) -> Predictions | None:

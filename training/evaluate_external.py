@@ -23,16 +23,16 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
-from method.lung_network import LungUNet
-from method.slice_classification import StudyRule
-from method.types import CLASSES
-from method.weights import WeightsRefused, load_classifier, load_lung_network
+from groundglass.domain.class_names import CLASSES
+from groundglass.locations import SETTINGS_FILE
+from groundglass.method.lung_network import LungUNet
+from groundglass.method.slice_classification import StudyRule
+from groundglass.method.weights import WeightsRefused, load_classifier, load_lung_network
 from training.classifier import predict
 from training.image_slices import Picture, PictureRefused, gather_pictures, has_8_bits, prepare_picture, read_picture
 from training.metrics import FEWEST_PATIENTS, area_under_curve, confusion_matrix, figures_of_classes
 from training.tables import CLASS_TITLES, patient_probabilities
 
-SETTINGS = Path(__file__).resolve().parent.parent / "app.yaml"
 FOLDER_CLASS = {"normal": "np", "pneumonia": "cap", "covid-19": "covid19"}
 _NAME = re.compile(r"(?P<prefix>\w[\w-]*)_(?P<patient>[^\W_]+)_(?P<scan>[^\W_]+)_(?P<slice>[^\W_]+)")
 _PICTURES = {".png", ".jpg", ".jpeg"}
@@ -124,7 +124,7 @@ class Shipped:
     sha256: dict[str, str]
 
 
-def load_shipped(models: Path, settings: Path = SETTINGS) -> Shipped:
+def load_shipped(models: Path, settings: Path = SETTINGS_FILE) -> Shipped:
     """Read both networks, each checked against its SHA-256.
 
     Raises:

@@ -13,8 +13,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from tqdm import tqdm
 
-from method.classifier_network import MultiScaleClassifier
-from method.precision import mixed_precision
+from groundglass.method.classifier_network import MultiScaleClassifier
+from groundglass.method.precision import mixed_precision
 
 PENALTY = 10.0
 """C of the machine: 3 and 30 differ by .01 of AUC on the benchmark's val split."""

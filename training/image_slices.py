@@ -14,11 +14,11 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from scipy import ndimage
 
-from method.classifier_network import INPUT_SIZE
-from method.lung_network import LungUNet
-from method.lung_regions import SMALL_PIECE
-from method.lung_segmentation import MultiWindow, predict_planes
-from method.slice_input import LungSquare
+from groundglass.method.classifier_network import INPUT_SIZE
+from groundglass.method.lung_network import LungUNet
+from groundglass.method.lung_regions import SMALL_PIECE
+from groundglass.method.lung_segmentation import MultiWindow, predict_planes
+from groundglass.method.slice_input import LungSquare
 from training.classifier_data import SliceSet
 from training.lung_data import PLANE_SIZE
 

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, distributed, nn
 from tqdm import tqdm
 
-from method.precision import mixed_precision
+from groundglass.method.precision import mixed_precision
 from training.checkpoint import average_weights, load_checkpoint, save_checkpoint
 
 Draw = Callable[[int, int], tuple[np.ndarray, Any]]

@@ -17,12 +17,12 @@ from scipy import ndimage
 from skimage import measure, morphology
 from skimage.filters import threshold_otsu
 
-from method.lung_network import LungUNet
-from method.lung_segmentation import MultiWindow, predict_planes
-from method.normalisation import FixedWindow, SlidingWindow
+from groundglass.method.lung_network import LungUNet
+from groundglass.method.lung_segmentation import MultiWindow, predict_planes
+from groundglass.method.normalisation import FixedWindow, SlidingWindow
+from groundglass.phantom.painted_lesions import Lesion, paint_lesion, paint_pattern
 from training.augmentation import turn, warp
 from training.loop import Draw
-from validation.lesions import Lesion, paint_lesion, paint_pattern
 
 PLANE_SIZE = 192
 """Pixels of a training plane; with `GRID_MM` about the whole chest."""

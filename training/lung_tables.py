@@ -16,13 +16,16 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from dicomio.scan import scan_folder
-from dicomio.volume import read_volume
-from method.lung_network import LungUNet
-from method.lung_segmentation import VIEWS, MultiWindow, lung_volumes_ml, segment_lungs
-from method.normalisation import scale_to_window
-from method.types import LEFT_LUNG, RIGHT_LUNG, CTVolume, Unsuitable
-from method.weights import load_lung_network, sha256_of
+from groundglass.dicomio.reading.scan import scan_folder
+from groundglass.dicomio.reading.volume import read_volume
+from groundglass.domain.errors import Unsuitable
+from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
+from groundglass.method.lung_network import LungUNet
+from groundglass.method.lung_segmentation import VIEWS, MultiWindow, lung_volumes_ml, segment_lungs
+from groundglass.method.normalisation import scale_to_window
+from groundglass.method.weights import load_lung_network, sha256_of
+from groundglass.phantom.study import STORED_AXES, write_study
+from groundglass.phantom.thorax import make_thorax
 from training.classifier_data import PATIENT_CLASS, read_patient
 from training.lung_data import (
     AIR_HU,
@@ -41,8 +44,6 @@ from training.lung_data import (
 from training.lungs import dice_score, find_lungs, hausdorff_95_mm, mean_over_patients
 from training.metrics import FEWEST_PATIENTS
 from training.options import DATA_FOLDER
-from validation.phantom.study import STORED_AXES, write_study
-from validation.phantom.thorax import make_thorax
 
 PARTS = ("dice", "sides", "overlays")
 ROWS = {"none": "no normalisation", "fixed": "fixed window", "sliding": "sliding window"}

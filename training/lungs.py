@@ -12,9 +12,10 @@ import torch
 from monai.metrics import compute_hausdorff_distance
 from torch import Tensor
 
-from method.lung_network import LungUNet
-from method.lung_segmentation import segment_lungs
-from method.types import CTVolume, Unsuitable
+from groundglass.domain.errors import Unsuitable
+from groundglass.domain.volume import CTVolume
+from groundglass.method.lung_network import LungUNet
+from groundglass.method.lung_segmentation import segment_lungs
 from training.checkpoint import export_weights
 from training.loop import Plan, fit
 from training.lung_data import (

@@ -19,7 +19,7 @@ import torch
 from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 
-from method.classifier_network import INPUT_SIZE, classification_loss
+from groundglass.method.classifier_network import INPUT_SIZE, classification_loss
 
 PROPOSALS = 6
 """M: regions that the Teacher scores in training."""

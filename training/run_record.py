@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dicomio.files import write_text
+from groundglass.dicomio.writing.files import write_text
 from training.loop import once
 
 

@@ -12,8 +12,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from method.types import CLASSES
-from method.weights import load_classifier, sha256_of
+from groundglass.domain.class_names import CLASSES
+from groundglass.locations import ROOT
+from groundglass.method.weights import load_classifier, sha256_of
 from training import covid_ct_benchmark, evaluate, lung_tables
 from training.calibration import fold_temperature
 from training.checkpoint import export_weights
@@ -21,8 +22,7 @@ from training.classifier_data import PAINTING_BASES, PATIENT_CLASS
 from training.cross_validation import TABLE_PLAN
 from training.lung_data import NORMALISATIONS
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-CARDS = REPOSITORY / "model_cards"
+CARDS = ROOT / "model_cards"
 PICTURES = ("roc*.png", "confusion*.png", "calibration*.png")
 
 _INTENDED_USE = """## Intended use
@@ -88,10 +88,10 @@ same scanners: the painted ones by construction, the six patients by their sourc
 
 ## Protocol
 
-Painted lesions first (COVID-19-like and CAP-like patterns, `validation/lesions.py`), then the patients and painted
-slices, half each. The shipped network saw all six patients; the figures are those of networks that did not: trained on
-painted lesions alone, or in two folds by patient. The study rule was chosen with these two folds in view: its figures
-are on the bright side. {scaling}
+Painted lesions first (COVID-19-like and CAP-like patterns, `groundglass/phantom/painted_lesions.py`), then the patients
+and painted slices, half each. The shipped network saw all six patients; the figures are those of networks that did not:
+trained on painted lesions alone, or in two folds by patient. The study rule was chosen with these two folds in view:
+its figures are on the bright side. {scaling}
 
 {rows}
 
@@ -163,13 +163,13 @@ not trained. Two patients a class don't carry it: `--training-set` takes your ow
 
 def ship_weights(name: str, weights: Path) -> dict[str, Any]:
     """Copy one weight file into models/ and its SHA-256 into app.yaml; returns what the card says of the file."""
-    target = REPOSITORY / "models" / name / f"{name}.safetensors"
+    target = ROOT / "models" / name / f"{name}.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
     if weights.resolve() != target:
         shutil.copyfile(weights, target)
     target.chmod(0o644)
     sha256 = sha256_of(target)
-    settings = REPOSITORY / "app.yaml"
+    settings = ROOT / "app.yaml"
     pattern = rf"(file: {name}/{name}\.safetensors\n\s+sha256: )\S+"
     text, count = re.subn(pattern, rf'\g<1>"{sha256}"', settings.read_text(encoding="utf-8"))
     if count != 1:
@@ -252,7 +252,7 @@ def readme_figures(lungs: dict[str, Any], volumes: dict[str, Any], classifier: d
 
 def write_readme(section: str, lines: str) -> None:
     """Put lines between the two markers of a section of README.md."""
-    readme = REPOSITORY / "README.md"
+    readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     start, end = f"<!-- {section} -->\n", f"<!-- end of {section} -->"
     before, rest = text.split(start)

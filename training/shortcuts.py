@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from method.classifier_network import MultiScaleClassifier
-from method.precision import mixed_precision
-from method.types import CLASSES
+from groundglass.domain.class_names import CLASSES
+from groundglass.method.classifier_network import MultiScaleClassifier
+from groundglass.method.precision import mixed_precision
 from training.classifier import predict
 from training.classifier_data import SliceSet
 from training.dataset import Patient

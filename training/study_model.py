@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm, trange
 
-from method.classifier_network import MultiScaleClassifier
-from method.slice_classification import StudyRule
-from method.types import CLASSES
+from groundglass.domain.class_names import CLASSES
+from groundglass.method.classifier_network import MultiScaleClassifier
+from groundglass.method.slice_classification import StudyRule
 from training.classifier import predict
 from training.classifier_data import SliceSet, draw_painted
 from training.dataset import Patient, TrainingSet

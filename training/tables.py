@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from method.slice_classification import StudyRule
-from method.types import CLASSES, SliceFinding
+from groundglass.domain.class_names import CLASSES
+from groundglass.domain.findings import SliceFinding
+from groundglass.method.slice_classification import StudyRule
 from training.metrics import (
     FIGURES,
     area_under_curve,

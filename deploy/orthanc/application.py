@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.exit_codes import ExitCode
 from deploy.orthanc.settings import ROOT
+from groundglass.exit_codes import ExitCode
 
 RESULT_FILE = "result.json"
 _ROOM_BYTES = 1 << 26

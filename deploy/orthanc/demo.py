@@ -10,15 +10,15 @@ from typing import Any
 
 from pyorthanc import Orthanc as Client
 
+from conformance import orthanc
+from conformance.tools import ToolMissing, find
 from deploy.orthanc.settings import ROOT
 from deploy.orthanc.trial import NotInTime, TrialBridge
-from validation.changed_settings import write_changed_settings
-from validation.conformance import orthanc
-from validation.conformance.tools import ToolMissing, find
-from validation.demo import write_phantom
-from validation.demo_folder import make_anew
-from validation.phantom.study import PhantomFolderError
-from validation.phantom.thorax import PRESETS
+from groundglass.changed_settings import write_changed_settings
+from groundglass.demo import write_phantom
+from groundglass.demo_folder import make_anew
+from groundglass.phantom.study import PhantomFolderError
+from groundglass.phantom.thorax import PRESETS
 
 STABLE_AGE_S = 2
 _LONGEST_S = 1800

@@ -13,9 +13,9 @@ from urllib.error import HTTPError, URLError
 
 import yaml
 
+from conformance.orthanc import free_ports
 from deploy.orthanc.settings import ROOT
 from deploy.orthanc.state import State
-from validation.conformance.orthanc import free_ports
 
 HANGS_S = 300.0
 """After which the bridge will not do any more what takes it some seconds at most."""

@@ -8,11 +8,11 @@ import highdicom
 import numpy as np
 import pytest
 
-from dicomio.scan import scan_folder
-from dicomio.volume import read_volume
+from groundglass.changed_settings import write_changed_settings
+from groundglass.dicomio.reading.scan import scan_folder
+from groundglass.dicomio.reading.volume import read_volume
 from tests.app.runs import call, read_result
-from tests.dicomio.outputs_fixture import dciodvfy_errors
-from validation.changed_settings import write_changed_settings
+from tests.groundglass.dicomio.outputs_fixture import dciodvfy_errors
 
 
 @dataclass(frozen=True)

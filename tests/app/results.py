@@ -4,7 +4,7 @@ from typing import Any
 
 import jsonschema
 
-from app.result import result_schema
+from groundglass.result import result_schema
 
 UID = "1.2.3"
 _SCHEMA = jsonschema.Draft202012Validator(result_schema())  # made once: hundreds of results are checked

@@ -14,13 +14,12 @@ from typing import Any
 import jsonschema
 
 from app.command_line import main
-from app.result import result_schema
-from method.types import CTVolume
-from validation.changed_settings import ONE_SLICE_EXPLAINED, write_changed_settings
-from validation.phantom.study import write_study
-from validation.phantom.thorax import make_thorax
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from groundglass.changed_settings import ONE_SLICE_EXPLAINED, write_changed_settings
+from groundglass.domain.volume import CTVolume
+from groundglass.locations import ROOT
+from groundglass.phantom.study import write_study
+from groundglass.phantom.thorax import make_thorax
+from groundglass.result import result_schema
 
 QUICK: dict[str, dict[str, object]] = ONE_SLICE_EXPLAINED | {
     "selection": {"minimum_slices": 10, "minimum_extent_mm": 100},
@@ -78,7 +77,7 @@ def start(
     command = [sys.executable, *program, "-i", str(study), "-o", str(out), "-m", "models", *extra]
     return subprocess.Popen(
         command,
-        cwd=REPOSITORY,
+        cwd=ROOT,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -115,13 +114,13 @@ def call(study: Path, out: Path, *extra: str, on_line: Callable[[str], None] = l
     logger = logging.getLogger("groundglass")
     logger.addHandler(log)
     try:
-        code = main(["-i", str(study), "-o", str(out), "-m", str(REPOSITORY / "models"), *extra])
+        code = main(["-i", str(study), "-o", str(out), "-m", str(ROOT / "models"), *extra])
     finally:
         logger.removeHandler(log)
     return Run(out, int(code), "\n".join(log.lines))
 
 
 __all__ = [
-    "QUICK", "REPOSITORY", "Run", "call", "read_result", "run", "small_chest", "start", "write_quick_settings",
+    "QUICK", "ROOT", "Run", "call", "read_result", "run", "small_chest", "start", "write_quick_settings",
     "write_small_study",
 ]  # fmt: skip

@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from app import accelerator
-from app.accelerator import CUDA_RUNTIME, AcceleratorError, choose_device, load_cuda_runtime
+from app.accelerator import CUDA_RUNTIME, load_cuda_runtime
+from groundglass.locations import ROOT
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 LOADABLE = "import ctypes; ctypes.CDLL('libcudart.so.13')"
 
 
@@ -23,7 +22,7 @@ def run_without_system_cuda(code: str) -> subprocess.CompletedProcess[str]:
     The mounts are in a mount namespace of the subprocess alone. Skips the test where that is not permitted.
     """
     environment = {name: value for name, value in os.environ.items() if name != "LD_LIBRARY_PATH"}
-    environment["PYTHONPATH"] = str(REPOSITORY)
+    environment["PYTHONPATH"] = str(ROOT)
     folders = sorted({str(folder.resolve()) for folder in Path("/usr/local").glob("cuda*") if folder.is_dir()})
     command: list[str] = []
     if folders:
@@ -41,7 +40,7 @@ def run_without_system_cuda(code: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*command, sys.executable, "-c", program],
             env=environment,
-            cwd=REPOSITORY,
+            cwd=ROOT,
             capture_output=True,
             text=True,
             timeout=600,
@@ -97,29 +96,3 @@ def test_the_wheels_library_is_found_and_loads() -> None:
 def test_loading_twice_does_nothing_more() -> None:
     load_cuda_runtime()
     load_cuda_runtime()
-
-
-def test_cpu_is_taken_when_asked_for_without_importing_torch() -> None:
-    program = "import sys, app.accelerator as a; print(a.choose_device('cpu'), 'torch' in sys.modules)"
-    result = subprocess.run(
-        [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, timeout=600, check=True
-    )
-    assert result.stdout.split() == ["cpu", "False"]
-
-
-def test_auto_takes_the_gpu_where_there_is_one() -> None:
-    assert choose_device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def test_cuda_is_taken_or_refused_with_the_reason() -> None:
-    if torch.cuda.is_available():
-        assert choose_device("cuda") == "cuda"
-        return
-    with pytest.raises(AcceleratorError, match="finds no usable GPU"):
-        choose_device("cuda")
-
-
-@pytest.mark.parametrize("setting", ["", "gpu", "CPU", "cuda:0"])
-def test_another_setting_is_refused(setting: str) -> None:
-    with pytest.raises(AcceleratorError, match="must be 'auto', 'cpu' or 'cuda'"):
-        choose_device(setting)

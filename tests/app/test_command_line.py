@@ -12,11 +12,11 @@ import pydicom
 import pytest
 from pydicom import DataElement
 
-from app import SETTINGS_FILE
-from app.exit_codes import ExitCode
-from tests.app.runs import REPOSITORY, Run, call, run
-from tests.dicomio.ct_samples import PATIENT_NAME, Sample, cut_in_half, make_series, write_series
-from tests.dicomio.outputs_fixture import dciodvfy_errors
+from groundglass.exit_codes import ExitCode
+from groundglass.locations import ROOT, SETTINGS_FILE
+from tests.app.runs import Run, call, run
+from tests.groundglass.dicomio.ct_samples import PATIENT_NAME, Sample, cut_in_half, make_series, write_series
+from tests.groundglass.dicomio.outputs_fixture import dciodvfy_errors
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_a_missing_input_folder_is_a_usage_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", ["-i", "-o", "-m"])
 def test_an_empty_path_is_a_usage_error_and_not_the_folder_that_one_is_in(tmp_path: Path, option: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "app", option, ""], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        [sys.executable, "-m", "app", option, ""], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert (done.returncode, "the path is empty" in done.stderr) == (ExitCode.USAGE, True)
@@ -180,7 +180,7 @@ def test_a_second_run_into_one_output_folder_is_refused_and_takes_nothing_away(t
 
 def test_a_wrong_weight_file_is_refused_by_name(tmp_path: Path, study: Path) -> None:
     models = tmp_path / "models"
-    shutil.copytree(REPOSITORY / "models", models)
+    shutil.copytree(ROOT / "models", models)
     weights = models / "classifier" / "classifier.safetensors"
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
@@ -203,7 +203,7 @@ def test_a_user_without_a_name_can_run_it(tmp_path: Path, study: Path) -> None:
         "run_and_exit()\n"
     )
     command = [sys.executable, "-c", code, "-i", str(study), "-o", str(tmp_path / "out"), "-m", "models"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == ExitCode.NO_ELIGIBLE_SERIES, done.stderr
 
 
@@ -218,9 +218,7 @@ def test_wrong_settings_are_refused_by_name(tmp_path: Path, study: Path) -> None
 
 @pytest.mark.parametrize("command", [["-m", "app"], ["app"], ["."]])
 def test_every_way_to_start_it_works(command: list[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, *command, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([sys.executable, *command, "--help"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0
     assert "exit codes" in done.stdout
 
@@ -228,7 +226,7 @@ def test_every_way_to_start_it_works(command: list[str]) -> None:
 def test_the_application_starts_without_the_networks_in_its_help() -> None:
     """`--help` must answer at once: nothing heavy is imported for it."""
     code = "import sys, app.command_line as c\ntry:\n c.main(['--help'])\nfinally:\n print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.strip().endswith("False")
 
 
@@ -244,10 +242,10 @@ def by_environment(tmp_path_factory: pytest.TempPathFactory) -> Run:
     environment = {
         "HOLOSCAN_INPUT_PATH": str(study),
         "HOLOSCAN_OUTPUT_PATH": str(out),
-        "HOLOSCAN_MODEL_PATH": str(REPOSITORY / "models"),
+        "HOLOSCAN_MODEL_PATH": str(ROOT / "models"),
         "PATH": "/usr/bin:/bin",
     }
-    command = [sys.executable, str(REPOSITORY / "app")]
+    command = [sys.executable, str(ROOT / "app")]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     return Run(out, done.returncode, done.stderr + done.stdout)
 

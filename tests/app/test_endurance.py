@@ -12,17 +12,17 @@ from pathlib import Path
 
 import pytest
 
-from app.exit_codes import ExitCode
+from groundglass.changed_settings import write_changed_settings
+from groundglass.exit_codes import ExitCode
 from tests.app.runs import QUICK, call, run, start, write_small_study
-from validation.bad_input.case import Make, beside, series
-from validation.bad_input.series import Chest
-from validation.changed_settings import write_changed_settings
+from tests.bad_input.case import Make, beside, series
+from tests.bad_input.series import Chest
 
 COUNTING = """
 # Counts the volumes that live at one time: the array of each is followed until it is freed.
 import runpy, sys, threading, weakref
 sys.path.insert(0, ".")
-from method.types import CTVolume
+from groundglass.domain.volume import CTVolume
 
 alive, most, lock, build = set(), 0, threading.RLock(), CTVolume.__init__
 

@@ -3,11 +3,11 @@
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+from groundglass.locations import ROOT
+
 PROGRAM = """
 import json, pkgutil, sys
 from app.accelerator import load_cuda_runtime
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 def told() -> dict[str, bool]:
     """What an interpreter says that has loaded the graph, and then those libraries."""
     command = [sys.executable, "-c", PROGRAM]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=600, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, bool] = json.loads(done.stdout.splitlines()[-1])
     return found

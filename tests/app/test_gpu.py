@@ -7,9 +7,9 @@ import pytest
 import torch
 from pydicom import dcmread
 
+from groundglass.phantom.study import write_study
+from groundglass.phantom.thorax import make_thorax
 from tests.app.jobs import Job, run, segments_of
-from validation.phantom.study import write_study
-from validation.phantom.thorax import make_thorax
 
 pytestmark = [
     pytest.mark.gpu,

@@ -11,11 +11,11 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from app.exit_codes import ExitCode
-from dicomio.attributes import quiet_pydicom
+from groundglass.dicomio.reading.attributes import quiet_pydicom
+from groundglass.exit_codes import ExitCode
 from tests.app.runs import Run, call, run, write_small_study
-from validation.bad_input.case import beside, every, series
-from validation.bad_input.series import Chest, set_raw
+from tests.bad_input.case import beside, every, series
+from tests.bad_input.series import Chest, set_raw
 
 PLANTED = re.compile("planted|18990203|99887766|224433", re.IGNORECASE)
 """In names, identifiers and descriptions; in dates; in UIDs; in times."""

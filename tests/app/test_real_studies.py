@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from dicomio.scan import scan_folder
-from dicomio.volume import read_volume
+from groundglass.demo import count_hits
+from groundglass.dicomio.reading.scan import scan_folder
+from groundglass.dicomio.reading.volume import read_volume
 from tests.app.jobs import Job, assert_conforms, assert_lungs_lie_on_lungs, lung_positions_mm, run
-from validation.demo import count_hits
 
 POSITION = ["ImagePositionPatient"]
 pytestmark = [pytest.mark.data, pytest.mark.slow]

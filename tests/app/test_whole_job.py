@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from dicomio.scan import scan_folder
-from dicomio.volume import read_volume
-from method.classifier_network import SCALES
-from method.types import CTVolume
+from groundglass.demo import count_hits
+from groundglass.dicomio.reading.scan import scan_folder
+from groundglass.dicomio.reading.volume import read_volume
+from groundglass.domain.volume import CTVolume
+from groundglass.method.classifier_network import SCALES
+from groundglass.phantom.study import write_study
+from groundglass.phantom.thorax import Truth, make_thorax
 from tests.app.jobs import Job, assert_conforms, assert_lungs_lie_on_lungs, run, segments_of
 from tests.app.runs import QUICK, Run
-from validation.demo import count_hits
-from validation.phantom.study import write_study
-from validation.phantom.thorax import Truth, make_thorax
 
 pytestmark = pytest.mark.slow
 

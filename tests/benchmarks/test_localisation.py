@@ -6,12 +6,13 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from app.settings import load_settings
 from benchmarks import localisation, saliency
 from benchmarks.attribution_maps import random_boxes
 from benchmarks.lesion_slices import LesionSlice, evenly
-from benchmarks.readme import REPOSITORY, RESULTS, saliency_figures
-from method.explanation import ExplanationRules
+from benchmarks.readme import RESULTS, saliency_figures
+from groundglass.locations import ROOT
+from groundglass.method.explanation import ExplanationRules
+from groundglass.settings import load_settings
 
 RULES = ExplanationRules(minimum_area_mm2=60.0, closing_mm=4.0)
 
@@ -74,4 +75,4 @@ def test_the_published_table_is_the_reports_and_of_the_shipped_weights(benchmark
 
 
 def test_readme_shows_what_the_benchmark_found() -> None:
-    assert saliency_figures() in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert saliency_figures() in (ROOT / "README.md").read_text(encoding="utf-8")

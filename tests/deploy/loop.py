@@ -14,11 +14,11 @@ import pydicom
 import pytest
 from pyorthanc import Orthanc as Client
 
+from conformance import orthanc
+from conformance.tools import ToolMissing, find
 from deploy.orthanc.trial import TrialBridge
-from validation.conformance import orthanc
-from validation.conformance.tools import ToolMissing, find
-from validation.phantom.study import write_study
-from validation.phantom.thorax import make_thorax
+from groundglass.phantom.study import write_study
+from groundglass.phantom.thorax import make_thorax
 
 SMALL_APPLICATION = Path(__file__).with_name("small_application.py")
 SLICES = 10

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from conformance import orthanc
 from deploy.orthanc.__main__ import _parser
 from deploy.orthanc.monitoring import Monitor
 from deploy.orthanc.settings import ROOT, load_settings
 from deploy.orthanc.state import State
 from tests.deploy.loop import need_orthanc
-from validation.conformance import orthanc
 
 FOLDER = ROOT / "deploy" / "orthanc"
 PAGE = (ROOT / "docs" / "pacs.md").read_text(encoding="utf-8")

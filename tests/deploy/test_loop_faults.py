@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pyorthanc import Orthanc as Client
 
+from conformance.orthanc import SENDERS, Orthanc
 from deploy.orthanc.settings import ROOT
 from deploy.orthanc.trial import TrialBridge
 from tests.deploy.loop import (
@@ -24,7 +25,6 @@ from tests.deploy.loop import (
     wait_for,
     write_studies,
 )
-from validation.conformance.orthanc import SENDERS, Orthanc
 
 pytestmark = pytest.mark.slow
 

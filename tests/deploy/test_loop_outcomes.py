@@ -9,9 +9,13 @@ from typing import Any
 import pydicom
 import pytest
 
+from conformance.orthanc import SENDERS, Orthanc, free_ports
 from deploy.orthanc.settings import ROOT
 from deploy.orthanc.state import State
 from deploy.orthanc.trial import TrialBridge
+from groundglass.changed_settings import ONE_SLICE_EXPLAINED, write_changed_settings
+from groundglass.phantom.study import write_study
+from groundglass.phantom.thorax import make_thorax
 from tests.deploy.loop import (
     HANGS_S,
     RESULTS,
@@ -28,10 +32,6 @@ from tests.deploy.loop import (
     small_application,
     write_studies,
 )
-from validation.changed_settings import ONE_SLICE_EXPLAINED, write_changed_settings
-from validation.conformance.orthanc import SENDERS, Orthanc, free_ports
-from validation.phantom.study import write_study
-from validation.phantom.thorax import make_thorax
 
 pytestmark = pytest.mark.slow
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from conformance.orthanc import Orthanc
 from deploy.orthanc.archive import Archive
 from deploy.orthanc.case import work_on
 from deploy.orthanc.monitoring import Monitor
 from deploy.orthanc.settings import Settings, load_settings
 from deploy.orthanc.state import State
 from tests.deploy.loop import archive, assert_one_set_of_results, need_orthanc, small_application, write_studies
-from validation.conformance.orthanc import Orthanc
 
 pytestmark = pytest.mark.slow
 

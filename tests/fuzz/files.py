@@ -21,8 +21,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from dicomio.attributes import quiet_pydicom
-from validation.bad_input.series import Chest, write
+from groundglass.dicomio.reading.attributes import quiet_pydicom
+from tests.bad_input.series import Chest, write
 
 SMALL = Chest((6, 12, 16), (6.0, 18.0, 14.0))
 """As few voxels as tell a chest from something else."""

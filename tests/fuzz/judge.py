@@ -10,13 +10,13 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.pixels.utils import pixel_array
 
-from dicomio.attributes import quiet_pydicom
-from dicomio.errors import SeriesRefused
-from dicomio.frames import Frame
-from dicomio.refusals import REFUSALS
-from dicomio.scan import Scan, Series, scan_folder
-from dicomio.select import SelectionRules, choose_series
-from dicomio.volume import ReadSeries, check_series, read_placed
+from groundglass.dicomio.reading.attributes import quiet_pydicom
+from groundglass.dicomio.reading.frames import Frame
+from groundglass.dicomio.reading.scan import Scan, Series, scan_folder
+from groundglass.dicomio.reading.select import SelectionRules, choose_series
+from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_placed
+from groundglass.domain.errors import SeriesRefused
+from groundglass.domain.refusals import REFUSALS
 
 RULES = SelectionRules(minimum_slices=4, minimum_extent_mm=15)
 PLANTED = re.compile("planted|19010203|20010203|112233|1\\.2\\.826\\.0\\.1\\.3680043", re.IGNORECASE)

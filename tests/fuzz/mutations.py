@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pydicom.datadict import dictionary_VR
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
-from dicomio.header import KEPT
+from groundglass.dicomio.reading.header import KEPT
 from tests.fuzz.files import (
     SMALL,
     SYNTAXES,

@@ -21,7 +21,7 @@ _FUZZED = 2
 
 def headers_target() -> Callable[[bytes], object]:
     """Input in the form in which hypothesis records what it draws."""
-    from tests.dicomio.test_any_header import (
+    from tests.groundglass.dicomio.reading.test_any_header import (
         test_any_header_ends_in_an_explained_refusal_or_in_the_right_volume as test,
     )
 
@@ -58,8 +58,8 @@ def write_byte_seeds(corpus: Path) -> None:
     """The file in every form that is read, for libFuzzer to begin with."""
     from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian
 
+    from tests.bad_input.series import write, write_bare
     from tests.fuzz.files import SMALL, SYNTAXES, as_file, as_multi_frame, small_series
-    from validation.bad_input.series import write, write_bare
 
     for syntax in SYNTAXES:
         (corpus / syntax).write_bytes(as_file(small_series(syntax)[_FUZZED], syntax))
@@ -78,7 +78,7 @@ def main() -> None:
     name, *arguments = sys.argv[1:]
     with TemporaryDirectory() as folder:
         with atheris.instrument_imports(include=INSTRUMENTED):
-            import dicomio.volume  # noqa: F401  # before anything else imports it
+            import groundglass.dicomio.reading.volume  # noqa: F401  # before anything else imports it
         target = headers_target() if name == "headers" else bytes_target(Path(folder))
         if Path(arguments[0]).is_dir():
             (write_header_seeds if name == "headers" else write_byte_seeds)(Path(arguments[0]))

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from scipy.special import softmax
 
-from method.classifier_network import MultiScaleClassifier
+from groundglass.method.classifier_network import MultiScaleClassifier
 from training.calibration import (
     Scaling,
     as_markdown,

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
+from groundglass.method.classifier_network import INPUT_SIZE, MultiScaleClassifier
+from groundglass.phantom.thorax import make_thorax
 from training import frozen_features
 from training.augmentation import augment_as_paper
 from training.checkpoint import export_weights
@@ -24,7 +25,6 @@ from training.covid_ct_benchmark import (
     make_draw,
     score,
 )
-from validation.phantom.thorax import make_thorax
 
 LUNGS = MODELS / "lungs" / "lungs.safetensors"
 

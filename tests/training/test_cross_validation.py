@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from method.classifier_network import INPUT_SIZE, SCALES, MultiScaleClassifier
-from method.types import CLASSES
+from groundglass.domain.class_names import CLASSES
+from groundglass.method.classifier_network import INPUT_SIZE, SCALES, MultiScaleClassifier
 from training.augmentation import augment_as_paper
 from training.classifier import find_suspects, fine_tune, patients_draw
 from training.classifier_data import SliceSet

@@ -12,8 +12,11 @@ import torch
 from PIL import Image
 from pydicom import dcmread
 
-from method.lung_network import LungUNet
-from method.types import CLASSES, CTVolume
+from groundglass.domain.class_names import CLASSES
+from groundglass.domain.volume import CTVolume
+from groundglass.method.lung_network import LungUNet
+from groundglass.phantom.study import write_study
+from groundglass.phantom.thorax import make_thorax
 from training.classifier_data import (
     FOLDS,
     PAINTING_BASES,
@@ -31,8 +34,6 @@ from training.dataset import (
     read_training_set,
     split_patients,
 )
-from validation.phantom.study import write_study
-from validation.phantom.thorax import make_thorax
 
 
 def make_network(answer: float) -> LungUNet:

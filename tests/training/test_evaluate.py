@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from method.types import CLASSES
+from groundglass.domain.class_names import CLASSES
 from training.classifier_data import SliceSet
 from training.dataset import Patient, TrainingSet
 from training.evaluate import disease_curves, main, patients_of_folds, study_labels

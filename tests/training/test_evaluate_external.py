@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from method.slice_classification import StudyRule
+from groundglass.locations import ROOT
+from groundglass.method.slice_classification import StudyRule
+from groundglass.phantom.thorax import make_thorax
 from training.evaluate_external import (
     UnusableImages,
     as_markdown,
@@ -19,9 +21,6 @@ from training.evaluate_external import (
     score,
     score_level,
 )
-from validation.phantom.thorax import make_thorax
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def put(path: Path) -> None:
 def test_the_command_writes_every_figure_of_the_folder(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--images", str(folder), "--models", str(REPOSITORY / "models"), "--out", str(tmp_path)]
+    arguments = ["--images", str(folder), "--models", str(ROOT / "models"), "--out", str(tmp_path)]
     assert main([*arguments, "--repeats", "20"]) == 0
     report = json.loads((tmp_path / "external.json").read_text(encoding="utf-8"))
     assert (report["images"], report["patients"], report["scans"]) == (9, 6, 6)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
+from groundglass.method.classifier_network import INPUT_SIZE, MultiScaleClassifier
 from training import frozen_features
 from training.frozen_features import FrozenFeatureClassifier, pooled_features
 

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
-from method.lung_network import LungUNet
-from method.weights import load_lung_network
+from groundglass.locations import MODEL_FOLDER
+from groundglass.method.classifier_network import INPUT_SIZE, MultiScaleClassifier
+from groundglass.method.lung_network import LungUNet
+from groundglass.method.weights import load_lung_network
+from groundglass.phantom.thorax import make_thorax
 from training.classifier import predict
 from training.image_slices import (
     AERATED_GREY,
@@ -22,9 +24,8 @@ from training.image_slices import (
     read_picture,
     trim_borders,
 )
-from validation.phantom.thorax import make_thorax
 
-WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "lungs" / "lungs.safetensors"
+WEIGHTS = MODEL_FOLDER / "lungs" / "lungs.safetensors"
 
 
 @pytest.fixture(scope="module")

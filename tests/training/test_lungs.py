@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from method.lung_network import LungUNet
-from method.types import LEFT_LUNG, RIGHT_LUNG, CTVolume
+from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
+from groundglass.method.lung_network import LungUNet
+from groundglass.phantom.thorax import Truth, make_thorax
 from training.checkpoint import export_weights
 from training.loop import Plan
 from training.lung_data import (
@@ -33,7 +34,6 @@ from training.lung_tables import (
 )
 from training.lungs import dice_score, find_lungs, hausdorff_95_mm, mean_over_patients, score_held_out, train_lungs
 from training.options import DATA_FOLDER
-from validation.phantom.thorax import Truth, make_thorax
 
 PLAN = Plan(iterations=2, batch=1, learning_rate=1e-3, betas=(0.9, 0.999), cosine=True, average_decay=0.9, save_every=1)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, distributed, nn
 
-from method.classifier_network import INPUT_SIZE
+from groundglass.method.classifier_network import INPUT_SIZE
 from training.classifier import predict
 from training.classifier_data import SliceSet
 from training.loop import Plan, fit

@@ -4,17 +4,18 @@ import json
 
 import pytest
 
-from app.settings import load_settings
-from method.types import CLASSES
-from method.weights import load_classifier, load_lung_network, sha256_of
+from groundglass.domain.class_names import CLASSES
+from groundglass.locations import ROOT
+from groundglass.method.weights import load_classifier, load_lung_network, sha256_of
+from groundglass.settings import load_settings
 from training import evaluate, lung_tables, tables
 from training.cross_validation import ROWS, TASKS
-from training.ship import CARDS, REPOSITORY, benchmark_section, kept_temperature, read_report, readme_figures
+from training.ship import CARDS, benchmark_section, kept_temperature, read_report, readme_figures
 
 
 @pytest.mark.parametrize("name", ["lungs", "classifier"])
 def test_the_weights_are_those_app_yaml_and_the_card_name(name: str) -> None:
-    weights = REPOSITORY / "models" / name / f"{name}.safetensors"
+    weights = ROOT / "models" / name / f"{name}.safetensors"
     sha256 = sha256_of(weights)
     settings = load_settings()
     assert sha256 == {"lungs": settings.lungs_weights, "classifier": settings.classifier_weights}[name].sha256
@@ -24,14 +25,14 @@ def test_the_weights_are_those_app_yaml_and_the_card_name(name: str) -> None:
 
 def test_the_weights_load() -> None:
     settings = load_settings()
-    models = REPOSITORY / "models"
+    models = ROOT / "models"
     load_lung_network(models / settings.lungs_weights.file, settings.lungs_weights.sha256)
     load_classifier(models / settings.classifier_weights.file, settings.classifier_weights.sha256)
 
 
 def test_the_figures_of_readme_and_cards_are_those_of_the_reports() -> None:
     lungs, volumes, classifier = map(read_report, ("lungs", "lungs_tables", "classifier"))
-    assert readme_figures(lungs, volumes, classifier) in (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert readme_figures(lungs, volumes, classifier) in (ROOT / "README.md").read_text(encoding="utf-8")
     assert evaluate.as_markdown(classifier) in (CARDS / "classifier.md").read_text(encoding="utf-8")
     assert benchmark_section() in (CARDS / "classifier.md").read_text(encoding="utf-8")
     assert lung_tables.as_markdown(read_report("lungs_tables"), pictures=False) in (CARDS / "lungs.md").read_text(

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from method.classifier_network import MultiScaleClassifier
+from groundglass.method.classifier_network import MultiScaleClassifier
 from training.classifier_data import SliceSet
 from training.dataset import Patient
 from training.shortcuts import (

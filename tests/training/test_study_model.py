@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
-from method.slice_classification import StudyRule
-from method.types import CLASSES, SliceFinding
+from groundglass.domain.class_names import CLASSES
+from groundglass.domain.findings import SliceFinding
+from groundglass.method.classifier_network import INPUT_SIZE, MultiScaleClassifier
+from groundglass.method.slice_classification import StudyRule
 from training.classifier import predict
 from training.classifier_data import SliceSet
 from training.dataset import Patient, TrainingSet

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from method.slice_classification import StudyRule
-from method.types import CLASSES
+from groundglass.domain.class_names import CLASSES
+from groundglass.method.slice_classification import StudyRule
 from training.metrics import (
     area_under_curve,
     calibration_error,

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from method.classifier_network import INPUT_SIZE, MultiScaleClassifier
-from method.slice_input import LungSquare
-from method.weights import load_classifier
+from groundglass.method.classifier_network import INPUT_SIZE, MultiScaleClassifier
+from groundglass.method.slice_input import LungSquare
+from groundglass.method.weights import load_classifier
+from groundglass.phantom.thorax import make_thorax
 from training.checkpoint import export_weights, load_checkpoint, save_checkpoint
 from training.classifier import equal_class_loss, painted_draw, predict
 from training.classifier_data import SliceSet, draw_painted
 from training.loop import Draw, Plan, fit
 from training.metrics import area_under_curve
-from validation.phantom.thorax import make_thorax
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,0 @@
-"""`python -m app.cohort` analyses an archive."""
-
-from app.cohort.command_line import run_and_exit
-
-if __name__ == "__main__":  # a worker of a cluster may import this module again
-    run_and_exit()

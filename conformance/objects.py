@@ -1,0 +1,58 @@
+"""The objects that are checked, and how the application's own writers make them."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from pydicom import Dataset
+
+from conformance.series import Series, case_of
+from groundglass.dicomio.writing.files import write_dicom
+from groundglass.dicomio.writing.key_images import make_key_images
+from groundglass.dicomio.writing.parametric_map import make_saliency_map
+from groundglass.dicomio.writing.presentation_state import make_presentation_state
+from groundglass.dicomio.writing.report import make_refusal_report, make_report
+from groundglass.dicomio.writing.segmentation import make_salient_label_map, make_segmentation
+from groundglass.domain.software import SoftwareIdentity
+from groundglass.selftest.outputs import Output
+
+WEIGHTS = {"lungs": "ab" * 32, "classifier": "cd" * 32}
+SOFTWARE = SoftwareIdentity("groundglass", "0.1.0", WEIGHTS, "cpu", "ef" * 32)
+
+Made = dict[str, Dataset]
+"""The objects of a series that were made before, by name."""
+
+REFUSAL = "refusal SR"
+
+OBJECTS: dict[str, Callable[[Series, Made], Dataset | None]] = {
+    "SEG": lambda of, made: make_segmentation(of.sources, of.volume, of.findings, SOFTWARE),
+    "SR": lambda of, made: make_report(of.sources, of.volume, of.findings, SOFTWARE, made["SEG"]),
+    REFUSAL: lambda of, made: make_refusal_report(of.sources, SOFTWARE, "GAP", "A slice is missing."),
+    "key images": lambda of, made: make_key_images(of.sources, of.volume, of.findings, SOFTWARE, count=3),
+    "saliency map": lambda of, made: (
+        make_saliency_map(of.sources, of.volume, of.findings, SOFTWARE) if of.findings.saliency else None
+    ),
+    "boxes": lambda of, made: (
+        make_presentation_state(of.sources, of.volume, of.findings, SOFTWARE) if of.findings.boxes else None
+    ),
+    "label map": lambda of, made: make_segmentation(of.sources, of.volume, of.findings, SOFTWARE, "labelmap"),
+    "salient label map": lambda of, made: (
+        make_salient_label_map(of.sources, of.volume, of.findings, SOFTWARE) if of.findings.boxes else None
+    ),
+}
+"""Name in the table, and what makes the object: one line for each. None where a series has no such object."""
+
+
+def write_outputs(series: Series, folder: Path, wanted: Callable[[str], bool]) -> Iterator[Output]:
+    """Makes and writes the objects of a series whose names are `wanted`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    made: Made = {}
+    for name, make in OBJECTS.items():
+        dataset = make(series, made)
+        if dataset is None:
+            continue
+        made[name] = dataset
+        if wanted(name):
+            path = folder / f"{name.replace(' ', '-')}.dcm"
+            write_dicom(dataset, path)
+            case = None if name == REFUSAL else case_of(series)
+            yield Output(series.name, name, path, dataset.SOPClassUID, series, case)

@@ -1,0 +1,158 @@
+"""Checks of the form: what the validators of others say of a file. Each returns its errors, one a line."""
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import pydicom
+from pydicom import Dataset
+
+from conformance.tools import run
+from groundglass.selftest.outputs import Output
+
+UNKNOWN_KIND = "It does not know the kind of the object."
+
+
+def dciodvfy(output: Output) -> list[str]:
+    """David Clunie's check of the modules and attributes of a file's SOP class (PS3.3)."""
+    _, text = run("dciodvfy", "-new", output.path)
+    if "Error - Information Object Not found" in text:
+        return [UNKNOWN_KIND]
+    if not re.search(r"^[A-Z]\w+$", text, re.MULTILINE):  # the name of the IOD
+        return ["It did not get to the end: " + text.strip()[:200]]
+    return [line for line in text.splitlines() if line.startswith(("Error", "Abort"))]
+
+
+def dcentvfy(paths: Sequence[Path]) -> list[str]:
+    """David Clunie's check that the files of a study agree on patient, study, series and equipment."""
+    _, text = run("dcentvfy", *paths)
+    return [line for line in text.splitlines() if line.startswith(("Error", "Abort"))]
+
+
+def dcmdump(output: Output) -> list[str]:
+    """DCMTK reads the whole file and warns of nothing."""
+    return _complaints(*run("dcmdump", output.path))
+
+
+_DCMPSCHK_PROGRESS = re.compile(r"Testing: .*|Test passed\.|Test failed - .*")
+
+
+def dcmpschk(output: Output) -> list[str]:
+    """DCMTK's check of presentation states."""
+    _, text = run("dcmpschk", output.path)
+    if "Test passed" not in text and "Test failed" not in text:
+        return ["It did not get to the end: " + text.strip()[-300:]]
+    complaints = re.findall(r"^[WEF]: (\S.*(?:\n[WEF]:  .*)*)", text, re.MULTILINE)
+    lines = [" ".join(complaint.split()) for complaint in complaints]
+    state = pydicom.dcmread(output.path)
+    return [line for line in lines if not _DCMPSCHK_PROGRESS.fullmatch(line) and not _is_false("dcmpschk", line, state)]
+
+
+def _complaints(code: int, text: str) -> list[str]:
+    lines = [line for line in text.splitlines() if line.startswith(("W:", "E:", "F:"))]
+    return lines or ([f"It ended with the exit code {code}."] if code else [])
+
+
+# False reports
+
+_IMAGING_MEASUREMENTS = ("126010", "DCM")
+
+
+def _is_measured_without_region(group: Dataset) -> bool:
+    """Whether a measurement group has neither image region, referenced segment nor surface: one of TID 1501."""
+    regions = {("111030", "DCM"), ("121191", "DCM"), ("121231", "DCM")}
+    return not any(_concept(item) in regions for item in group.ContentSequence)
+
+
+class FalseReport(NamedTuple):
+    """What a validator says of sound files: `holds` of the content item that it names, or else of the whole file."""
+
+    program: str
+    pattern: re.Pattern[str]
+    holds: Callable[[Dataset], bool]
+    why: str
+
+
+FALSE_REPORTS = {
+    "TID 1501 taken for TID 1411": FalseReport(
+        "DicomSRValidator",
+        re.compile(
+            r"Error: Template 1411 VolumetricROIMeasurements/\[Row 1\].*/\[Row (5|7|10)\].*"
+            r"\(125007,DCM,\"Measurement Group\"\): Missing conditional content item$"
+        ),
+        _is_measured_without_region,
+        "The group that it names is one of TID 1501, which has no region. It tries every group of TID 1500 against TID "
+        "1411 too, which asks for one.",
+    ),
+    "no patient's name": FalseReport(
+        "dcmpschk",
+        re.compile(r"patientName absent or empty in presentation state$"),
+        lambda state: "PatientName" in state and not state.PatientName,
+        "Patient's Name is of type 2, which may be empty.",
+    ),
+    "letters beyond ASCII": FalseReport(
+        "dcmpschk",
+        re.compile(r"[^\x00-\x7f]"),
+        lambda state: "SpecificCharacterSet" in state,
+        "It takes them for control characters, whatever the Specific Character Set says. pydicom checks them.",
+    ),
+}
+"""False reports of validators, by a short name."""
+
+seen_false_reports: set[str] = set()
+"""Those that came up in this process."""
+
+
+def unused_false_reports() -> list[str]:
+    """A line for each entry of FALSE_REPORTS that did not come up: it might hide an error one day."""
+    unused = sorted(FALSE_REPORTS.keys() - seen_false_reports)
+    return [f"The false report '{name}' no longer comes up: remove it from FALSE_REPORTS." for name in unused]
+
+
+_GROUPS_AT_ONCE = 10
+"""Measurement groups of a report that are validated together: time and memory grow with more than their square."""
+
+
+def sr_validator(output: Output) -> list[str]:
+    """PixelMed's check of a report against its template (PS3.16), a long report piece by piece."""
+    errors = []
+    with TemporaryDirectory() as folder:
+        report = pydicom.dcmread(output.path)
+        measurements = next(item for item in report.ContentSequence if _concept(item) == _IMAGING_MEASUREMENTS)
+        groups = list(measurements.ContentSequence)
+        for first in range(0, len(groups), _GROUPS_AT_ONCE):
+            measurements.ContentSequence = groups[first : first + _GROUPS_AT_ONCE]
+            piece = Path(folder, f"{first}.dcm")
+            report.save_as(piece)
+            _, text = run("DicomSRValidator", piece)
+            lines = text.splitlines()
+            if "IOD validation complete" not in lines or "Root Template Validation Complete" not in lines:
+                return ["It did not get to the end: " + " ".join(lines)[-300:]]
+            found = [line for line in lines if line.startswith("Error")]
+            errors += [line for line in found if not _is_false("DicomSRValidator", line, report)]
+    return errors
+
+
+def _is_false(program: str, line: str, dataset: Dataset) -> bool:
+    position = re.search(r"within ([\d.]+):", line)
+    item = _item(dataset, position.group(1)) if position else dataset
+    for name, false in FALSE_REPORTS.items():
+        if false.program == program and false.pattern.search(line) and false.holds(item):
+            seen_false_reports.add(name)
+            return True
+    return False
+
+
+def _item(report: Dataset, position: str) -> Dataset:
+    """The content item at a position such as 1.9.1, the root being 1."""
+    item = report
+    for number in position.split(".")[1:]:
+        item = item.ContentSequence[int(number) - 1]
+    return item
+
+
+def _concept(item: Dataset) -> tuple[str, str]:
+    name = item.ConceptNameCodeSequence[0]
+    return name.CodeValue, name.CodingSchemeDesignator

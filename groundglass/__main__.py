@@ -1,0 +1,84 @@
+"""`python -m groundglass`, and the command `groundglass`: its words."""
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from groundglass.command.options import path
+from groundglass.domain.software import NAME, VERSION
+from groundglass.exit_codes import ExitCode
+from groundglass.locations import MODEL_FOLDER, SETTINGS_FILE
+
+_EXAMPLES = """
+examples:
+  groundglass analyse study/ results/
+  groundglass demo
+  groundglass selftest --out report/
+  groundglass cohort --help          # each of these commands has a help text of its own
+
+exit codes of analyse:
+""" + "\n".join(f"  {code.value}  {code.name.lower().replace('_', ' ')}" for code in ExitCode)
+
+_OTHERS = {
+    "demo": ("groundglass.demo", "a synthetic CT through the whole analysis, and what came out beside what is true"),
+    "cohort": ("groundglass.cohort.command_line", "every study of an archive; tables and a page with pictures"),
+    "quality": ("groundglass.quality.command_line", "what a folder of results says, day by day"),
+    "selftest": ("groundglass.selftest.__main__", "proves that this copy works here; a report to sign"),
+}
+"""Commands that read their own options: module with a `main`, and what it does."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the first word says; returns the exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    if words and words[0] in _OTHERS:
+        module, _ = _OTHERS[words[0]]
+        return int(import_module(module).main(words[1:]))
+    options = _parser().parse_args(words)
+    if options.word == "version":
+        print(f"{NAME} {VERSION}")
+        return 0
+    from groundglass.command.analyse import analyse
+    from groundglass.command.logs import set_up_logging
+
+    set_up_logging(options.log_level.upper())
+    return int(analyse(options.study, options.out, options.models, options.settings))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="groundglass",
+        description=f"{NAME} {VERSION}: chest CT in; lung segmentation, classification, saliency and report out. "
+        "Research use only; not for clinical decisions.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="word", metavar="COMMAND", required=True)
+    analyse = commands.add_parser("analyse", help="analyse the chest CTs of a folder of DICOM files")
+    analyse.add_argument("study", type=_folder, metavar="STUDY", help="folder with DICOM files, any nesting")
+    analyse.add_argument("out", type=_folder, metavar="OUT", help="folder for the results")
+    analyse.add_argument("-m", "--models", type=_folder, default=MODEL_FOLDER, help="folder with the weights")
+    analyse.add_argument("--settings", type=_folder, default=SETTINGS_FILE, help="settings file (default: app.yaml)")
+    analyse.add_argument(
+        "-l", "--log-level", choices=("debug", "info", "warn", "error"), default="info", help="default info"
+    )
+    for word, (_, what) in _OTHERS.items():
+        commands.add_parser(word, help=what)
+    commands.add_parser("version", help="print the version")
+    return parser
+
+
+def _folder(text: str) -> Path:
+    return Path(path(text))
+
+
+def run_and_exit() -> None:
+    """Leave the process with the exit code."""
+    from groundglass.command.logs import exit_with
+
+    exit_with(main)
+
+
+if __name__ == "__main__":
+    run_and_exit()

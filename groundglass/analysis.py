@@ -1,0 +1,120 @@
+"""Findings together with what they were found in: what a caller of the library gets, looks at and saves."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from groundglass.case import Case, RunRecord
+from groundglass.dicomio.reading.volume import ReadSeries
+from groundglass.dicomio.writing.files import FileGroup
+from groundglass.domain.findings import Box, Findings, Lesion, SliceFinding
+from groundglass.domain.software import SoftwareIdentity
+from groundglass.domain.volume import CTVolume
+from groundglass.outputs import write_analysed
+from groundglass.rendering.picture import draw_finding, make_preview, telling_slices
+from groundglass.result import describe, write_result
+from groundglass.settings import Settings
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """A CT volume, what was found in it, and by whom.
+
+    Attributes:
+        volume: as it was analysed.
+        findings: on the grid of `volume`.
+        software: who found it.
+        settings: with which.
+        series: the DICOM series that `volume` was read from; None where it came as an array.
+    """
+
+    volume: CTVolume
+    findings: Findings
+    software: SoftwareIdentity
+    settings: Settings
+    series: ReadSeries | None = None
+
+    @property
+    def label(self) -> str:
+        """The study's class, one of CLASSES."""
+        return self.findings.label
+
+    @property
+    def probabilities(self) -> tuple[float, float, float]:
+        """The study's, in the order of CLASSES."""
+        return self.findings.probabilities
+
+    @property
+    def lungs(self) -> np.ndarray:
+        """uint8 `(slice, row, col)`: BACKGROUND, RIGHT_LUNG or LEFT_LUNG."""
+        return self.findings.lungs
+
+    @property
+    def slices(self) -> tuple[SliceFinding, ...]:
+        """The classified slices, in slice order."""
+        return self.findings.slices
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """In slice order, largest first within a slice."""
+        return self.findings.boxes
+
+    @property
+    def lesions(self) -> tuple[Lesion, ...]:
+        """What the boxes are over the volume, largest first."""
+        return self.findings.lesions
+
+    @property
+    def saliency(self) -> Mapping[int, np.ndarray]:
+        """Joint saliency of each explained slice, float32 `(row, col)`, by slice index."""
+        return self.findings.saliency
+
+    @property
+    def infected_fraction(self) -> float | None:
+        """Salient lung volume over lung volume; None where it isn't known."""
+        return self.findings.infected_fraction
+
+    def save(self, folder: Path | str) -> list[str]:
+        """Write pictures and JSON; with a DICOM source the application's files, SEG and SR among them.
+
+        Files appear whole or not at all. A file of the same name is replaced.
+
+        Args:
+            folder: made where it is not there.
+
+        Returns:
+            The names of the files: of a DICOM source those of one case and `result.json`; of an array `findings.json`,
+            `preview.png` and a picture of each of the most telling slices.
+
+        Raises:
+            OutputFailed: the disk is full, or the folder can't be written.
+        """
+        out = Path(folder)
+        out.mkdir(parents=True, exist_ok=True)
+        return self._save_pictures(out) if self.series is None else self._save_case(self.series, out)
+
+    def _save_pictures(self, folder: Path) -> list[str]:
+        text = json.dumps(describe(self.findings), indent=2)
+        with FileGroup(folder) as files:
+            files.write_text(text + "\n", "findings.json")
+            files.write_image(make_preview(self.volume, self.findings), "preview.png")
+            for number, index in enumerate(telling_slices(self.findings, self.settings.key_images), start=1):
+                picture = Image.fromarray(draw_finding(self.volume, self.findings, index))
+                files.write_image(picture, f"key-image-{number:02d}.png")
+        return files.names
+
+    def _save_case(self, series: ReadSeries, folder: Path) -> list[str]:
+        volume, findings = self.volume, self.findings
+        if series.placement is not None:
+            volume, findings = series.placement.to_sources(volume, findings)
+        first = series.sources[0]
+        case = Case(1, str(first.StudyInstanceUID), str(first.SeriesInstanceUID), series.sources, findings)
+        names = write_analysed(
+            case.name, series.sources, volume, findings, self.software, self.settings, folder, lambda done, total: None
+        )
+        write_result(RunRecord([], [], [(case, names)]), self.software, folder)
+        return [*names, "result.json"]

@@ -1,0 +1,163 @@
+"""The tables of a cohort, as Parquet: a row a case, a row a lesion, a row a box.
+
+A study without an eligible series has one row among the cases too, so that no study is lost from the count. The tables
+hold the UIDs that result.json holds, and no other identifier.
+"""
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from groundglass.cohort.results import RESULT_FILE, Results
+from groundglass.dicomio.writing.files import output_failure
+
+_TEXT, _COUNT, _REAL = pa.string(), pa.int32(), pa.float64()
+_KEY = {"study": _TEXT, "case": _TEXT, "study_instance_uid": _TEXT, "series_instance_uid": _TEXT}
+
+SCHEMAS = {
+    "cases": pa.schema(
+        {
+            **_KEY,
+            **dict.fromkeys(("status", "reason_code", "label"), _TEXT),
+            **dict.fromkeys(("p_np", "p_cap", "p_covid19"), _REAL),
+            **dict.fromkeys(("lungs_ml", "right_ml", "left_ml", "infected_fraction"), _REAL),
+            **dict.fromkeys(("slices", "slices_explained", "boxes", "lesions"), _COUNT),
+            **dict.fromkeys(("lesions_ml", "seconds"), _REAL),
+            **dict.fromkeys(("device", "version", "preview"), _TEXT),
+        }
+    ),
+    "lesions": pa.schema(
+        {
+            **_KEY,
+            "label": _TEXT,
+            "number": _COUNT,
+            "lung": _TEXT,
+            **dict.fromkeys(("volume_ml", "lung_fraction", "largest_extent_mm"), _REAL),
+            **dict.fromkeys(("extent_slice_mm", "extent_row_mm", "extent_column_mm"), _REAL),
+            **dict.fromkeys(("first_slice", "last_slice", "boxes"), _COUNT),
+        }
+    ),
+    "boxes": pa.schema(
+        {
+            **_KEY,
+            "sop_instance_uid": _TEXT,
+            "frame_number": _COUNT,
+            "label": _TEXT,
+            **dict.fromkeys(("lesion", "slice_index", "column_min", "row_min", "column_max", "row_max"), _COUNT),
+            **dict.fromkeys(("area_mm2", "score"), _REAL),
+        }
+    ),
+}
+"""Columns of each table; their names are those of result.json where it has them."""
+
+_ROWS_AT_A_TIME = 10_000
+
+Row = dict[str, Any]
+
+
+def write_tables(results: Results) -> None:
+    """Write the three tables of all finished studies; each file appears whole.
+
+    One study's results are in memory at a time, and some thousand rows.
+
+    Raises:
+        OutputFailed: the disk is full, or can't be written.
+    """
+    try:
+        _write_tables(results)
+    except OSError as error:
+        raise output_failure(error) from error
+
+
+def _write_tables(results: Results) -> None:
+    files = {name: results.folder / f".{name}.parquet.part" for name in SCHEMAS}
+    writers = {name: parquet.ParquetWriter(file, SCHEMAS[name]) for name, file in files.items()}
+    waiting: dict[str, list[Row]] = {name: [] for name in SCHEMAS}
+    for folder in results.finished():
+        for name, rows in rows_of(folder, results.folder).items():
+            waiting[name] += rows
+            if len(waiting[name]) >= _ROWS_AT_A_TIME:
+                _write(writers[name], name, waiting[name])
+    for name, writer in writers.items():
+        _write(writer, name, waiting[name])
+        writer.close()
+        os.replace(files[name], results.folder / f"{name}.parquet")
+
+
+def _write(writer: parquet.ParquetWriter, name: str, rows: list[Row]) -> None:
+    writer.write_table(pa.Table.from_pylist(rows, SCHEMAS[name]))
+    rows.clear()
+
+
+def read_cases(results: Results, columns: Iterable[str]) -> list[Row]:
+    """Some columns of the cases' table."""
+    rows: list[Row] = parquet.read_table(results.folder / "cases.parquet", columns=list(columns)).to_pylist()
+    return rows
+
+
+def rows_of(folder: Path, root: Path) -> dict[str, list[Row]]:
+    """The rows of one study, by table.
+
+    Args:
+        folder: with its results.
+        root: what paths in the rows are relative to.
+    """
+    result = json.loads((folder / RESULT_FILE).read_text(encoding="utf-8"))
+    rows: dict[str, list[Row]] = {name: [] for name in SCHEMAS}
+    software = {"device": result["software"]["device"], "version": result["software"]["version"]}
+    if not result["cases"]:
+        rows["cases"].append({"study": folder.name, "status": result["status"], **software})
+    for case in result["cases"]:
+        key = {"study": folder.name, **{name: case[name] for name in _KEY if name != "study"}}
+        preview = next((name for name in case["outputs"] if name.endswith(".preview.png")), None)
+        path = (folder / preview).relative_to(root).as_posix() if preview else None
+        rows["cases"].append({**key, **_case(case), **software, "preview": path})
+        rows["lesions"] += _lesions(case, key)
+        rows["boxes"] += [{**key, **box} for box in case.get("boxes", ())]
+    return rows
+
+
+def _case(case: Row) -> Row:
+    row = {
+        "status": case["status"],
+        "reason_code": case["reason"] and case["reason"]["code"],
+        "seconds": sum(case["timings_s"].values()),
+    }
+    if case["status"] != "analysed":
+        return row
+    lungs, prediction = case["lungs"], case["prediction"]
+    return {
+        **row,
+        "label": prediction["label"],
+        **{f"p_{name}": value for name, value in prediction["probabilities"].items()},
+        "lungs_ml": lungs["volume_ml"],
+        "right_ml": lungs["right_ml"],
+        "left_ml": lungs["left_ml"],
+        "infected_fraction": case["infected_fraction"],
+        "slices": len(case["slices"]),
+        "slices_explained": sum(item["explained"] for item in case["slices"]),
+        "boxes": len(case["boxes"]),
+        "lesions": len(case["lesions"]),
+        "lesions_ml": sum(lesion["volume_ml"] for lesion in case["lesions"]),
+    }
+
+
+def _lesions(case: Row, key: Row) -> Iterator[Row]:
+    for lesion in case.get("lesions", ()):
+        along_slice, along_row, along_column = lesion["extent_mm"]
+        yield {
+            **key,
+            "label": case["prediction"]["label"],
+            **{name: lesion[name] for name in ("number", "lung", "volume_ml", "lung_fraction", "largest_extent_mm")},
+            "extent_slice_mm": along_slice,
+            "extent_row_mm": along_row,
+            "extent_column_mm": along_column,
+            "first_slice": min(lesion["slices"]),
+            "last_slice": max(lesion["slices"]),
+            "boxes": sum(box["lesion"] == lesion["number"] for box in case["boxes"]),
+        }

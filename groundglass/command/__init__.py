@@ -1,0 +1,1 @@
+"""The command `groundglass` and its words, and what every command line of the project has in common."""

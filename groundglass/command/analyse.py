@@ -1,0 +1,163 @@
+"""Analyse one input folder: check what can be known beforehand, do the run, write result.json, tell how it went."""
+
+import fcntl
+import logging
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from groundglass.domain.errors import OutputFailed, UsageError
+from groundglass.exit_codes import ExitCode
+from groundglass.locations import MODEL_FOLDER, SETTINGS_FILE
+
+if TYPE_CHECKING:  # the help answers at once
+    from groundglass.case import RunRecord
+    from groundglass.dicomio.reading.scan import Scan
+    from groundglass.run import Run
+    from groundglass.settings import Settings
+
+LEAST_ROOM_BYTES = 4_000_000
+"""Free on the output folder's disk, or nothing is begun: even a refusal writes a report and result.json."""
+
+NOT_LISTED = "can't be listed ({}), and slices may lie in it. Check its permissions and the mount."
+
+LOG = logging.getLogger("groundglass")
+_OWN_FILES = re.compile(
+    r"case-\d{3,}\.(seg|salient-seg|sr|key-images|boxes|saliency)\.dcm|case-\d{3,}\.preview\.png|result\.json"
+    r"|\.(case-\d{3,}\.[a-z.-]+|result\.json)\.\d+\.part"  # of a run that was killed
+)
+
+
+CarryOut = Callable[["Run", Callable[[], "Scan"]], None]
+"""Takes the steps of a run and what finds the input's series, and does every step of every study."""
+
+
+def do_every_step(run: "Run", scan: "Callable[[], Scan]") -> None:
+    """One step after another, in this process."""
+    run.whole(scan())
+
+
+def analyse(
+    input_folder: Path,
+    output_folder: Path,
+    model_folder: Path = MODEL_FOLDER,
+    settings_file: Path = SETTINGS_FILE,
+    carry_out: CarryOut = do_every_step,
+) -> ExitCode:
+    """Analyse every chest CT under `input_folder` and write the results into `output_folder`.
+
+    A problem with the call, or with the output folder, becomes a sentence of the log and its exit code.
+
+    Args:
+        input_folder: with any nesting, and with other files in it.
+        output_folder: made where it is not there; results of an earlier run in it are replaced.
+        model_folder: with the weights.
+        settings_file: app.yaml or another.
+        carry_out: does the steps; the application has a graph do them.
+    """
+    try:
+        return _analyse(input_folder, output_folder, model_folder, settings_file, carry_out)
+    except UsageError as error:
+        LOG.error("%s", error)
+        return ExitCode.USAGE
+    except OutputFailed as failure:
+        LOG.error("%s There is no result.json.", failure.reason)
+        return ExitCode.USAGE
+
+
+def _analyse(
+    input_folder: Path, output_folder: Path, model_folder: Path, settings_file: Path, carry_out: CarryOut
+) -> ExitCode:
+    from groundglass.dicomio.writing.files import check_room
+    from groundglass.settings import load_settings
+
+    settings = load_settings(settings_file)
+    if not input_folder.is_dir():
+        raise UsageError("The input folder does not exist or is no folder. Give it with -i.")
+    with _prepared(output_folder):
+        check_room(output_folder, LEAST_ROOM_BYTES)
+        return _run(input_folder, output_folder, model_folder, settings, carry_out)
+
+
+def _run(
+    input_folder: Path, output_folder: Path, model_folder: Path, settings: "Settings", carry_out: CarryOut
+) -> ExitCode:
+    from groundglass.dicomio.reading.scan import list_files, scan_folder
+    from groundglass.pipeline import Pipeline
+    from groundglass.progress import ProgressReporter
+    from groundglass.result import write_result
+    from groundglass.run import Run
+
+    try:
+        names = list_files(input_folder)
+    except OSError as error:
+        raise UsageError(f"The input folder, or a folder in it, {NOT_LISTED.format(error.strerror)}") from error
+    pipeline = Pipeline.load(settings, model_folder)
+    progress = ProgressReporter()
+    run = Run(pipeline, output_folder, progress)
+    carry_out(run, partial(scan_folder, input_folder, names=names))
+    progress.close()
+    code = write_result(run.record, pipeline.software, output_folder)
+    _tell(run.record, code)
+    return code
+
+
+@contextmanager
+def _prepared(folder: Path) -> Iterator[None]:
+    """Make the folder, prove that it can be written, hold it, and clear the results of an earlier run.
+
+    Files of an earlier run would be taken for results of this one, so exactly those that the application itself names
+    are removed; anything else in the folder stays.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        lock = _lock(folder)
+        # result.json first: without it the others count for nothing, should this be killed in between.
+        for path in sorted(folder.iterdir(), key=lambda path: path.name != "result.json"):
+            if _OWN_FILES.fullmatch(path.name):
+                path.unlink()
+    except OSError as error:
+        raise UsageError(
+            f"The output folder can't be written ({error.strerror}). Give a writable folder with -o."
+        ) from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _lock(folder: Path) -> int:
+    """The folder itself, open and locked: a second run would take this one's files for those of an earlier one."""
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise UsageError(
+            "Another run is writing into the output folder. Wait for it, or give another folder with -o."
+        ) from error
+    except OSError:
+        LOG.debug("The file system of the output folder locks no folders.")
+    return lock
+
+
+def _tell(record: "RunRecord", code: ExitCode) -> None:
+    """One line a case, and why there is none."""
+    for case, outputs in record.cases:
+        if case.status == "analysed":
+            LOG.info("%s: analysed, %d files", case.name, len(outputs))
+        else:
+            LOG.error("%s: %s (%s). %s", case.name, case.status, case.reason_code, case.reason)
+    if code is ExitCode.NO_ELIGIBLE_SERIES:
+        LOG.error(
+            "No series can be analysed: %d series rejected, %d files ignored. result.json gives the reasons.",
+            len(record.series_rejected),
+            len(record.files_ignored),
+        )

@@ -1,0 +1,1 @@
+"""From files to a CT volume: scan, choice of a series, geometry, pixels."""

@@ -1,0 +1,280 @@
+"""The pixels of one CT image in Hounsfield units (PS3.3 C.7.6.3 and C.11.1).
+
+Plain pixels are read from the file straight into the volume, compressed ones decoded into it; what neither way knows
+pydicom decodes. All of them give the stored bits, which one rescale turns into Hounsfield units.
+"""
+
+import hashlib
+import os
+import struct
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.encaps import get_frame
+from pydicom.pixels.utils import pixel_array
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+)
+
+from groundglass.dicomio.reading.attributes import number, text
+from groundglass.dicomio.reading.frames import Frame
+from groundglass.dicomio.reading.header import Header
+
+PADDING_HU = -1024
+"""What pixels outside the reconstructed field become."""
+
+_PIXEL_TAGS = [
+    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
+    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData",
+]  # fmt: skip
+
+_DECODERS = {
+    JPEGLossless: "jpeg8_decode",
+    JPEGLosslessSV1: "jpeg8_decode",
+    JPEGLSLossless: "jpegls_decode",
+    JPEGLSNearLossless: "jpegls_decode",
+    JPEG2000Lossless: "jpeg2k_decode",
+    JPEG2000: "jpeg2k_decode",
+    HTJ2KLossless: "jpeg2k_decode",
+    HTJ2KLosslessRPCL: "jpeg2k_decode",
+    HTJ2K: "jpeg2k_decode",
+}
+"""Functions of imagecodecs, which lets threads decode side by side; pydicom's decoders keep them waiting.
+
+Its decoder for HTJ2K alone tells errors on standard error; OpenJPEG, behind the one for JPEG 2000, reads HTJ2K too.
+"""
+
+
+def read_slice_hu(header: Dataset, slice_hu: np.ndarray) -> None:
+    """Decode one image into `slice_hu`, int16 `(row, col)`; any error of a decoder comes through."""
+    stored_bits, high_bit = number(header, "BitsStored"), number(header, "HighBit")
+    is_signed = number(header, "PixelRepresentation") == 1
+    if number(header, "PixelRepresentation") not in (0, 1):
+        raise ValueError("Nothing says whether the pixels are signed.")
+    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
+    if stored_bits is None or not 1 <= stored_bits <= 16 or stored_bits > (number(header, "BitsAllocated") or 0):
+        raise ValueError("The number of stored bits is not between 1 and that of allocated ones, 16 at most.")
+    if high_bit is not None and high_bit != stored_bits - 1:
+        raise ValueError("The stored bits are not the lowest ones.")
+    if slope is None or intercept is None:
+        raise ValueError("There is no rescale.")
+    stored = _stored(header, slice_hu, int(stored_bits), is_signed)
+    _rescale(stored, slice_hu, int(stored_bits), is_signed, slope, intercept, _padding(header, is_signed))
+
+
+def transfer_syntax(header: Dataset) -> str:
+    """The Transfer Syntax UID of an image; empty where it isn't known."""
+    if isinstance(header, Frame):
+        header = header.whole
+    if isinstance(header, Header):
+        return header.syntax
+    meta = getattr(header, "file_meta", None)
+    return "" if meta is None else text(meta, "TransferSyntaxUID")
+
+
+def pixel_digest(header: Dataset) -> bytes | None:
+    """The SHA-256 of the pixel data as they are stored, of a frame as decoded; None where they can't be read."""
+    image = header
+    try:
+        if isinstance(header, Frame):
+            room = np.empty((int(number(header, "Rows") or 0), int(number(header, "Columns") or 0)), np.int16)
+            return hashlib.sha256(_stored(header, room, 16, is_signed=False).tobytes()).digest()
+        if getattr(header, "filename", None):
+            image = dcmread(str(header.filename), force=True, specific_tags=["PixelData"])
+        return hashlib.sha256(image.PixelData if "PixelData" in image else b"").digest()
+    except Exception:  # Unreadable pixels are nobody's copy; decoding them will say what is wrong.
+        return None
+
+
+def _stored(header: Dataset, slice_hu: np.ndarray, bits: int, is_signed: bool) -> np.ndarray:
+    """The stored pixels, uint16 `(row, col)`, perhaps in the memory of `slice_hu`; bits above the stored ones count
+    for nothing.
+    """
+    image, index = (header.whole, header.number - 1) if isinstance(header, Frame) else (header, 0)
+    frames = int(number(image, "NumberOfFrames") or 1)
+    if frames != 1 and image is header:
+        raise ValueError("A CT image has one frame.")
+    syntax = transfer_syntax(image)
+    if isinstance(image, Header) and image.pixels and _is_plain(image) and syntax in _WALKED:
+        place, length = image.pixels
+        if length - frames * slice_hu.nbytes not in (0, 1):
+            raise ValueError("The pixel data do not have the size in the header.")
+        _read_into(image.filename, place + index * slice_hu.nbytes, slice_hu)
+        return slice_hu.view(np.uint16)
+    if syntax in _CODESTREAMS:
+        frame = _frame_bytes(image, index, frames)
+        check_codestream(frame, (slice_hu.shape[0], slice_hu.shape[1]))
+        if _is_plain(image) and syntax in _DECODERS and _decode_into(frame, syntax, slice_hu, bits, is_signed):
+            return slice_hu.view(np.uint16)
+    if syntax in _JPEG_2000:
+        # Not pydicom's turn: GDCM ends the process over a codestream that is broken.
+        stored = _decoder(_DECODERS[UID(syntax)])(frame)
+    elif frames > 1:
+        stored = pixel_array(getattr(image, "filename", None) or image, raw=True, index=index)
+    else:
+        if getattr(image, "filename", None):
+            # A fresh, small data set, so that the caller's headers do not take up the pixels.
+            meta = image.file_meta
+            image = dcmread(str(image.filename), force=True, specific_tags=_PIXEL_TAGS)
+            image.file_meta = meta
+        stored = pixel_array(image, raw=True)
+    if stored.shape != slice_hu.shape:
+        raise ValueError("The pixel data are not one frame of the size in the header.")
+    return stored.astype(np.int64).astype(np.uint16)
+
+
+def _is_plain(header: Dataset) -> bool:
+    return (number(header, "SamplesPerPixel") or 1) == 1 and number(header, "BitsAllocated") == 16
+
+
+def _read_into(path: str, place: int, slice_hu: np.ndarray) -> None:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        if os.preadv(file, [slice_hu.data.cast("B")], place) != slice_hu.nbytes:
+            raise ValueError("The file is shorter than it was.")
+    finally:
+        os.close(file)
+
+
+def _frame_bytes(image: Dataset, index: int, frames: int) -> bytes:
+    """One compressed frame."""
+    if isinstance(image, Header) and image.pixels:
+        with open(image.filename, "rb") as file:
+            file.seek(image.pixels[0])
+            return get_frame(file, index, number_of_frames=frames)
+    path = getattr(image, "filename", None)
+    whole = dcmread(str(path), force=True, specific_tags=["PixelData"]) if path else image
+    return get_frame(whole.PixelData, index, number_of_frames=frames)
+
+
+def check_codestream(frame: bytes, size: tuple[int, int]) -> None:
+    """Refuse a JPEG, JPEG-LS or JPEG 2000 codestream of another size than `(row, col)`, or without its end.
+
+    Decoders take memory for whatever size a codestream claims, end the process where there isn't any, and make up the
+    rest of an image that is cut.
+
+    Raises:
+        ValueError: the codestream must not be decoded.
+    """
+    if frame.rstrip(b"\0")[-2:] != b"\xff\xd9":
+        raise ValueError("The codestream has no end.")
+    if _codestream_size(frame) != size:
+        raise ValueError("The codestream has another size than the header says.")
+
+
+def _codestream_size(frame: bytes) -> tuple[int, int] | None:
+    """Rows and columns that a codestream claims; None where it says nothing."""
+    if frame[:4] == b"\xff\x4f\xff\x51" and len(frame) >= 24:  # JPEG 2000: SOC and SIZ (ISO/IEC 15444-1 A.5.1)
+        right, bottom, left, top = struct.unpack(">4L", frame[8:24])
+        return bottom - top, right - left
+    at = 2
+    while frame[:2] == b"\xff\xd8" and at + 9 <= len(frame) and frame[at] == 0xFF:
+        marker = frame[at + 1]
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            rows, columns = struct.unpack(">HH", frame[at + 5 : at + 9])  # ISO/IEC 10918-1 B.2.2
+            return rows, columns
+        else:
+            at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+    return None
+
+
+def _decode_into(frame: bytes, syntax: str, slice_hu: np.ndarray, bits: int, is_signed: bool) -> bool:
+    """Whether a compressed frame was decoded into `slice_hu`, as bits that could be stored ones."""
+    target = slice_hu if is_signed and syntax in _JPEG_2000 else slice_hu.view(np.uint16)
+    try:
+        _decoder(_DECODERS[UID(syntax)])(frame, out=target)
+    except Exception:  # Decoders raise whatever they like; another's turn.
+        return False
+    return _fits(slice_hu, bits, False) or _fits(slice_hu, bits, is_signed)
+
+
+_WALKED = frozenset({str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)})
+_CODESTREAMS = frozenset({str(syntax) for syntax in (*_DECODERS, JPEGBaseline8Bit, JPEGExtended12Bit)})
+_JPEG_2000 = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
+"""Their codestreams say themselves whether the values are signed."""
+
+
+def _decoder(name: str) -> Callable[..., np.ndarray]:
+    import imagecodecs  # when it is needed: most series are not compressed
+
+    decode: Callable[..., np.ndarray] = getattr(imagecodecs, name)
+    return decode
+
+
+def _fits(stored: np.ndarray, bits: int, is_signed: bool) -> bool:
+    """Whether no value has more than the stored bits."""
+    if is_signed:
+        values = stored.view(np.int16)
+        return bool(values.min() >= -(2 ** (bits - 1)) and values.max() < 2 ** (bits - 1))
+    return bool(stored.view(np.uint16).max() < 2**bits)
+
+
+def _rescale(
+    stored: np.ndarray,
+    slice_hu: np.ndarray,
+    bits: int,
+    is_signed: bool,
+    slope: float,
+    intercept: float,
+    padding: tuple[int, int] | None,
+) -> None:
+    """Stored pixels, uint16, to Hounsfield units; whole numbers within int16, the nearest ones.
+
+    Nothing is thinner than air: what lies below `PADDING_HU` is padding that the header doesn't declare, as outside
+    the circle of the reconstruction, or noise. There are enough such pixels to move the sliding window (II-B).
+
+    The usual rescale only shifts, and an addition does it. Every other is looked up in a table of all 65,536 values.
+    """
+    if slope == 1 and intercept.is_integer() and padding is None and _fits(stored, bits, is_signed):
+        values = stored.view(np.int16 if is_signed else np.uint16)
+        if int(values.min()) + intercept >= -(2**15) and int(values.max()) + intercept < 2**15:
+            # Modulo 65,536 on both sides, and the result is known to fit.
+            np.add(stored.view(np.int16), np.int64(intercept).astype(np.int16), out=slice_hu)
+            np.maximum(slice_hu, PADDING_HU, out=slice_hu)
+            return
+    slice_hu[...] = np.take(_table(bits, is_signed, slope, intercept, padding), stored, mode="clip")
+
+
+@lru_cache(maxsize=32)
+def _table(bits: int, is_signed: bool, slope: float, intercept: float, padding: tuple[int, int] | None) -> np.ndarray:
+    """Hounsfield units, int16, of every pattern of 16 bits of which the lowest are stored ones."""
+    values = np.arange(2**16) & (2**bits - 1)
+    if is_signed:
+        values = np.where(values >= 2 ** (bits - 1), values - 2**bits, values)
+    limits = np.iinfo(np.int16)
+    table = np.clip(np.rint(values * slope + intercept), PADDING_HU, limits.max).astype(np.int16)
+    if padding is not None:
+        table[(values >= padding[0]) & (values <= padding[1])] = PADDING_HU
+    return table
+
+
+def _padding(header: Dataset, is_signed: bool) -> tuple[int, int] | None:
+    """First and last stored value that mean no measurement (PS3.3 C.7.5.1.1.2)."""
+    first = number(header, "PixelPaddingValue")
+    if first is None:
+        return None
+    last = number(header, "PixelPaddingRangeLimit")
+    values = [int(first), int(first if last is None else last)]
+    if is_signed:  # some writers give a signed value as an unsigned one
+        values = [value - 2**16 if value >= 2**15 else value for value in values]
+    else:
+        values = [value + 2**16 if value < 0 else value for value in values]
+    return min(values), max(values)

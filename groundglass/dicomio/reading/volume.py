@@ -1,0 +1,199 @@
+"""A CT series as a volume in Hounsfield units, or the reason why it must not become one (PS3.3 C.11.1)."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.uid import UID
+
+from groundglass.dicomio.reading.attributes import number, quiet_pydicom
+from groundglass.dicomio.reading.defects import Defect
+from groundglass.dicomio.reading.geometry import Grid, check_geometry, order_by_position
+from groundglass.dicomio.reading.pixels import PADDING_HU, read_slice_hu, transfer_syntax
+from groundglass.dicomio.reading.scan import Series
+from groundglass.domain.errors import SeriesRefused
+from groundglass.domain.placement import Placement
+from groundglass.domain.volume import CTVolume
+
+_AIR_HU, _AIR_FRACTION = -800, 0.01
+_SOFT_TISSUE_HU, _SOFT_TISSUE_FRACTION = (-100, 150), 0.05
+"""What every chest CT in Hounsfield units contains, as a fraction of its voxels."""
+_STORED_AS = ("RescaleSlope", "RescaleIntercept", "BitsStored", "PixelRepresentation")
+"""What makes Hounsfield units of stored bits."""
+
+
+@dataclass(frozen=True)
+class ReadSeries:
+    """A series that was read.
+
+    Attributes:
+        volume: in which the method finds things.
+        sources: the headers of the images in it, from the patient's head to the feet.
+        placement: where the images lie in the volume; None where the volume's slices are the images.
+        notes: what was put right.
+    """
+
+    volume: CTVolume
+    sources: tuple[Dataset, ...]
+    placement: Placement | None
+    notes: tuple[Defect, ...]
+
+
+@quiet_pydicom()
+def order_slices(instances: Sequence[Dataset]) -> tuple[Dataset, ...]:
+    """The images of one series sorted from the patient's head to the feet, along the normal of the slices.
+
+    Raises:
+        SeriesRefused: MISSING_GEOMETRY or ORIENTATION.
+    """
+    return order_by_position(instances)
+
+
+@quiet_pydicom()
+def check_series(series: Series, place: bool = False) -> Grid:
+    """Refuse a series that is known to be incomplete, or whose headers do not describe one regular volume.
+
+    Reads pixels only of images that lie at one position.
+
+    Args:
+        series: as the scan found it.
+        place: whether `read_placed` will read it, or `read_volume`.
+
+    Raises:
+        SeriesRefused: DAMAGED_FILES, MISSING_FILES, or any code of `read_volume` that concerns headers.
+    """
+    if series.damaged:
+        raise SeriesRefused(
+            "DAMAGED_FILES",
+            f"{series.damaged} of the {len(series.instances) + series.damaged} files of the series are cut or not "
+            "valid, so slices are missing. Send the series again, and check the disk space and the network of the "
+            "sender.",
+        )
+    if series.absent:
+        raise SeriesRefused(
+            "MISSING_FILES",
+            f"The DICOMDIR lists {len(series.instances) + series.absent} images of the series, and {series.absent} of "
+            "them are not in the folder. Copy the whole file set, or leave the DICOMDIR out if they are left out on "
+            "purpose.",
+        )
+    return check_geometry(series.instances, place)
+
+
+@quiet_pydicom()
+def read_volume(
+    instances: Sequence[Dataset], threads: int = 2, on_slice: Callable[[], None] | None = None
+) -> tuple[CTVolume, tuple[Dataset, ...]]:
+    """Decode a CT series into one int16 array in Hounsfield units, one slice an image.
+
+    The headers stay as small as they were: pixels are decoded from the files, one image in memory a thread.
+
+    Args:
+        instances: the headers of one series, in any order.
+        threads: images decoded at the same time.
+        on_slice: called in the calling thread after each slice, to show progress.
+
+    Returns:
+        The volume, and the headers in the order of its slices, from the patient's head to the feet.
+
+    Raises:
+        SeriesRefused: TOO_FEW_SLICES, MIXED_PATIENTS, SHARED_SOP_INSTANCE_UID, FRAME_OF_REFERENCE, MATRIX,
+            MISSING_GEOMETRY, PIXEL_SPACING, ORIENTATION, DUPLICATE_POSITION, GAP, TILT, PHOTOMETRIC, NO_RESCALE,
+            TOO_LARGE, PIXELS or NOT_HU.
+    """
+    read = _read(check_geometry(instances, place=False), threads, on_slice)
+    return read.volume, read.sources
+
+
+@quiet_pydicom()
+def read_placed(
+    instances: Sequence[Dataset], threads: int = 2, on_slice: Callable[[], None] | None = None
+) -> ReadSeries:
+    """As `read_volume`, and series with a tilted gantry or uneven distances too, on a regular grid.
+
+    GAP and TILT are raised only where the grid can't help.
+    """
+    return _read(check_geometry(instances, place=True), threads, on_slice)
+
+
+def _read(grid: Grid, threads: int, on_slice: Callable[[], None] | None) -> ReadSeries:
+    volume, store = _volume_of(grid)
+
+    def read(index: int) -> np.ndarray | None:
+        try:
+            return _tissue_counts(store(index))
+        except Exception:  # Decoders raise whatever they like; the count of failures is reported.
+            return None
+
+    counts = []
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        for found in pool.map(read, range(len(grid.headers))):
+            counts.append(found)
+            if on_slice is not None:
+                on_slice()
+    tissues = np.array([found for found in counts if found is not None])
+    if len(tissues) < len(counts):
+        raise SeriesRefused("PIXELS", _undecoded(grid.headers, len(counts) - len(tissues)))
+    _check_plausible(tissues, "the voxels")
+    stored_as = [tuple(number(header, name) for name in _STORED_AS) for header in grid.headers]
+    usual, _ = Counter(stored_as).most_common(1)[0]
+    # Every image may be stored in a way of its own, but a wrong one in a few images is lost among all the others.
+    others = np.array([way != usual for way in stored_as])
+    if others.any():
+        _check_plausible(tissues[others], f"the voxels in {others.sum()} images with another rescale or other bits")
+    return ReadSeries(volume, grid.headers, grid.placement, grid.notes)
+
+
+def _volume_of(grid: Grid) -> tuple[CTVolume, Callable[[int], np.ndarray]]:
+    """A volume without content, and what puts one image into it and returns the image's own pixels."""
+    placement = grid.placement
+    if placement is None:
+        volume_hu = np.empty(grid.shape, np.int16)
+
+        def store(index: int) -> np.ndarray:
+            read_slice_hu(grid.headers[index], volume_hu[index])
+            return volume_hu[index]
+
+        return CTVolume(volume_hu, grid.spacing_mm, grid.origin_mm, grid.directions), store
+    placed_hu = np.full(placement.shape, PADDING_HU, np.int16)
+
+    def place(index: int) -> np.ndarray:
+        slice_hu = np.empty(grid.shape[1:], np.int16)
+        read_slice_hu(grid.headers[index], slice_hu)
+        placed_hu[np.flatnonzero(placement.slices == index), *placement.window(index)] = slice_hu
+        return slice_hu
+
+    return CTVolume(placed_hu, placement.spacing_mm, placement.origin_mm, grid.directions), place
+
+
+def _undecoded(headers: Sequence[Dataset], failed: int) -> str:
+    syntaxes = {UID(transfer_syntax(header)) for header in headers} - {UID("")}
+    names = ", ".join(sorted(uid.name if uid.is_transfer_syntax else "an unknown one" for uid in syntaxes)) or "none"
+    return (
+        f"The pixels of {failed} of {len(headers)} images cannot be decoded (transfer syntax: {names}). "
+        "Send the series again, uncompressed if the error stays."
+    )
+
+
+def _tissue_counts(slice_hu: np.ndarray) -> np.ndarray:
+    """How many of a sample of the pixels are air, how many soft tissue, and how many there are."""
+    sample_hu = np.ascontiguousarray(slice_hu[::4, ::4])
+    lowest, highest = _SOFT_TISSUE_HU
+    soft_tissue = np.count_nonzero((sample_hu >= lowest) & (sample_hu <= highest))
+    return np.array([np.count_nonzero(sample_hu < _AIR_HU), soft_tissue, sample_hu.size])
+
+
+def _check_plausible(tissues: np.ndarray, which: str) -> None:
+    """Refuse what is no chest in Hounsfield units; `tissues` are the counts of images, `(image, 3)`."""
+    air_count, soft_tissue_count, total = tissues.sum(axis=0)
+    air, soft_tissue = air_count / total, soft_tissue_count / total
+    if air < _AIR_FRACTION or soft_tissue < _SOFT_TISSUE_FRACTION:
+        raise SeriesRefused(
+            "NOT_HU",
+            f"{air:.1%} of {which} are air (below {_AIR_HU} HU) and {soft_tissue:.1%} soft tissue "
+            f"({_SOFT_TISSUE_HU[0]} to {_SOFT_TISSUE_HU[1]} HU); a chest CT has at least {_AIR_FRACTION:.0%} and "
+            f"{_SOFT_TISSUE_FRACTION:.0%}. The pixel values are not Hounsfield units, or the images do not show a "
+            "chest. Send the original images.",
+        )

@@ -1,0 +1,1 @@
+"""From findings to DICOM objects, one module an object."""

@@ -1,0 +1,7 @@
+"""The classes of the classification, in their order and by the names that people read."""
+
+CLASSES = ("np", "cap", "covid19")
+"""Class order of every probability vector: no pneumonia, community-acquired pneumonia, COVID-19."""
+
+CLASS_NAMES = {"np": "No pneumonia", "cap": "CAP", "covid19": "COVID-19"}
+"""What a class is called on pictures and in reports."""

@@ -1,0 +1,119 @@
+"""Slices on a regular grid that they don't make themselves, and findings there back on the slices.
+
+No pixel is interpolated: each slice lies on the grid at whole pixels, within half a pixel of its true place, and where
+slices are unevenly far apart each slice of the grid shows the nearest one. So what is found on the grid lies on the
+pixels of the sources.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from groundglass.domain.findings import Box, Findings
+from groundglass.domain.volume import CTVolume
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the slices of a series lie on a regular grid.
+
+    Attributes:
+        shape, spacing_mm, origin_mm: of the grid, `(slice, row, col)`; its directions are those of the sources.
+        slices: for each slice of the grid the source that it shows, int `(grid slice,)`.
+        homes: for each source its slice of the grid, int `(source,)`.
+        offsets: row and column of the grid at which each source begins, int `(source, 2)`.
+        source_shape, source_spacing_mm, source_origin_mm: of the sources.
+    """
+
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+    origin_mm: np.ndarray
+    slices: np.ndarray
+    homes: np.ndarray
+    offsets: np.ndarray
+    source_shape: tuple[int, int, int]
+    source_spacing_mm: tuple[float, float, float]
+    source_origin_mm: np.ndarray
+
+    def window(self, source: int) -> tuple[slice, slice]:
+        """The rows and columns of the grid that a source covers."""
+        (row, column), (_, rows, columns) = self.offsets[source], self.source_shape
+        return slice(int(row), int(row) + rows), slice(int(column), int(column) + columns)
+
+    def to_sources(self, volume: CTVolume, findings: Findings) -> tuple[CTVolume, Findings]:
+        """A volume and what was found in it, from the grid back to the sources.
+
+        Volumes and extents stay what they are on the grid, where alone they can be measured. The volume's slice
+        spacing is the usual one. All that is said of a source comes from one slice of the grid, so that it agrees.
+        """
+        return replace(self, homes=self._told_by(findings))._to_sources(volume, findings)
+
+    def _told_by(self, findings: Findings) -> np.ndarray:
+        """The slice of the grid to ask about each source: its home, or the nearest that is explained."""
+        homes = self.homes.copy()
+        for source, home in enumerate(self.homes):
+            explained = [index for index in np.flatnonzero(self.slices == source) if int(index) in findings.saliency]
+            if explained:
+                homes[source] = min(explained, key=lambda index: abs(index - home))
+        return homes
+
+    def _to_sources(self, volume: CTVolume, findings: Findings) -> tuple[CTVolume, Findings]:
+        boxes = self._boxes(findings)
+        places = {
+            lesion: sorted({box.slice_index for box in boxes if box.lesion == lesion})
+            for lesion in {box.lesion for box in boxes}
+        }
+        lesions = tuple(
+            replace(lesion, slices=tuple(places[lesion.number]))
+            for lesion in findings.lesions
+            if lesion.number in places
+        )
+        by_slice = {item.index: item for item in findings.slices}
+        return (
+            CTVolume(self._crop(volume.hu), self.source_spacing_mm, self.source_origin_mm, volume.directions),
+            replace(
+                findings,
+                lungs=self._crop(findings.lungs),
+                slices=tuple(
+                    replace(by_slice[int(home)], index=source)
+                    for source, home in enumerate(self.homes)
+                    if int(home) in by_slice
+                ),
+                saliency={
+                    source: findings.saliency[int(home)][self.window(source)]
+                    for source, home in enumerate(self.homes)
+                    if int(home) in findings.saliency
+                },
+                salient=None if findings.salient is None else self._crop(findings.salient),
+                boxes=boxes,
+                lesions=lesions,
+            ),
+        )
+
+    def _crop(self, array: np.ndarray) -> np.ndarray:
+        """`(slice, row, col)` of the sources, from an array on the grid."""
+        cropped = np.empty(self.source_shape, array.dtype)
+        for source, home in enumerate(self.homes):
+            cropped[source] = array[home][self.window(source)]
+        return cropped
+
+    def _boxes(self, findings: Findings) -> tuple[Box, ...]:
+        """The boxes on the sources."""
+        moved = [
+            self._moved(box, source)
+            for source, home in enumerate(self.homes)
+            for box in findings.boxes
+            if box.slice_index == home
+        ]
+        return tuple(box for box in moved if box is not None)
+
+    def _moved(self, box: Box, source: int) -> Box | None:
+        """A box in the pixels of a source; None where it lies beyond them."""
+        (row, column), (_, rows, columns) = self.offsets[source], self.source_shape
+        row_min, row_max = max(box.row_min - int(row), 0), min(box.row_max - int(row), rows - 1)
+        column_min, column_max = max(box.column_min - int(column), 0), min(box.column_max - int(column), columns - 1)
+        if row_min > row_max or column_min > column_max:
+            return None
+        return replace(
+            box, slice_index=source, row_min=row_min, row_max=row_max, column_min=column_min, column_max=column_max
+        )

@@ -1,0 +1,129 @@
+"""Every code with which a case is refused: what it means, and what to do.
+
+A case that is refused says in `cases[].reason`, in result.json and in the report, what is wrong with it, with numbers.
+Its `reason_code` is one of these. `python -m groundglass.domain.refusals` writes docs/refusals.md.
+"""
+
+import sys
+from dataclasses import dataclass
+
+from groundglass.locations import ROOT
+
+DOCUMENT = ROOT / "docs" / "refusals.md"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What a code means, and what clinical IT can do about it."""
+
+    meaning: str
+    remedy: str
+
+
+_SEND_AGAIN = "Send the whole series again. If the code stays, look at the sender's disk space and network."
+_SPLIT = "Send each acquisition or reconstruction as a series of its own."
+_EXPORT = "Export the series again from its source with the complete headers."
+
+REFUSALS = {
+    # Files
+    "DAMAGED_FILES": Refusal("Files of the series are cut or not valid, so slices are missing.", _SEND_AGAIN),
+    "MISSING_FILES": Refusal(
+        "The DICOMDIR lists images of the series that the folder does not hold.",
+        "Copy the whole file set, or leave the DICOMDIR out if the images are left out on purpose.",
+    ),
+    "UNREADABLE_HEADER": Refusal(
+        "A header can't be read to its end: the file is not valid, or it changed during the run.",
+        "Send the series again, and leave its files alone until the run has ended.",
+    ),
+    # Identity
+    "TOO_FEW_SLICES": Refusal("Fewer than two images can be read.", "Send the whole series."),
+    "SHARED_SOP_INSTANCE_UID": Refusal(
+        "Different images bear one SOP Instance UID, so results can't refer to them.",
+        "Export the series again from its source, with a UID of its own for each image.",
+    ),
+    "MIXED_PATIENTS": Refusal(
+        "The images of one series have different Patient IDs.", "Correct the series at its source."
+    ),
+    "FRAME_OF_REFERENCE": Refusal(
+        "The images lie in several frames of reference: their positions can't be compared.", _SPLIT
+    ),
+    # Geometry
+    "MISSING_GEOMETRY": Refusal("Position, orientation, pixel spacing or matrix is missing or no number.", _EXPORT),
+    "MATRIX": Refusal("The images have different numbers of rows or columns.", _SPLIT),
+    "PIXEL_SPACING": Refusal("The images have different pixel spacings.", _SPLIT),
+    "ORIENTATION": Refusal(
+        "The images have different orientations, or direction cosines that are not valid.",
+        "Send each plane as a series of its own, and correct cosines at their source.",
+    ),
+    "DUPLICATE_POSITION": Refusal(
+        "Different images lie at one position, and nothing tells which belong together.", _SPLIT
+    ),
+    "GAP": Refusal(
+        "Neighbouring slices are not all equally far apart: slices are missing, or reconstructions are mixed.",
+        _SEND_AGAIN,
+    ),
+    "TILT": Refusal(
+        "The slices move sideways along the series, as with a tilted gantry.",
+        "Send a series that was reconstructed without tilt.",
+    ),
+    "TOO_LARGE": Refusal(
+        "The volume has no voxel, or more than fit into memory, or its images are wider than any scanner's.",
+        "Send a reconstruction with a smaller matrix, or correct PixelSpacing at the source.",
+    ),
+    # Pixels
+    "PHOTOMETRIC": Refusal("The images are in colour, or not all alike.", "Send the original images of the scanner."),
+    "NO_RESCALE": Refusal(
+        "There is no readable rescale to Hounsfield units.", "Send the original images of the scanner."
+    ),
+    "PIXELS": Refusal("Pixels can't be decoded.", "Send the series again, uncompressed if the code stays."),
+    "NOT_HU": Refusal(
+        "The values are not Hounsfield units of a chest: too little air, or too little soft tissue.",
+        "Send the original images of the scanner, and check that they show a chest.",
+    ),
+    # The method
+    "NO_LUNGS": Refusal("No lungs were found.", "Check that the series shows the chest."),
+    "TOO_LITTLE_LUNG": Refusal(
+        "No slice shows enough lung to be classified.", "Check that the series covers the chest."
+    ),
+    # The machine
+    "OUT_OF_MEMORY": Refusal(
+        "The memory of the machine, of its container or of the GPU was too small.",
+        "Give the container more memory, or a GPU that nothing else uses, and run the study again.",
+    ),
+    "DISK_FULL": Refusal(
+        "The disk of the output folder is full, or too full for the results; nothing of the case was written.",
+        "Make room, or give another output folder, and run the study again.",
+    ),
+    "OUTPUT_NOT_WRITABLE": Refusal(
+        "A file in the output folder can't be written; nothing of the case was written.",
+        "Check the folder's disk, permissions and limits, and run the study again.",
+    ),
+    # The software
+    "DEFECT": Refusal("The software failed.", "Report it, with the last lines of the log."),
+}
+"""By code, in the order in which they are found."""
+
+
+def as_markdown() -> str:
+    """The table of the docs."""
+    lines = [
+        "# Refusals",
+        "",
+        "What `cases[].reason.code` in `result.json` can say, and what to do about it; `cases[].reason.text` has the",
+        "numbers. Written by `python -m groundglass.domain.refusals`.",
+        "",
+        "| code | what it means | what to do |",
+        "| --- | --- | --- |",
+        *(f"| `{code}` | {refusal.meaning} | {refusal.remedy} |" for code, refusal in REFUSALS.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Write docs/refusals.md."""
+    DOCUMENT.write_text(as_markdown(), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""A CT volume with its geometry, and the labels of lungs on its grid.
+
+Arrays are `(slice, row, col)` on the grid of the source images. Patient coordinates are DICOM's: millimetres, x to the
+patient's left, y to the back, z to the head (PS3.3 C.7.6.2.1.1).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+BACKGROUND, RIGHT_LUNG, LEFT_LUNG = 0, 1, 2
+"""Values of a lung label array; right and left are the patient's."""
+
+_CANONICAL_AXES = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+"""Axes of the canonical view: slices run from head to feet, rows from front to back, columns to the patient's left."""
+
+
+@dataclass(frozen=True)
+class CTVolume:
+    """One CT series as an array in Hounsfield units.
+
+    Attributes:
+        hu: int16 `(slice, row, col)`, the source pixels after the rescale; row and column as in the source images.
+        spacing_mm: distance between neighbouring voxel centres along `(slice, row, col)`.
+        origin_mm: patient position of the centre of voxel (0, 0, 0), shape `(3,)`.
+        directions: unit vectors in patient coordinates along which the slice, row and column index grow, one vector a
+            line, shape `(3, 3)`. Note that the row index grows along DICOM's "column direction cosine", and so on.
+    """
+
+    hu: np.ndarray
+    spacing_mm: tuple[float, float, float]
+    origin_mm: np.ndarray
+    directions: np.ndarray
+
+    @classmethod
+    def from_array(cls, hu: np.ndarray, spacing_mm: tuple[float, float, float]) -> "CTVolume":
+        """A volume from an array alone, of a patient who lies on the back: as `to_canonical` orders it.
+
+        >>> import numpy as np
+        >>> CTVolume.from_array(np.zeros((2, 3, 4)), (5.0, 0.8, 0.8)).hu.dtype
+        dtype('int16')
+
+        Args:
+            hu: `(slice, row, col)` in Hounsfield units; slices from head to feet, rows from front to back, columns from
+                the patient's right to the left.
+            spacing_mm: distance between neighbouring voxel centres along `(slice, row, col)`.
+
+        Raises:
+            ValueError: not three axes, a spacing that is not above 0, or values that are no Hounsfield units.
+        """
+        array = np.asarray(hu)
+        if array.ndim != 3 or 0 in array.shape:
+            raise ValueError(f"A volume has the axes (slice, row, col); this array has the shape {array.shape}.")
+        if len(spacing_mm) != 3 or not all(0 < step < np.inf for step in spacing_mm):
+            raise ValueError(f"The spacing must be three lengths in mm above 0, not {spacing_mm}.")
+        if not np.isfinite(array).all() or array.min() < -32768 or array.max() > 32767:
+            raise ValueError("The array holds values that are no Hounsfield units.")
+        rounded = array if array.dtype == np.int16 else np.rint(array).astype(np.int16)
+        slice_mm, row_mm, col_mm = map(float, spacing_mm)
+        return cls(rounded, (slice_mm, row_mm, col_mm), np.zeros(3), _CANONICAL_AXES.copy())
+
+    @property
+    def affine(self) -> np.ndarray:
+        """4x4 matrix from homogeneous `(slice, row, col)` indices to patient coordinates in mm."""
+        matrix = np.eye(4)
+        matrix[:3, :3] = (self.directions * np.asarray(self.spacing_mm)[:, None]).T
+        matrix[:3, 3] = self.origin_mm
+        return matrix
+
+    @property
+    def pixel_area_mm2(self) -> float:
+        return self.spacing_mm[1] * self.spacing_mm[2]
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        return float(np.prod(self.spacing_mm)) / 1000.0
+
+    def _canonical_order(self) -> tuple[list[int], list[int]]:
+        alignment = _CANONICAL_AXES @ self.directions.T
+        order = [int(axis) for axis in np.abs(alignment).argmax(axis=1)]
+        if sorted(order) != [0, 1, 2]:
+            raise ValueError(
+                "The volume is rotated by about 45 degrees: no axis order is nearest to the patient's axes."
+            )
+        flipped = [position for position, axis in enumerate(order) if alignment[position, axis] < 0]
+        return order, flipped
+
+    def to_canonical(self, array: np.ndarray) -> np.ndarray:
+        """A view of `array` with slices from head to feet, rows from front to back, columns from right to left."""
+        order, flipped = self._canonical_order()
+        return np.flip(array.transpose(order), tuple(flipped))
+
+    def from_canonical(self, array: np.ndarray) -> np.ndarray:
+        """The inverse of `to_canonical`: a view on the source's own grid."""
+        order, flipped = self._canonical_order()
+        return np.flip(array, tuple(flipped)).transpose(np.argsort(order))
+
+    @property
+    def canonical_directions(self) -> np.ndarray:
+        """Unit vectors along which the canonical view's slice, row and column index grow, `(3, 3)`."""
+        order, flipped = self._canonical_order()
+        directions = self.directions[order]
+        directions[flipped] *= -1
+        return directions
+
+    @property
+    def canonical_spacing_mm(self) -> tuple[float, float, float]:
+        order, _ = self._canonical_order()
+        first, second, third = (self.spacing_mm[axis] for axis in order)
+        return first, second, third
+
+
+def on_grid(array: np.ndarray, affine: np.ndarray, other_affine: np.ndarray) -> np.ndarray:
+    """A view of `array` on another grid with the same voxels, whatever its order and directions of axes.
+
+    Args:
+        array: three axes, whose indices `affine` turns into patient coordinates.
+        affine, other_affine: 4x4, from homogeneous indices to millimetres.
+
+    Raises:
+        ValueError: if the voxels of the two grids lie more than a hundredth of a millimetre apart.
+    """
+    step = np.rint(np.linalg.inv(affine) @ other_affine)[:3, :3].astype(int)
+    axes = np.abs(step).argmax(axis=0)
+    flipped = [axis for axis in range(3) if step[axes[axis], axis] < 0]
+    if sorted(axes.tolist()) != [0, 1, 2]:
+        raise ValueError("The two grids are turned against each other.")
+    view = np.flip(array.transpose(axes), tuple(flipped))
+    corners = np.array([[0, 0, 0], [array.shape[axis] - 1 for axis in axes]])
+    placed = np.where([axis in flipped for axis in range(3)], corners[::-1], corners)
+    theirs = corners @ other_affine[:3, :3].T + other_affine[:3, 3]
+    ours = placed @ affine[:3, :3][:, axes].T + affine[:3, 3]
+    if np.abs(ours - theirs).max() > 0.01:
+        raise ValueError(f"The two grids lie {np.abs(ours - theirs).max():.2f} mm apart.")
+    return view

@@ -1,0 +1,77 @@
+"""II-F.2: from the joint saliency to regions and their boxes."""
+
+import numpy as np
+from scipy import ndimage
+from skimage.filters import threshold_isodata
+
+from groundglass.domain.findings import Box
+
+_GAUSSIAN_5X5 = np.outer(*(np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0,) * 2).astype(np.float32)
+"""The 5x5 Gaussian kernel: binomial weights, standard deviation 1 pixel."""
+
+
+def blur(saliency: np.ndarray) -> np.ndarray:
+    """|saliency| blurred with the 5x5 Gaussian, `(row, col)`, float32."""
+    return ndimage.convolve(np.abs(saliency).astype(np.float32), _GAUSSIAN_5X5, mode="constant")
+
+
+def salient_regions(
+    saliency: np.ndarray, inside: np.ndarray, minimum_pixels: float, closing_pixels: int = 3
+) -> np.ndarray:
+    """Number the salient regions of one slice.
+
+    |joint saliency| -> 5x5 Gaussian -> ISODATA threshold -> closing -> connected components above an area.
+
+    Args:
+        saliency: joint saliency, `(row, col)`.
+        inside: bool, the lungs: the threshold is found from their pixels only, and regions stay in them.
+        minimum_pixels: smallest area of a region.
+        closing_pixels: side of the square that dilates and erodes.
+
+    Returns:
+        int32 `(row, col)`: 0 where nothing is salient, otherwise the region's number from 1, largest first.
+    """
+    nothing = np.zeros(saliency.shape, dtype=np.int32)
+    smooth = blur(saliency)
+    values = smooth[inside]
+    if values.size == 0 or not np.isfinite(values).all() or values.max() <= values.min():
+        return nothing
+    mask = inside & (smooth > threshold_isodata(values))
+    structure = np.ones((closing_pixels, closing_pixels), dtype=bool)
+    edge = closing_pixels
+    closed = ndimage.binary_closing(np.pad(mask, edge), structure)[edge:-edge, edge:-edge] & inside
+    regions, count = ndimage.label(closed, structure=np.ones((3, 3)))
+    sizes = np.bincount(regions.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    numbers = np.zeros(count + 1, dtype=np.int32)
+    kept = [region for region in np.argsort(-sizes, kind="stable") if sizes[region] >= max(minimum_pixels, 1)]
+    numbers[kept] = np.arange(1, len(kept) + 1)
+    return numbers[regions]
+
+
+def boxes_of_regions(
+    regions: np.ndarray, slice_index: int, label: str, score: float, pixel_area_mm2: float
+) -> list[tuple[Box, np.ndarray]]:
+    """The minimal upright rectangle of each numbered region, in the order of the numbers, and the region in it.
+
+    Args:
+        regions: int `(row, col)` on the source slice's grid, as `salient_regions` numbers them.
+        slice_index: index of the source slice in the volume.
+        label: the class whose saliency it is.
+        score: the slice's probability of that class.
+        pixel_area_mm2: area of one pixel of `regions`.
+
+    Returns:
+        Boxes, each with the bool `(row, col)` of its region, of the box's own size.
+    """
+    found = []
+    for number, place in enumerate(ndimage.find_objects(regions), start=1):
+        if place is None:
+            continue
+        rows, columns = place
+        region = regions[place] == number
+        last_column, last_row = columns.stop - 1, rows.stop - 1
+        area_mm2 = int(region.sum()) * pixel_area_mm2
+        box = Box(slice_index, label, columns.start, rows.start, last_column, last_row, area_mm2, score)
+        found.append((box, region))
+    return found

@@ -1,0 +1,159 @@
+"""From the probability of lung to the two lungs: what can be a lung is kept, holes are filled, right is told from left.
+
+All of it works on cubes, canonical `(slice, row, col)`: columns run from the patient's right to the left.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from groundglass.domain.errors import Unsuitable
+from groundglass.domain.volume import BACKGROUND, LEFT_LUNG, RIGHT_LUNG
+from groundglass.method.morphology import fill_enclosed, within
+
+SMALL_PIECE = 0.08
+"""Regions below this part of the largest are bowel gas or noise."""
+GAS_HU = -955.0
+GAS_ML = 4.0
+WALL_HU, WALL_MM, WALL_PART = -500.0, 7.0, 0.45
+"""At least `GAS_ML` of nothing but gas, darker than `GAS_HU`, is no lung where tissue denser than `WALL_HU` makes
+`WALL_PART` of the `WALL_MM` around it. Measured in the lungs found in normal002, cap001 and P001: trachea, main bronchi
+and colon .50 to .57; bullae and emphysema lie in lung, .1 to .2."""
+
+
+def drop_gas(probability: np.ndarray, hu: np.ndarray, grid_mm: float) -> np.ndarray:
+    """Take out gas that a wall encloses: colon and stomach below the diaphragm, trachea and main bronchi.
+
+    The bowel lies against the diaphragm, and its wall is thinner than a cube: no shape tells it from lung. But its gas
+    is pure, and surrounded by soft tissue where a bulla is surrounded by lung.
+
+    Args:
+        probability: of lung, `(slice, row, col)`.
+        hu: same shape.
+        grid_mm: size of the cubes of both.
+
+    Returns:
+        The probability, zero in the pieces taken out.
+    """
+    gas, sizes_ml = _pieces((probability > 0.5) & (ndimage.uniform_filter(hu, 3) < GAS_HU), grid_mm)
+    reach = int(np.ceil(WALL_MM / grid_mm))
+    result = probability.copy()
+    for number, place in enumerate(ndimage.find_objects(gas), start=1):
+        if sizes_ml[number] < GAS_ML:
+            continue
+        box = tuple(slice(max(side.start - reach, 0), side.stop + reach) for side in place)
+        piece = gas[box] == number
+        rim = within(piece, 1.5)  # the cubes that gas and wall share
+        around = within(piece, WALL_MM / grid_mm) & ~rim
+        if (hu[box][around] > WALL_HU).mean() >= WALL_PART:
+            result[box][rim] = 0.0
+    return result
+
+
+def label_lungs(probability: np.ndarray, grid_mm: float, midline: float | None = None) -> np.ndarray:
+    """Keep what can be a lung, fill holes, tell right from left.
+
+    Args:
+        probability: of lung, canonical `(slice, row, col)`: columns run from the patient's right to the left.
+        grid_mm: size of the cubes.
+        midline: the column that parts right from left where the lungs themselves don't tell; the middle where None.
+
+    Returns:
+        uint8 labels, same shape.
+
+    Raises:
+        Unsuitable: NO_LUNGS, no region of at least 100 ml.
+    """
+    regions, sizes_ml = _pieces(probability > 0.5, grid_mm)
+    if sizes_ml.max() < 100.0:
+        raise Unsuitable(
+            "NO_LUNGS",
+            f"No lungs were found: the largest region is {sizes_ml.max():.0f} ml, and a lung has at least 100 ml. "
+            "Check that the series shows the chest.",
+        )
+    mask = (sizes_ml >= SMALL_PIECE * float(sizes_ml.max()))[regions]
+    labels = np.zeros(mask.shape, dtype=np.uint8)
+    place = _slices_and_rows(mask)
+    midline = mask.shape[2] / 2 if midline is None else midline
+    labels[place] = _separate_sides(mask[place], grid_mm, midline)
+    for number, place in enumerate(ndimage.find_objects(labels), start=1):
+        if place is not None:
+            part = labels[place]  # a closing never reaches beyond the bounding box
+            part[_close(part == number, grid_mm) & (part == BACKGROUND)] = number
+    return labels
+
+
+def _pieces(mask: np.ndarray, grid_mm: float) -> tuple[np.ndarray, np.ndarray]:
+    """Number the connected pieces of a mask from 1; and the size of each in ml by its number, 0 for what is none."""
+    numbers, count = ndimage.label(mask)
+    sizes_ml = np.bincount(numbers.ravel(), minlength=count + 1) * grid_mm**3 / 1000
+    sizes_ml[0] = 0.0
+    return numbers, sizes_ml
+
+
+def _slices_and_rows(mask: np.ndarray) -> tuple[slice, slice]:
+    """Those that hold the mask, and two on each side; distances to and inside the mask are the same there."""
+    bounds = []
+    for axis in (0, 1):
+        marked = np.nonzero(mask.any(axis=(1 - axis, 2)))[0]
+        bounds.append(slice(max(marked[0] - 2, 0), marked[-1] + 3))
+    return bounds[0], bounds[1]
+
+
+def _close(lung: np.ndarray, grid_mm: float, radius_mm: float = 6.0) -> np.ndarray:
+    """Close gaps narrower than twice the radius, and fill what a sagittal plane encloses: dense disease is lung too.
+
+    In an axial plane the dome of the diaphragm is enclosed as well, in a sagittal one it opens downwards.
+    """
+    margin = int(np.ceil(radius_mm / grid_mm)) + 1
+    padded = np.pad(lung, margin)
+    closed = ~within(~within(padded, radius_mm / grid_mm), radius_mm / grid_mm) | padded
+    closed = closed[(slice(margin, -margin),) * 3]
+    return fill_enclosed(closed, axis=2)
+
+
+def _separate_sides(mask: np.ndarray, grid_mm: float, midline: float) -> np.ndarray:
+    """Name the voxels of `mask` by side: cores from an erosion, then every voxel goes to the nearest core.
+
+    Where the lungs touch, in front of the heart or behind it, the erosion parts them. How far to erode is found by
+    trying: until the largest core of each side lies on that side.
+    """
+    outside = ~mask
+    columns = np.nonzero(mask.any(axis=(0, 1)))[0]
+    middle = (columns[0] + columns[-1]) / 2
+    for erosion_mm in (0.0, 2.0, 4.0, 7.0, 10.0, 14.0):
+        sides = _sides_of_cores(~within(outside, erosion_mm / grid_mm), middle)
+        if sides is None:
+            continue
+        if (sides > 0).sum() == mask.sum():  # nothing had to be eroded
+            return sides
+        nearest = ndimage.distance_transform_edt(sides == 0, return_distances=False, return_indices=True)
+        return np.where(mask, sides[tuple(nearest)], 0).astype(np.uint8)
+    # One lung alone, or lungs that no erosion parts: then the midline, or the middle of the lungs, decides.
+    if _part_beyond(mask, midline) > 0.25:
+        names = np.where(np.arange(mask.shape[2]) < middle, RIGHT_LUNG, LEFT_LUNG).astype(np.uint8)
+        return mask * names[None, None, :]
+    return mask * np.uint8(RIGHT_LUNG if middle < midline else LEFT_LUNG)
+
+
+def _sides_of_cores(cores: np.ndarray, middle: float) -> np.ndarray | None:
+    """Side of every core voxel, or None where the cores are not yet one or more for each side."""
+    regions, count = ndimage.label(cores)
+    if count < 2:
+        return None
+    numbers, columns = regions[cores], np.nonzero(cores)[2]
+    sizes = np.bincount(numbers)[1:]
+    centres = np.bincount(numbers, weights=columns)[1:] / sizes
+    names = np.where(centres < middle, RIGHT_LUNG, LEFT_LUNG).astype(np.uint8)
+    largest = [np.where(names == side, sizes, 0) for side in (RIGHT_LUNG, LEFT_LUNG)]
+    if min(part.max() for part in largest) < 0.1 * sizes.max():
+        return None
+    if any(_part_beyond(regions == part.argmax() + 1, middle) > 0.25 for part in largest):
+        return None
+    return np.concatenate([[np.uint8(0)], names])[regions]
+
+
+def _part_beyond(region: np.ndarray, middle: float) -> float:
+    """How much of a region lies beyond the middle, seen from its larger side."""
+    right = int(region[..., : max(int(middle), 0)].sum())
+    total = int(region.sum())
+    return min(right, total - right) / total

@@ -1,0 +1,212 @@
+"""II-C: multi-view, multi-window lung segmentation of a volume.
+
+The volume is resampled to cubes, segmented in axial, coronal and sagittal planes under every sliding window, the
+probabilities are averaged, brought back to the source grid and thresholded; then only what can be a lung is kept and
+right is told from left.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
+from groundglass.method.lung_network import LungUNet
+from groundglass.method.lung_regions import drop_gas, label_lungs
+from groundglass.method.morphology import grow_labels, within
+from groundglass.method.normalisation import SlidingWindow
+from groundglass.method.precision import images_at_a_time, mixed_precision
+
+VIEWS: dict[str, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
+"""Axis order that turns a canonical volume into planes of each view."""
+CHEST_MM = 260.0
+"""No field of view narrower than this shows both lungs of an adult."""
+CUT_MM2 = 1000.0
+"""Lung on an outer plane of the volume, above which the images cut the lungs. Less is the end of a recess, of which
+some millilitres are missing: P001's last slice has 7 cm2."""
+
+
+@dataclass(frozen=True)
+class MultiWindow:
+    """The sliding windows whose predictions vote.
+
+    Attributes:
+        windows: `(Q, S)` pairs in HU.
+        range_fractions: Q as a fraction of the range, for images with no HU.
+    """
+
+    windows: tuple[SlidingWindow, ...] = (SlidingWindow(1400.0, 20.0), SlidingWindow(1000.0, 20.0))
+    range_fractions: tuple[float, ...] = (0.8, 1.0)
+
+    def for_range_of(self, image: np.ndarray) -> "MultiWindow":
+        """The windows for an image with no HU."""
+        return replace(self, windows=tuple(SlidingWindow.for_range(image, part, 0.01) for part in self.range_fractions))
+
+    def fixed_on(self, image: np.ndarray) -> "MultiWindow":
+        """The windows placed on `image`, to stay there for parts of it."""
+        return replace(self, windows=tuple(window.fixed_on(image) for window in self.windows))
+
+    def views_of(self, image: np.ndarray) -> list[np.ndarray]:
+        """`image` normalised by each window."""
+        return [window.normalise(image) for window in self.windows]
+
+
+@torch.inference_mode()
+def predict_planes(
+    network: LungUNet,
+    planes: np.ndarray,
+    windows: MultiWindow,
+    batch: int | None = None,
+    on_planes: Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """Probability of lung on consecutive planes, averaged over the windows.
+
+    Args:
+        network: in evaluation mode, on the device to use; in float32 it is computed with mixed precision.
+        planes: `(plane, row, col)` in HU, or in the units of `windows`.
+        windows: the windows that vote.
+        batch: planes at a time; bounds the memory. None for what suits the device.
+        on_planes: called with the number of planes done, for progress.
+
+    Returns:
+        float32, the shape of `planes`.
+    """
+    parameter = next(network.parameters())
+    batch = batch or images_at_a_time(parameter.device)
+    half = network.neighbours // 2
+    pads = [-length % network.size_multiple for length in planes.shape[1:]]
+    total = np.zeros(planes.shape, dtype=np.float32)
+    for view in windows.views_of(planes):
+        padded = np.pad(view, ((half, half), (0, pads[0]), (0, pads[1])), mode="edge")
+        for first in range(0, len(planes), batch):
+            last = min(first + batch, len(planes))
+            block = torch.from_numpy(padded[first : last + 2 * half]).to(parameter.device)[None]
+            with mixed_precision(parameter.device):
+                probability = network(block.to(parameter.dtype)).float().sigmoid()[0]
+            total[first:last] += probability[:, : planes.shape[1], : planes.shape[2]].cpu().numpy()
+            if on_planes is not None:
+                on_planes(last - first)
+    return total / len(windows.windows)
+
+
+def _centres(length: int, of: int) -> np.ndarray:
+    """Where the centres of `length` voxels lie among `of` voxels over the same extent, as fractional indices."""
+    return np.clip((np.arange(length) + 0.5) * of / length - 0.5, 0, of - 1)
+
+
+def _plane_at(volume: np.ndarray, position: float) -> np.ndarray:
+    """The plane at a fractional slice index, float32, linear between its two neighbours."""
+    below = int(position)
+    weight = np.float32(position - below)
+    if weight == 0:
+        return volume[below].astype(np.float32)
+    return volume[below] * (1 - weight) + volume[below + 1] * weight
+
+
+def _resize_plane(plane: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Resize `(row, col)`: averages over areas where it shrinks, linear where it grows."""
+    tensor = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
+    mode = "area" if shape[0] < plane.shape[0] else "bilinear"
+    return torch.nn.functional.interpolate(tensor, size=tuple(shape), mode=mode)[0, 0].numpy()
+
+
+def to_cubes(volume: np.ndarray, spacing_mm: Sequence[float], grid_mm: float) -> np.ndarray:
+    """Resample `(slice, row, col)` to cubes of `grid_mm`, float32; one plane at a time, so that no copy is held."""
+    shape = [max(round(length * step / grid_mm), 1) for length, step in zip(volume.shape, spacing_mm, strict=True)]
+    positions = _centres(shape[0], volume.shape[0])
+    return np.stack([_resize_plane(_plane_at(volume, position), shape[1:]) for position in positions])
+
+
+def segment_lungs(
+    network: LungUNet,
+    volume: CTVolume,
+    windows: MultiWindow,
+    grid_mm: float,
+    views: Sequence[str] = tuple(VIEWS),
+    on_planes: Callable[[int, int], None] | None = None,
+) -> np.ndarray:
+    """Find the two lungs of a chest CT.
+
+    Args:
+        network: in evaluation mode.
+        volume: the CT.
+        windows: sliding windows that vote.
+        grid_mm: size of the cubes on which the network works.
+        views: planes that vote, names of VIEWS.
+        on_planes: called with planes done and planes in all.
+
+    Returns:
+        uint8 labels on the source grid: BACKGROUND, RIGHT_LUNG, LEFT_LUNG.
+
+    Raises:
+        Unsuitable: NO_LUNGS, nothing in the volume can be a pair of lungs.
+    """
+    source = volume.to_canonical(volume.hu)
+    cubes = to_cubes(source, volume.canonical_spacing_mm, grid_mm)
+    windows = windows.fixed_on(cubes)
+    total = len(windows.windows) * sum(cubes.shape[VIEWS[view][0]] for view in views)
+    done = 0
+
+    def count(planes: int) -> None:
+        nonlocal done
+        done += planes
+        if on_planes is not None:
+            on_planes(done, total)
+
+    probability = np.zeros_like(cubes)
+    for view in views:
+        axes = VIEWS[view]
+        planes = predict_planes(network, cubes.transpose(axes), windows, on_planes=count)
+        probability += planes.transpose(np.argsort(axes))
+    probability /= len(views)
+    labels = label_lungs(drop_gas(probability, cubes, grid_mm), grid_mm, _midline(volume, cubes.shape[2]))
+    return volume.from_canonical(_to_source_grid(probability, labels, source.shape))
+
+
+def lung_volumes_ml(lungs: np.ndarray, volume: CTVolume) -> tuple[float, float]:
+    """Volumes of the right and of the left lung in ml, from labels on the source grid."""
+    right, left = (sum(np.count_nonzero(plane == side) for plane in lungs) for side in (RIGHT_LUNG, LEFT_LUNG))
+    return right * volume.voxel_volume_ml, left * volume.voxel_volume_ml
+
+
+def reach_border(lungs: np.ndarray, volume: CTVolume) -> bool:
+    """Whether the images cut the lungs: labels on the source grid have some area on an outer plane of the volume."""
+    for axis, spacing_mm in enumerate(volume.spacing_mm):
+        pixel_mm2 = float(np.prod(volume.spacing_mm)) / spacing_mm
+        for end in (0, -1):
+            if np.count_nonzero(np.take(lungs, end, axis=axis)) * pixel_mm2 > CUT_MM2:
+                return True
+    return False
+
+
+def _midline(volume: CTVolume, columns: int) -> float | None:
+    """Where the patient's x is 0 in a field of view too narrow for a chest, as a column of `columns` cubes.
+
+    In a wider one it is None: the middle of the image is near enough to the patient's, wherever a converter has put
+    the origin.
+    """
+    width_mm = volume.to_canonical(volume.hu).shape[2] * volume.canonical_spacing_mm[2]
+    if width_mm >= CHEST_MM:
+        return None
+    centre = volume.affine @ [*((length - 1) / 2 for length in volume.hu.shape), 1.0]
+    to_the_left = volume.canonical_directions[2][0] * width_mm / columns
+    return float((columns - 1) / 2 - centre[0] / to_the_left)
+
+
+def _to_source_grid(probability: np.ndarray, labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    """Bring probability and sides to the source grid: the border from the interpolated probability, the side from the
+    nearest labelled cube."""
+    side = grow_labels(labels)
+    # Probability outside the kept regions must not come back: one cube around them is enough for the border.
+    filled = np.where(labels > 0, np.maximum(probability, 0.5 + 1e-3), probability) * within(labels > 0, 1.0)
+    slices, rows, columns = (
+        np.rint(_centres(*lengths)).astype(int) for lengths in zip(shape, labels.shape, strict=True)
+    )
+    result = np.zeros(tuple(shape), dtype=np.uint8)
+    for index, position in enumerate(_centres(shape[0], labels.shape[0])):
+        plane = _plane_at(filled, position)
+        if plane.any():
+            lung = _resize_plane(plane, shape[1:]) > 0.5
+            result[index] = lung * side[slices[index]][rows[:, None], columns[None, :]]
+    return result

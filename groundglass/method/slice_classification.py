@@ -1,0 +1,92 @@
+"""II-D on a whole volume: the class of every slice with enough lung, and of the study."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from groundglass.domain.class_names import CLASSES
+from groundglass.domain.errors import Unsuitable
+from groundglass.domain.findings import SliceFinding
+from groundglass.domain.volume import CTVolume
+from groundglass.method.classifier_network import MultiScaleClassifier
+from groundglass.method.precision import images_at_a_time, mixed_precision
+from groundglass.method.slice_input import SliceInputs
+
+
+@torch.inference_mode()
+def classify_slices(
+    network: MultiScaleClassifier,
+    volume: CTVolume,
+    inputs: SliceInputs,
+    minimum_lung_mm2: float,
+    batch: int | None = None,
+    on_slices: Callable[[int, int], None] | None = None,
+) -> tuple[SliceFinding, ...]:
+    """Probabilities of every slice with enough lung: the mean over the slice and its mirror image.
+
+    Args:
+        network: in evaluation mode, on the device to use.
+        volume: the CT.
+        inputs: its slices as the classifier sees them.
+        minimum_lung_mm2: slices with less lung are not classified.
+        batch: slices at a time; None for what suits the device.
+        on_slices: called with slices done and slices in all.
+
+    Returns:
+        Findings in slice order.
+
+    Raises:
+        Unsuitable: TOO_LITTLE_LUNG, no slice has `minimum_lung_mm2`.
+    """
+    device = next(network.parameters()).device
+    batch = batch or images_at_a_time(device)
+    areas_mm2 = inputs.lung_pixels() * volume.pixel_area_mm2
+    indices = np.nonzero(areas_mm2 >= minimum_lung_mm2)[0]
+    if not len(indices):
+        raise Unsuitable(
+            "TOO_LITTLE_LUNG",
+            f"No slice shows {minimum_lung_mm2 / 100:.0f} cm2 of lung, the least that is classified "
+            f"(largest: {areas_mm2.max() / 100:.1f} cm2). Check that the series covers the chest.",
+        )
+    findings: list[SliceFinding] = []
+    for first in range(0, len(indices), batch):
+        part = indices[first : first + batch]
+        prepared = np.stack([inputs.image(index, inputs.lung_square(index)) for index in part])
+        images = torch.from_numpy(prepared)[:, None].to(device).contiguous(memory_format=torch.channels_last)
+        with mixed_precision(device):
+            both = [network(images), network(images.flip(3))]
+        probabilities = sum(scores.float().softmax(1) for scores in both).cpu().numpy() / 2
+        for index, row in zip(part, probabilities, strict=True):
+            np_, cap, covid19 = (float(value) for value in row / row.sum())
+            findings.append(SliceFinding(int(index), float(areas_mm2[index]), (np_, cap, covid19)))
+        if on_slices is not None:
+            on_slices(len(findings), len(indices))
+    return tuple(findings)
+
+
+@dataclass(frozen=True)
+class StudyRule:
+    """From slices to the study: the mean probabilities of the slices that look most diseased.
+
+    Attributes:
+        top_part: part of the classified slices that is averaged; the default is the one that cross-validation chose
+            (model card of the classifier).
+        minimum_slices: at least so many.
+    """
+
+    top_part: float = 0.2
+    minimum_slices: int = 3
+
+    def count(self, slices: int) -> int:
+        """How many of so many classified slices are averaged."""
+        return min(max(round(self.top_part * slices), self.minimum_slices), slices)
+
+    def apply(self, slices: Sequence[SliceFinding]) -> tuple[str, tuple[float, float, float]]:
+        """The study's label and probabilities `(np, cap, covid19)`."""
+        probabilities = np.array([finding.probabilities for finding in slices])
+        top = np.argsort(probabilities[:, 0], kind="stable")[: self.count(len(slices))]
+        mean = probabilities[top].mean(axis=0)
+        mean /= mean.sum()
+        return CLASSES[int(mean.argmax())], (float(mean[0]), float(mean[1]), float(mean[2]))

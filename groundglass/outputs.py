@@ -1,0 +1,104 @@
+"""The files of a case: DICOM objects and preview of one that was analysed, the report of one that was not."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from pydicom import Dataset
+
+from groundglass.dicomio.reading.frames import refer_to_frames
+from groundglass.dicomio.writing.files import FileGroup, check_room
+from groundglass.dicomio.writing.key_images import make_key_images
+from groundglass.dicomio.writing.parametric_map import make_saliency_map
+from groundglass.dicomio.writing.presentation_state import make_presentation_state
+from groundglass.dicomio.writing.report import make_refusal_report, make_report
+from groundglass.dicomio.writing.segmentation import make_salient_label_map, make_segmentation
+from groundglass.domain.findings import Findings
+from groundglass.domain.software import SoftwareIdentity
+from groundglass.domain.volume import CTVolume
+from groundglass.rendering.picture import KEY_IMAGE_WIDTH, make_preview
+from groundglass.settings import Settings
+
+_FRAME_BYTES = 2_000
+"""What DICOM says of one frame, about 1 kB here, doubled."""
+_SMALL_FILES_BYTES = 4_000_000
+"""Report, boxes and preview."""
+
+
+def check_room_for(sources: Sequence[Dataset], volume: CTVolume, folder: Path, settings: Settings) -> None:
+    """Tell before anything is computed that the disk is too full for the files of a case.
+
+    Raises:
+        OutputFailed: DISK_FULL.
+    """
+    images = len(sources)
+    pixels = volume.hu[0].size * images
+    # Three segments of one bit a pixel, or two label maps of one byte; some headers for each frame.
+    needed = (2 if settings.segmentation == "labelmap" else 3 / 8) * pixels + 3 * _FRAME_BYTES * images
+    needed += settings.key_images * 3 * KEY_IMAGE_WIDTH**2
+    needed += (4 * pixels + _FRAME_BYTES * images) if settings.saliency_map else 0
+    check_room(folder, round(needed) + _SMALL_FILES_BYTES)
+
+
+def write_analysed(
+    name: str,
+    sources: Sequence[Dataset],
+    volume: CTVolume,
+    findings: Findings,
+    software: SoftwareIdentity,
+    settings: Settings,
+    folder: Path,
+    on_file: Callable[[int, int], None],
+) -> list[str]:
+    """Write all files of a case that was analysed, all together or none.
+
+    Args:
+        name: of the case, with which the names of the files begin.
+        sources: headers of the source images in slice order.
+        volume, findings: on the grid of the sources.
+        software: who found it.
+        settings: which files, and in which form.
+        folder: where.
+        on_file: called with files done and files in all.
+
+    Returns:
+        The names of the files.
+
+    Raises:
+        OutputFailed: the disk is full, or a file can't be written.
+    """
+    common = (sources, volume, findings, software)
+    segmentation = make_segmentation(*common, settings.segmentation)
+    make: dict[str, Callable[[], Dataset]] = {"seg": lambda: segmentation}
+    if settings.segmentation == "labelmap" and findings.salient is not None and findings.salient.any():
+        make["salient-seg"] = partial(make_salient_label_map, *common)
+    make["sr"] = partial(make_report, *common, segmentation)
+    make["key-images"] = partial(make_key_images, *common, settings.key_images)
+    if findings.boxes:
+        make["boxes"] = partial(make_presentation_state, *common)
+    if settings.saliency_map and findings.saliency:
+        make["saliency"] = partial(make_saliency_map, *common)
+    steps = len(make) + 1
+    # Half a set of results would look like a whole one to the archive.
+    with FileGroup(folder) as files:
+        for kind, make_dataset in make.items():
+            files.write_dicom(refer_to_frames(make_dataset(), sources), f"{name}.{kind}.dcm")
+            on_file(len(files.names), steps)
+        files.write_image(make_preview(volume, findings), f"{name}.preview.png")
+    on_file(steps, steps)
+    return files.names
+
+
+def write_refused(
+    name: str, sources: Sequence[Dataset], software: SoftwareIdentity, reason_code: str, reason: str, folder: Path
+) -> list[str]:
+    """Write the report of a case that was refused or failed; returns its name in a list.
+
+    Raises:
+        OutputFailed: the disk is full, or the file can't be written.
+        ValueError: no image has the UIDs that a report needs.
+    """
+    report = make_refusal_report(sources, software, reason_code, reason)
+    with FileGroup(folder) as files:
+        files.write_dicom(refer_to_frames(report, sources), f"{name}.sr.dcm")
+    return files.names

@@ -1,0 +1,188 @@
+"""The method as one call: a CT volume in; lungs, classes, saliency and boxes out."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from groundglass.analysis import Analysis
+from groundglass.device import DeviceError, choose_device
+from groundglass.dicomio.reading.volume import ReadSeries
+from groundglass.domain.errors import UsageError
+from groundglass.domain.findings import Findings, SliceFinding
+from groundglass.domain.software import NAME, VERSION, SoftwareIdentity
+from groundglass.domain.volume import CTVolume
+from groundglass.locations import MODEL_FOLDER, SETTINGS_FILE
+from groundglass.method.classifier_network import MultiScaleClassifier
+from groundglass.method.explanation import explain_slices
+from groundglass.method.folding import folded
+from groundglass.method.lung_network import LungUNet
+from groundglass.method.lung_segmentation import lung_volumes_ml, reach_border, segment_lungs
+from groundglass.method.precision import fast_precision
+from groundglass.method.slice_classification import classify_slices
+from groundglass.method.slice_input import SliceInputs
+from groundglass.method.weights import WeightsRefused, load_classifier, load_lung_network
+from groundglass.settings import Settings, load_settings, result_settings_sha256
+
+LOG = logging.getLogger("groundglass")
+
+OnProgress = Callable[[int, int], None]
+"""Called with units done and units in all."""
+
+
+def tell_nobody(done: int, total: int) -> None:
+    """Progress that nobody looks at."""
+
+
+@dataclass(frozen=True)
+class SegmentedLungs:
+    """What the lung segmentation finds (II-C).
+
+    Attributes:
+        labels: uint8 `(slice, row, col)` on the grid of the volume: BACKGROUND, RIGHT_LUNG or LEFT_LUNG.
+        right_ml, left_ml: lung volumes.
+        reach_border: whether the images cut the lungs, so that volumes and fractions are of what they show.
+    """
+
+    labels: np.ndarray
+    right_ml: float
+    left_ml: float
+    reach_border: bool
+
+
+@dataclass(frozen=True)
+class ClassifiedSlices:
+    """What the classifier finds (II-D).
+
+    Attributes:
+        inputs: the slices as the classifier sees them.
+        slices: the classified ones, in slice order.
+        label: the study's class, one of CLASSES.
+        probabilities: the study's, in the order of CLASSES.
+    """
+
+    inputs: SliceInputs
+    slices: tuple[SliceFinding, ...]
+    label: str
+    probabilities: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Settings, and both networks on the device that computes. One pipeline takes study after study.
+
+    >>> from groundglass import CTVolume, Pipeline
+    >>> pipeline = Pipeline.load()
+    >>> findings = pipeline.analyse(CTVolume.from_array(hu, spacing_mm=(5.0, 0.8, 0.8)))  # doctest: +SKIP
+    >>> findings.label, findings.boxes  # doctest: +SKIP
+    """
+
+    settings: Settings
+    lung_network: LungUNet
+    classifier: MultiScaleClassifier
+    software: SoftwareIdentity
+
+    @classmethod
+    def load(cls, settings: Settings | Path = SETTINGS_FILE, models: Path = MODEL_FOLDER) -> "Pipeline":
+        """Choose the device and load the weights.
+
+        Args:
+            settings: as loaded, or the file that holds them; by default those that come with the library.
+            models: folder of the weights; by default those that come with the library.
+
+        Raises:
+            UsageError: the settings, the device or a weight file can't be used; the sentence says what to do.
+        """
+        if isinstance(settings, Path):
+            settings = load_settings(settings)
+        lungs, classifier = settings.lungs_weights, settings.classifier_weights
+        try:
+            device = choose_device(settings.device)
+            if settings.device == "auto" and device == "cpu":
+                LOG.info(
+                    "No usable GPU was found: the CPU computes. Set device to cuda in app.yaml to insist on a GPU."
+                )
+            lung_network = load_lung_network(models / lungs.file, lungs.sha256)
+            lung_network = folded(lung_network, fast_precision(torch.device(device))).to(device)
+            slice_classifier = load_classifier(models / classifier.file, classifier.sha256).to(device)
+        except (DeviceError, WeightsRefused) as error:
+            raise UsageError(str(error)) from error
+        hashes = {"lungs": lungs.sha256, "classifier": classifier.sha256}
+        software = SoftwareIdentity(NAME, VERSION, hashes, device, result_settings_sha256(settings))
+        return cls(settings, lung_network, slice_classifier, software)
+
+    def segment(self, volume: CTVolume, on_planes: OnProgress = tell_nobody) -> SegmentedLungs:
+        """Find the lungs (II-C).
+
+        Raises:
+            Unsuitable: no lungs can be found.
+        """
+        lungs = self.settings.lungs
+        labels = segment_lungs(self.lung_network, volume, lungs.windows, lungs.grid_mm, lungs.views, on_planes)
+        return SegmentedLungs(labels, *lung_volumes_ml(labels, volume), reach_border(labels, volume))
+
+    def classify(
+        self, volume: CTVolume, lungs: SegmentedLungs, on_slices: OnProgress = tell_nobody
+    ) -> ClassifiedSlices:
+        """Classify every slice with enough lung, and the study (II-D).
+
+        Raises:
+            Unsuitable: no slice shows enough lung.
+        """
+        rules = self.settings.classification
+        inputs = SliceInputs.of_volume(volume, lungs.labels, rules.window, rules.hide_outside_lungs)
+        slices = classify_slices(self.classifier, volume, inputs, rules.minimum_lung_mm2, on_slices=on_slices)
+        return ClassifiedSlices(inputs, slices, *rules.study_rule.apply(slices))
+
+    def explain(
+        self,
+        volume: CTVolume,
+        lungs: SegmentedLungs,
+        classified: ClassifiedSlices,
+        on_slices: OnProgress = tell_nobody,
+    ) -> Findings:
+        """Find what drove the classification of the diseased slices (II-F), and put all findings together."""
+        explanation = explain_slices(
+            self.classifier,
+            volume,
+            lungs.labels,
+            classified.inputs,
+            classified.slices,
+            classified.label,
+            self.settings.gradients,
+            self.settings.explanation,
+            on_slices,
+            np_probability=classified.probabilities[0],
+        )
+        return Findings(
+            lungs=lungs.labels,
+            right_ml=lungs.right_ml,
+            left_ml=lungs.left_ml,
+            label=classified.label,
+            probabilities=classified.probabilities,
+            infected_fraction=explanation.infected_fraction,
+            slices=explanation.slices,
+            saliency=explanation.saliency,
+            salient=explanation.salient,
+            boxes=explanation.boxes,
+            lesions=explanation.lesions,
+            reach_border=lungs.reach_border,
+        )
+
+    def analyse(self, source: CTVolume | ReadSeries) -> Analysis:
+        """All stages of one volume.
+
+        Args:
+            source: an array (`CTVolume.from_array`) or a DICOM series (`read_study`).
+
+        Raises:
+            Unsuitable: no lungs, or too little of them, can be found in it.
+        """
+        volume = source if isinstance(source, CTVolume) else source.volume
+        lungs = self.segment(volume)
+        findings = self.explain(volume, lungs, self.classify(volume, lungs))
+        series = source if isinstance(source, ReadSeries) else None
+        return Analysis(volume, findings, self.software, self.settings, series)

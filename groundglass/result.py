@@ -1,0 +1,146 @@
+"""result.json: what a run found, for programs to act on. Its form is `result.schema.json` beside this file."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+from pydicom import Dataset
+
+from groundglass.case import ANALYSED, Case, RunRecord
+from groundglass.dicomio.reading.frames import Frame
+from groundglass.dicomio.writing.files import write_text
+from groundglass.domain.class_names import CLASSES
+from groundglass.domain.findings import Findings
+from groundglass.domain.software import SoftwareIdentity
+from groundglass.exit_codes import ExitCode
+
+SCHEMA_VERSION = "1.0"
+RESULT_FILE = "result.json"
+
+_EXIT_CODES = {
+    "success": ExitCode.SUCCESS,
+    "partial": ExitCode.PARTIAL,
+    "no_eligible_series": ExitCode.NO_ELIGIBLE_SERIES,
+    "failed": ExitCode.ALL_FAILED,
+}
+
+
+def result_schema() -> dict[str, Any]:
+    """The JSON Schema of result.json."""
+    schema: dict[str, Any] = json.loads(Path(__file__).with_name("result.schema.json").read_text(encoding="utf-8"))
+    return schema
+
+
+def write_result(record: RunRecord, software: SoftwareIdentity, folder: Path) -> ExitCode:
+    """Check the result against its schema, write it whole, and tell the exit code it means.
+
+    Raises:
+        jsonschema.ValidationError: the result does not have the promised form, which is a defect.
+        OutputFailed: the file can't be written.
+    """
+    result = make_result(record, software)
+    # Not jsonschema.validate, which judges the schema too: a test does that, once for all.
+    jsonschema.Draft202012Validator(result_schema()).validate(result)
+    write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", folder / RESULT_FILE)
+    return _EXIT_CODES[result["status"]]
+
+
+def make_result(record: RunRecord, software: SoftwareIdentity) -> dict[str, Any]:
+    """The content of result.json."""
+    analysed = [case.status == ANALYSED for case, _ in record.cases]
+    if not analysed:
+        status = "no_eligible_series"
+    elif all(analysed):
+        status = "success"
+    else:
+        status = "partial" if any(analysed) else "failed"
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "status": status,
+        "software": {
+            "name": software.name,
+            "version": software.version,
+            "models": {name: {"sha256": sha256} for name, sha256 in software.weights_sha256.items()},
+            "device": software.device,
+            "settings_sha256": software.settings_sha256,
+        },
+        "cases": [_case(case, outputs) for case, outputs in record.cases],
+        "series_rejected": record.series_rejected,
+        "files_ignored": record.files_ignored,
+    }
+
+
+def _case(case: Case, outputs: list[str]) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "case": case.name,
+        "study_instance_uid": case.study_instance_uid,
+        "series_instance_uid": case.series_instance_uid,
+        "status": case.status,
+        "reason": None if case.reason is None else {"code": case.reason_code, "text": case.reason},
+        "source_defects": [vars(defect) for defect in case.source_defects],
+        "outputs": outputs,
+        "timings_s": {stage: round(seconds, 3) for stage, seconds in case.timings_s.items()},
+    }
+    findings = case.found
+    if case.status != ANALYSED or not isinstance(findings, Findings):
+        return result
+    return result | describe(findings, [_image(source) for source in case.sources])
+
+
+def describe(findings: Findings, images: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Any]:
+    """What result.json tells of findings.
+
+    Args:
+        findings: on the grid of the source images.
+        images: what names each image; None where there are none, but an array.
+    """
+    named = images or [{}] * (1 + max((item.index for item in findings.slices), default=0))
+    return {
+        "prediction": {"label": findings.label, "probabilities": _by_class(findings.probabilities)},
+        "lungs": {
+            "volume_ml": round(findings.volume_ml, 1),
+            "right_ml": round(findings.right_ml, 1),
+            "left_ml": round(findings.left_ml, 1),
+            "reach_border": findings.reach_border,
+        },
+        "infected_fraction": findings.infected_fraction,
+        "slices": [
+            {
+                "index": item.index,
+                **named[item.index],
+                "lung_area_mm2": round(item.lung_area_mm2, 1),
+                "probabilities": _by_class(item.probabilities),
+                "explained": item.explained,
+                "completeness_error": None
+                if item.completeness_error is None
+                else dict(zip(("conv3", "conv4", "conv5"), item.completeness_error, strict=True)),
+                "why_not_explained": item.why_not_explained,
+            }
+            for item in findings.slices
+        ],
+        "boxes": [{**named[box.slice_index], **vars(box)} for box in findings.boxes],
+        "lesions": [
+            {
+                "number": lesion.number,
+                "slices": list(lesion.slices),
+                "largest_extent_mm": round(lesion.largest_extent_mm, 1),
+                "extent_mm": [round(length, 1) for length in lesion.extent_mm],
+                "volume_ml": round(lesion.volume_ml, 2),
+                "lung_fraction": lesion.lung_fraction,
+                "lung": lesion.lung,
+            }
+            for lesion in findings.lesions
+        ],
+    }
+
+
+def _image(source: Dataset) -> dict[str, Any]:
+    """What names a slice: an image, or one of its frames."""
+    frame = {"frame_number": source.number} if isinstance(source, Frame) else {}
+    return {"sop_instance_uid": str(source.SOPInstanceUID), **frame}
+
+
+def _by_class(probabilities: tuple[float, float, float]) -> dict[str, float]:
+    return {name: round(value, 6) for name, value in zip(CLASSES, probabilities, strict=True)}

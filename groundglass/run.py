@@ -1,0 +1,185 @@
+"""A run over one input: study after study, series after series, stage after stage, and the files of each case.
+
+The graph's operators and `groundglass analyse` call the same steps, so that both write the same bytes.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from groundglass.case import ANALYSED, Case, RunRecord, attempt, give_back_memory
+from groundglass.dicomio.reading.defects import find_defects
+from groundglass.dicomio.reading.scan import Scan, Series
+from groundglass.dicomio.reading.select import Selection, choose_series
+from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_placed
+from groundglass.domain.findings import Findings
+from groundglass.outputs import check_room_for, write_analysed, write_refused
+from groundglass.pipeline import ClassifiedSlices, Pipeline, SegmentedLungs
+
+Progress = Callable[[str, int, int], None]
+"""Called with the stage, units done and units in all."""
+
+
+@dataclass(frozen=True)
+class WithLungs:
+    """A series whose lungs are found."""
+
+    read: ReadSeries
+    lungs: SegmentedLungs
+
+
+@dataclass(frozen=True)
+class WithClasses:
+    """A series whose slices are classified."""
+
+    read: ReadSeries
+    lungs: SegmentedLungs
+    classified: ClassifiedSlices
+
+
+@dataclass(frozen=True)
+class WithFindings:
+    """A series that is analysed."""
+
+    read: ReadSeries
+    findings: Findings
+
+
+class Run:
+    """The steps of a run, and its record.
+
+    Attributes:
+        record: what the run has found so far.
+    """
+
+    def __init__(self, pipeline: Pipeline, output_folder: Path, progress: Progress) -> None:
+        """`output_folder` exists, and has no results of another run."""
+        self._pipeline = pipeline
+        self._folder = output_folder
+        self._progress = progress
+        self.record = RunRecord()
+
+    def studies(self, scan: Scan) -> list[list[Series]]:
+        """The series of each study, in a fixed order; what was no image is recorded."""
+        self.record.files_ignored += [{"file": item.file, "reason": item.reason} for item in scan.ignored]
+        by_study: dict[str, list[Series]] = {}
+        for series in scan.series:
+            by_study.setdefault(series.study_instance_uid, []).append(series)
+        return list(by_study.values())
+
+    def select(self, study: Sequence[Series]) -> Selection:
+        """The one series of a study that is analysed; why the others were not taken is recorded."""
+        selection = choose_series(list(study), self._pipeline.settings.selection)
+        self.record.series_rejected += [
+            {"series_instance_uid": item.series_instance_uid, "reasons": list(item.reasons)}
+            for item in selection.rejected
+        ]
+        return selection
+
+    def read(self, series: Series, number: int) -> Case[None] | Case[ReadSeries]:
+        """The series as one volume in Hounsfield units: from here on it is a case, with this number."""
+        case: Case[None] = Case(number, series.study_instance_uid, series.series_instance_uid, series.instances, None)
+        looked_at: Case[None] = attempt("headers", case, _look_for_defects)
+        return attempt("volume", looked_at, partial(self._read, series=series))
+
+    def segment(self, case: Case[ReadSeries]) -> Case[ReadSeries] | Case[WithLungs]:
+        """Its lungs. The first stage that takes its time is not begun where the disk is too full for the results."""
+
+        def work(case: Case[ReadSeries]) -> Case[WithLungs]:
+            settings = self._pipeline.settings
+            check_room_for(case.sources, case.found.volume, self._folder, settings)
+            lungs = self._pipeline.segment(case.found.volume, self._on("lungs"))
+            return case.with_found(WithLungs(case.found, lungs))
+
+        return self._done("lungs", case, work)
+
+    def classify(self, case: Case[WithLungs]) -> Case[WithLungs] | Case[WithClasses]:
+        """The class of each slice and of the study."""
+
+        def work(case: Case[WithLungs]) -> Case[WithClasses]:
+            found = case.found
+            classified = self._pipeline.classify(found.read.volume, found.lungs, self._on("classification"))
+            return case.with_found(WithClasses(found.read, found.lungs, classified))
+
+        return self._done("classification", case, work)
+
+    def explain(self, case: Case[WithClasses]) -> Case[WithClasses] | Case[WithFindings]:
+        """What drove the classification, and all findings together."""
+
+        def work(case: Case[WithClasses]) -> Case[WithFindings]:
+            found = case.found
+            volume = found.read.volume
+            findings = self._pipeline.explain(volume, found.lungs, found.classified, self._on("saliency"))
+            return case.with_found(WithFindings(found.read, findings))
+
+        return self._done("saliency", case, work)
+
+    def write(self, case: Case) -> None:
+        """The files of a case: all of one that was analysed, a report with the reason of another; it is recorded."""
+        written: list[str] = []
+        case = attempt("writing", case, partial(self._write, written=written))
+        if case.status != ANALYSED:
+            if case.sources:
+                # The case's own reason stands, whether or not it can be told in a report.
+                refused = replace(case, status=ANALYSED)
+                attempt("writing", refused, partial(self._write_refusal, reason=case, written=written))
+            case = case.with_found(None)
+        self.record.cases.append((case, written))
+
+    def whole(self, scan: Scan) -> RunRecord:
+        """Every step of every study, one after another: what the graph does, without the graph."""
+        number = 0
+        for study in self.studies(scan):
+            chosen = self.select(study).chosen
+            if chosen is not None:
+                number += 1
+                case: Case = self.read(chosen, number)
+                for step in (self.segment, self.classify, self.explain):
+                    case = step(case)
+                self.write(case)
+        return self.record
+
+    def _on(self, stage: str) -> Callable[[int, int], None]:
+        return partial(self._progress, stage)
+
+    def _done(self, stage: str, case: Case, work: Callable[[Case], Case]) -> Case:
+        case = attempt(stage, case, work)
+        give_back_memory()
+        return case
+
+    def _read(self, case: Case[None], series: Series) -> Case[ReadSeries]:
+        # The scan knows of files that were damaged; from the instances alone a lost end of a series can't be seen.
+        total = len(check_series(series, place=True).headers)
+        done = 0
+
+        def count() -> None:
+            nonlocal done
+            done += 1
+            self._progress("volume", done, total)
+
+        threads = self._pipeline.settings.decoding_threads
+        read = read_placed(case.sources, threads, on_slice=count)
+        return replace(case.with_found(read), sources=read.sources, source_defects=(*case.source_defects, *read.notes))
+
+    def _write(self, case: Case[WithFindings], written: list[str]) -> Case[Findings]:
+        read, findings = case.found.read, case.found.findings
+        volume = read.volume
+        if read.placement is not None:  # outputs need both on the grid of the sources
+            volume, findings = read.placement.to_sources(volume, findings)
+        pipeline = self._pipeline
+        written += write_analysed(
+            case.name, case.sources, volume, findings, pipeline.software, pipeline.settings, self._folder,
+            self._on("writing"),
+        )  # fmt: skip
+        return case.with_found(findings.without_arrays())
+
+    def _write_refusal(self, case: Case, reason: Case, written: list[str]) -> Case:
+        code, text = reason.reason_code or "UNKNOWN", reason.reason or ""
+        written += write_refused(case.name, case.sources, self._pipeline.software, code, text, self._folder)
+        self._progress("writing", 1, 1)
+        return case
+
+
+def _look_for_defects(case: Case[None]) -> Case[None]:
+    return replace(case, source_defects=find_defects(case.sources))

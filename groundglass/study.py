@@ -1,0 +1,34 @@
+"""A DICOM study as one CT volume: scan, choice of the series, geometry, pixels."""
+
+from pathlib import Path
+
+from groundglass.dicomio.reading.scan import scan_folder
+from groundglass.dicomio.reading.select import SelectionRules, choose_series
+from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_placed
+from groundglass.domain.errors import UsageError
+
+
+def read_study(folder: Path | str, rules: SelectionRules | None = None) -> ReadSeries:
+    """The chest CT of a study that suits best, as a volume with its headers.
+
+    Args:
+        folder: with the study's files in any nesting; other files may lie among them.
+        rules: what a series has to have; by default those of the library.
+
+    Raises:
+        UsageError: the folder is none, holds no chest CT, or several studies.
+        SeriesRefused: the series must not be analysed, because its result could be wrong.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UsageError("The study's folder does not exist or is no folder.")
+    scan = scan_folder(folder)
+    studies = {series.study_instance_uid for series in scan.series}
+    if len(studies) > 1:
+        raise UsageError(f"The folder holds {len(studies)} studies: give one study's, or use `groundglass analyse`.")
+    selection = choose_series(list(scan.series), rules or SelectionRules())
+    if selection.chosen is None:
+        reasons = " ".join(reason for item in selection.rejected for reason in item.reasons)
+        raise UsageError(f"No series of the folder can be analysed. {reasons}".strip())
+    check_series(selection.chosen, place=True)
+    return read_placed(selection.chosen.instances)

@@ -1,0 +1,12 @@
+"""Input as it should never be, made by code, each case with what must become of it.
+
+`CASES` holds them all, a table a family. `case.write(folder)` writes the input of a case into an empty folder, and
+`case.expected` tells the exit code, the status and the reason, or the volume to the last bit.
+"""
+
+from tests.bad_input import files, geometry, identity, pixels, selection
+from tests.bad_input.case import BadInput, Expected
+
+CASES: tuple[BadInput, ...] = files.CASES + identity.CASES + geometry.CASES + pixels.CASES + selection.CASES
+
+__all__ = ["CASES", "BadInput", "Expected"]

@@ -1,0 +1,311 @@
+"""Bad pixels: every form that CT comes in, units that are none, streams that are broken or claim the impossible."""
+
+import struct
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import (
+    MPEG4HP41,
+    UID,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from groundglass.domain.volume import CTVolume
+from tests.bad_input.case import BadInput, Make, every, on, reads, refused, rejected, series, with_files
+from tests.bad_input.series import CHEST, Chest, Edit, set_fragments, set_stored
+
+ALL, ONE = range(24), {12}
+RIGHT = CHEST.truth
+COMPRESSED = {
+    "RLE": RLELossless,
+    "JPEG Lossless": JPEGLosslessSV1,
+    "JPEG-LS": JPEGLSLossless,
+    "JPEG 2000": JPEG2000Lossless,
+}
+
+
+def stored(make_stored: object, indices: range | set[int] = ALL) -> Edit:
+    """Other stored values: a number, or a function of the image's own `(row, col)` Hounsfield units."""
+
+    def edit(image: Dataset, index: int) -> None:
+        if index in indices:
+            hu = CHEST.hu[index].astype(int)
+            set_stored(image, make_stored(hu) if callable(make_stored) else np.full(hu.shape, make_stored))
+
+    return edit
+
+
+def rescaled_by_slice(image: Dataset, index: int) -> None:
+    """A slope and an intercept of its own for each slice, as PET and some CT scanners write."""
+    slope, intercept = 1 + index % 2, -1024 - 2 * index
+    image.RescaleSlope, image.RescaleIntercept = slope, intercept
+    set_stored(image, ((CHEST.hu[index] - intercept) // slope).astype(int))
+
+
+def padded(value: int, limit: int | None = None, is_signed: bool = False) -> tuple[Make, CTVolume]:
+    """The corners outside the reconstructed circle hold no measurement."""
+    chest = replace(CHEST, is_signed=is_signed, intercept=0.0 if is_signed else -1024.0)
+
+    def edit(image: Dataset, index: int) -> None:
+        pixels = (CHEST.hu[index] - chest.intercept).astype(int)
+        pixels[:2], pixels[-1] = value, value if limit is None else limit
+        set_stored(image, pixels)
+        image.add_new(0x00280120, "SS" if is_signed else "US", value)
+        if limit is not None:
+            image.add_new(0x00280121, "SS" if is_signed else "US", limit)
+
+    hu = CHEST.hu.copy()
+    hu[:, :2] = hu[:, -1] = -1024
+    return series(edit, chest=chest), replace(RIGHT, hu=hu)
+
+
+def allocated(bits: int, dtype: str) -> Make:
+    """Pixels in another number of bits."""
+
+    def edit(image: Dataset, index: int) -> None:
+        image.BitsAllocated = image.BitsStored = bits
+        image.HighBit = bits - 1
+        values = CHEST.hu[index].astype(int) + 1024
+        image.PixelData = (np.clip(values // 8, 0, 255) if bits == 8 else values).astype(dtype).tobytes()
+
+    return series(edit)
+
+
+def dirty_high_bits(image: Dataset, index: int) -> None:
+    """Twelve bits are stored; the four above them hold an overlay (PS3.5 8.1.1)."""
+    pixels = np.frombuffer(image.PixelData, "<u2") | 0x5000
+    image.PixelData = pixels.tobytes()
+
+
+def frames(count: object, copies: int = 1) -> Make:
+    """A number of frames in images that are single-frame by their SOP class."""
+
+    def edit(image: Dataset, index: int) -> None:
+        every(NumberOfFrames=count)(image, index)
+        image.PixelData = image.PixelData * copies
+
+    return series(edit)
+
+
+def coloured(image: Dataset, index: int) -> None:
+    """Three bytes a pixel."""
+    image.SamplesPerPixel, image.PhotometricInterpretation, image.PlanarConfiguration = 3, "RGB", 0
+    image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
+    image.PixelData = bytes(3 * image.Rows * image.Columns)
+
+
+def floating(image: Dataset, index: int) -> None:
+    """Floating point pixels, as in parametric maps."""
+    del image.PixelData
+    image.FloatPixelData = CHEST.hu[index].astype("<f4").tobytes()
+
+
+def enormous(rows: int, columns: int) -> Edit:
+    """A header that claims a matrix of any size over the same few pixels."""
+    return every(Rows=rows, Columns=columns)
+
+
+def claiming(rows: int, columns: int) -> Make:
+    """A header that claims a matrix of any size over the same compressed stream."""
+
+    def spoil(files: list[Path]) -> None:
+        for path in files:
+            image = dcmread(path)
+            image.Rows, image.Columns = rows, columns
+            image.PixelSpacing = [300 / rows, 300 / columns]
+            image.save_as(path, enforce_file_format=True)
+
+    return with_files(spoil, syntax=RLELossless)
+
+
+def stream(index: int, syntax: UID, spoil: Callable[[bytes], bytes]) -> Make:
+    """A compressed series in which the stream of one image is changed."""
+
+    def change(files: list[Path]) -> None:
+        image = dcmread(files[index])
+        (content,) = generate_frames(image.PixelData, number_of_frames=1)
+        set_fragments(files[index], [spoil(bytes(content))], syntax)
+
+    return with_files(change, syntax=syntax)
+
+
+def resized(marker: bytes, offset: int, form: str, *sizes: int) -> Callable[[bytes], bytes]:
+    """A compressed stream whose own header claims another size, written `offset` bytes after a marker."""
+
+    def spoil(content: bytes) -> bytes:
+        place = content.index(marker) + offset
+        new = struct.pack(form, *sizes)
+        return content[:place] + new + content[place + len(new) :]
+
+    return spoil
+
+
+def half(content: bytes) -> bytes:
+    return content[: len(content) // 4 * 2]
+
+
+def garbage(content: bytes) -> bytes:
+    return bytes(np.random.default_rng(1).integers(0, 256, len(content), dtype=np.uint8))
+
+
+def split(content: bytes) -> list[bytes]:
+    third = len(content) // 6 * 2
+    return [content[:third], content[third : 2 * third], content[2 * third :]]
+
+
+def in_fragments(files: list[Path]) -> None:
+    """One frame in three fragments (PS3.5 A.4)."""
+    for path in files:
+        image = dcmread(path)
+        (content,) = generate_frames(image.PixelData, number_of_frames=1)
+        set_fragments(path, split(bytes(content)), JPEG2000Lossless)
+
+
+def offsets_of_garbage(files: list[Path]) -> None:
+    """A basic offset table that points nowhere."""
+    for path in files:
+        image = dcmread(path)
+        (content,) = generate_frames(image.PixelData, number_of_frames=1)
+        image.PixelData = encapsulate([bytes(content)]).replace(
+            b"\xfe\xff\x00\xe0\x04\x00\x00\x00\x00\x00\x00\x00", b"\xfe\xff\x00\xe0\x04\x00\x00\x00\xff\xff\xff\x7f", 1
+        )
+        image.save_as(path, enforce_file_format=True)
+
+
+def relabelled(source: UID | None, target: UID) -> Make:
+    """Pixels in one encoding, labelled as another."""
+
+    def spoil(files: list[Path]) -> None:
+        for path in files:
+            image = dcmread(path)
+            content = bytes(image.PixelData)
+            if source is not None:
+                (content,) = generate_frames(content, number_of_frames=1)
+            set_fragments(path, [bytes(content)], target)
+
+    return with_files(spoil, syntax=source)
+
+
+def bare_stream(files: list[Path]) -> None:
+    """Compressed bytes as if they were uncompressed pixels."""
+    for path in files:
+        image = dcmread(path)
+        (content,) = generate_frames(image.PixelData, number_of_frames=1)
+        content = bytes(content)
+        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        size = 2 * image.Rows * image.Columns
+        image.PixelData = (content * (size // len(content) + 1))[:size]
+        image["PixelData"].VR, image["PixelData"].is_undefined_length = "OW", False
+        image.save_as(path, enforce_file_format=True)
+
+
+BONE = np.random.default_rng(0).integers(300, 1500, CHEST.shape[1:])
+_PADDED, _RANGE, _SIGNED = padded(0), padded(4000, 4010), padded(-2000, is_signed=True)
+
+# fmt: off
+CASES = tuple(
+    BadInput("pixels", name, make, expected)
+    for name, make, expected in (
+        ("twelve bits in sixteen", series(chest=Chest(bits_stored=12)), reads()),
+        ("an overlay in the bits above the stored ones", series(dirty_high_bits, chest=Chest(bits_stored=12)), reads()),
+        ("signed", series(chest=Chest(is_signed=True, intercept=0.0)), reads()),
+        ("signed, twelve bits in sixteen", series(chest=Chest(is_signed=True, intercept=0.0, bits_stored=12)), reads()),
+        ("a slope of two", series(chest=Chest(slope=2.0)), reads()),
+        ("a slope of a half", series(chest=Chest(slope=0.5)), reads()),
+        ("a slope and an intercept of its own for each slice", series(rescaled_by_slice), reads()),
+        ("no rescale", series(every(RescaleSlope=None, RescaleIntercept=None)), refused("NO_RESCALE")),
+        ("no intercept in one image", series(on(ONE, RescaleIntercept=None)), refused("NO_RESCALE")),
+        ("a slope in words", series(every(RescaleSlope="one")), refused("NO_RESCALE")),
+        ("a slope that is not a number", series(every(RescaleSlope="NaN")), refused("NO_RESCALE")),
+        ("a slope of zero", series(every(RescaleSlope=0)), refused("NO_RESCALE")),
+        ("a negative slope", series(every(RescaleSlope=-1)), refused("NOT_HU")),
+        ("a slope of a million", series(every(RescaleSlope=1e6)), refused("NOT_HU")),
+        ("a slope that overflows", series(every(RescaleSlope="1e999")), refused("NO_RESCALE")),
+        ("an intercept of zero in one image", series(on(ONE, RescaleIntercept=0)), refused("NOT_HU", "in 1 images")),
+        ("another slope in three images", series(on({3, 4, 5}, RescaleSlope=3)), refused("NOT_HU", "in 3 images")),
+        ("an intercept with its digits in groups", series(every(RescaleIntercept="-1_024")), refused("NO_RESCALE")),
+        ("an intercept left out of the values, none stored", series(every(RescaleIntercept=0)), refused("NOT_HU")),
+        ("grey values from 0 to 255", series(stored(lambda hu: np.clip((hu + 1000) // 5, 0, 255))), refused("NOT_HU")),
+        ("all zeros", series(stored(0)), refused("NOT_HU")),
+        ("all air", series(stored(24)), refused("NOT_HU")),
+        ("all the largest value", series(stored(65535)), refused("NOT_HU")),
+        ("bone alone", series(stored(lambda hu: BONE + 1024)), refused("NOT_HU")),
+        ("a metal implant beyond the range", series(stored(
+            lambda hu: np.where(np.arange(32) == 16, 65535, hu + 1024))),
+         reads(replace(RIGHT, hu=np.where(np.arange(32) == 16, 32767, CHEST.hu).astype(np.int16)))),
+        ("padding", _PADDED[0], reads(_PADDED[1])),
+        ("a range of padding", _RANGE[0], reads(_RANGE[1])),
+        ("signed padding", _SIGNED[0], reads(_SIGNED[1])),
+        ("MONOCHROME1", series(every(PhotometricInterpretation="MONOCHROME1")), reads()),
+        ("colour", series(coloured), refused("PHOTOMETRIC")),
+        ("a palette", series(every(PhotometricInterpretation="PALETTE COLOR")), refused("PHOTOMETRIC")),
+        ("no photometric interpretation", series(every(PhotometricInterpretation=None)), refused("PHOTOMETRIC")),
+        ("three samples a pixel in grey", series(every(SamplesPerPixel=3)), rejected("complete")),
+        ("eight bits", allocated(8, "<u1"), refused("NOT_HU")),
+        ("thirty-two bits", allocated(32, "<u4"), refused("PIXELS")),
+        ("one bit allocated", series(every(BitsAllocated=1, BitsStored=1, HighBit=0)), refused("PIXELS")),
+        ("eight bits stored in one image", series(on(ONE, BitsStored=8, HighBit=7)), refused("NOT_HU", "other bits")),
+        ("no bits stored", series(every(BitsStored=0)), refused("PIXELS")),
+        ("more bits stored than allocated", series(every(BitsStored=20, HighBit=19)), refused("PIXELS")),
+        ("the stored bits are not the lowest", series(every(BitsStored=12, HighBit=15)), refused("PIXELS")),
+        ("no bits allocated said", series(every(BitsAllocated=None)), refused("PIXELS")),
+        ("no pixel representation", series(every(PixelRepresentation=None)), refused("PIXELS")),
+        ("a pixel representation of seven", series(every(PixelRepresentation=7)), refused("PIXELS")),
+        ("no pixels in one image", series(on(ONE, PixelData=None)), refused("DAMAGED_FILES")),
+        ("empty pixels in one image", series(on(ONE, PixelData=b"")), refused("DAMAGED_FILES")),
+        ("no pixels at all", series(every(PixelData=None)), rejected("complete")),
+        ("floating point pixels", series(floating), refused("PIXELS")),
+        ("two frames in each image", frames(2, copies=2), refused("PIXELS")),
+        ("two frames promised, one there", frames(2), rejected("complete")),
+        ("one frame, and it is said", frames(1), reads()),
+        ("a negative number of frames", frames(-1), refused("PIXELS")),
+        ("more frames promised than any number counts", frames("1e308"), rejected("complete")),
+        ("two thousand million frames promised", frames(2_000_000_000), rejected("complete")),
+        ("a matrix of four thousand million pixels promised", series(enormous(65535, 65535)), rejected("complete")),
+        ("the same, compressed", claiming(65535, 65535), refused("TOO_LARGE")),
+        ("a larger matrix promised than an RLE stream has", claiming(4000, 4000), refused("PIXELS")),
+        *((f"{name}", series(syntax=syntax), reads()) for name, syntax in COMPRESSED.items()),
+        *((f"{name}, one stream half", stream(12, syntax, half), refused("PIXELS"))
+          for name, syntax in COMPRESSED.items()),
+        *((f"{name}, one stream garbage", stream(12, syntax, garbage), refused("PIXELS"))
+          for name, syntax in COMPRESSED.items()),
+        *((f"{name}, one stream of two bytes", stream(12, syntax, lambda content: bytes(2)), refused("PIXELS"))
+          for name, syntax in COMPRESSED.items()),
+        ("a JPEG 2000 stream that claims 60,000 x 60,000", stream(
+            12, JPEG2000Lossless, resized(b"\xff\x51", 6, ">IIIIII", 60_000, 60_000, 0, 0, 60_000, 60_000)),
+         refused("PIXELS")),
+        ("a JPEG 2000 stream of another size", stream(
+            12, JPEG2000Lossless, resized(b"\xff\x51", 6, ">IIIIII", 16, 16, 0, 0, 16, 16)), refused("PIXELS")),
+        ("a JPEG Lossless stream that claims 65,535 x 65,535", stream(
+            12, JPEGLosslessSV1, resized(b"\xff\xc3", 5, ">HH", 65535, 65535)), refused("PIXELS")),
+        ("a JPEG-LS stream that claims 65,535 x 65,535", stream(
+            12, JPEGLSLossless, resized(b"\xff\xf7", 5, ">HH", 65535, 65535)), refused("PIXELS")),
+        ("an RLE stream with a thousand segments", stream(
+            12, RLELossless, lambda content: struct.pack("<I", 1000) + content[4:]), refused("PIXELS")),
+        ("one frame in three fragments", with_files(in_fragments, syntax=JPEG2000Lossless), reads()),
+        ("an offset table that points nowhere", with_files(offsets_of_garbage, syntax=JPEG2000Lossless),
+         refused("PIXELS")),
+        ("RLE labelled JPEG 2000", relabelled(RLELossless, JPEG2000Lossless), refused("PIXELS")),
+        ("JPEG 2000 labelled JPEG Lossless", relabelled(JPEG2000Lossless, JPEGLosslessSV1), refused("PIXELS")),
+        ("uncompressed labelled RLE", relabelled(None, RLELossless), refused("PIXELS")),
+        ("compressed labelled uncompressed", with_files(bare_stream, syntax=RLELossless), refused("NOT_HU")),
+        ("a film", relabelled(None, MPEG4HP41), refused("PIXELS")),
+        ("garbage labelled JPEG", relabelled(None, JPEGBaseline8Bit), refused("PIXELS")),
+        ("garbage labelled HTJ2K", relabelled(None, HTJ2KLossless), refused("PIXELS")),
+    )
+)
+# fmt: on
+
+
+__all__ = ["CASES"]

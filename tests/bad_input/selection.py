@@ -1,0 +1,123 @@
+"""Bad choices: studies in which the chest CT is not there, not alone, or only one of several."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    UID,
+    BasicTextSRStorage,
+    EnhancedSRStorage,
+    RTStructureSetStorage,
+    SegmentationStorage,
+    XRayRadiationDoseSRStorage,
+)
+
+from tests.bad_input.case import BadInput, Expected, Make, beside, every, reads, refused, rejected, series
+from tests.bad_input.series import CHEST, Chest, write, write_all
+
+THIN = Chest((100, 24, 32), (1.5, 9, 7), series="1.2.3.10")
+THICK = Chest((30, 24, 32), (5, 9, 7), series="1.2.3.11")
+
+
+def other(number: int, chest: Chest = CHEST, skip: object = (), **values: object) -> Make:
+    """Another series of the same study."""
+    return series(every(**values), chest=replace(chest, series=f"1.2.3.2{number}"), skip=skip)  # type: ignore[arg-type]
+
+
+def of_another_study(number: int, skip: object = ()) -> Make:
+    """A series of another study."""
+    chest = replace(CHEST, study=f"1.2.3.3{number}", series=f"1.2.3.3{number}.1")
+    return series(chest=chest, skip=skip)  # type: ignore[arg-type]
+
+
+def without_pixels(sop_class: str, modality: str) -> Make:
+    """An object that is no image."""
+
+    def make(folder: Path) -> None:
+        image = CHEST.image(0)
+        for keyword in ("PixelData", "Rows", "Columns", "ImagePositionPatient", "PixelSpacing"):
+            delattr(image, keyword)
+        image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = UID(sop_class)
+        image.Modality, image.SeriesInstanceUID, image.SOPInstanceUID = modality, "1.2.3.41", "1.2.3.41.1"
+        image.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.41.1")
+        write(image, folder / "object.dcm")
+
+    return make
+
+
+def typed(*values: str) -> Make:
+    """A series with another image type."""
+    return series(every(ImageType=list(values)))
+
+
+def scout(folder: Path) -> None:
+    """Two localizers as a series."""
+
+    def edit(image: Dataset, index: int) -> None:
+        image.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+        image.ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+
+    write_all(folder, replace(CHEST, shape=(2, 24, 32), series="1.2.3.42").images(edit))
+
+
+def one_of_two(code: str) -> Expected:
+    """One study is read, the other refused."""
+    return Expected(5, "partial", code, "", (CHEST.truth,))
+
+
+# fmt: off
+CASES = tuple(
+    BadInput("selection", name, make, expected)
+    for name, make, expected in (
+        ("localizers alone", scout, rejected("localizers")),
+        ("localizers and the chest", beside(scout, series()), reads(said="localizers")),
+        ("a series of maximum projections", typed("DERIVED", "PRIMARY", "AXIAL", "MIP"), rejected("projections")),
+        ("projections named with other words", typed("DERIVED", "PRIMARY", "CT_SOM7 MIP THICK"),
+         rejected("projections")),
+        ("a derived secondary series", typed("DERIVED", "SECONDARY", "AXIAL"), rejected("derived secondary")),
+        ("a reformatted series", typed("DERIVED", "PRIMARY", "MPR"), reads()),
+        ("no image type", series(every(ImageType=None)), reads()),
+        ("an image type of garbage", series(every(ImageType=["?", "\x07", ""])), reads()),
+        ("nineteen slices", series(chest=Chest((19, 24, 32), (7, 9, 7))), rejected("19 slices")),
+        ("exactly twenty slices", series(chest=Chest((20, 24, 32), (7, 9, 7))),
+         reads(Chest((20, 24, 32), (7, 9, 7)).truth)),
+        ("a single slice", series(skip=range(1, 24)), rejected("1 slices")),
+        ("slices that cover too little", series(chest=Chest(spacing_mm=(4, 9, 7))), rejected("92 mm")),
+        ("a head", series(every(BodyPartExamined="HEAD")), rejected("HEAD")),
+        ("a body part in other letters", series(every(BodyPartExamined="head")), rejected("HEAD")),
+        ("chest and abdomen", series(every(BodyPartExamined="CHEST_ABDOMEN")), reads()),
+        ("no body part", series(every(BodyPartExamined=None)), reads()),
+        ("a body part nobody knows", series(every(BodyPartExamined="XYZ\\ABC")), reads()),
+        ("a body part that is a sentence", series(every(BodyPartExamined="planted head of the patient")),
+         rejected("not readable")),
+        ("a dose report beside the chest", beside(series(), without_pixels(XRayRadiationDoseSRStorage, "SR")),
+         reads(said="modality is SR")),
+        ("a text report alone", without_pixels(BasicTextSRStorage, "SR"), rejected("modality is SR")),
+        ("a report that says it is CT", without_pixels(EnhancedSRStorage, "CT"), rejected("SOP class")),
+        ("contours beside the chest", beside(series(), without_pixels(RTStructureSetStorage, "RTSTRUCT")),
+         reads(said="RTSTRUCT")),
+        ("a segmentation without its pixels", without_pixels(SegmentationStorage, "SEG"), rejected("")),
+        ("PET beside the chest", beside(series(), other(1, Modality="PT")), reads(said="modality is PT")),
+        ("thick slices before thin ones", beside(series(chest=THICK), series(chest=THIN)),
+         reads(THIN.truth, said="preferred")),
+        ("a bone kernel before a standard one", beside(
+            other(1, ConvolutionKernel="BONE"), other(2, ConvolutionKernel="STANDARD")), reads(said="preferred")),
+        ("two series that are alike", beside(other(2), other(1)), reads(said="sorts first")),
+        ("a broken series before a sound one", beside(other(1, skip={12}), other(2)), reads(said="GAP")),
+        ("a thin series with a gap, and a sound thick one", beside(
+            series(chest=THIN, skip={50}), series(chest=THICK)), reads(THICK.truth, said="GAP")),
+        ("all series of the study broken", beside(other(1, skip={12}), other(2, skip={13})), refused("GAP")),
+        ("ten series, one of them eligible", beside(
+            *(other(number, Modality="MR") for number in range(9)), series()), reads(said="modality is MR")),
+        ("two sound studies", beside(of_another_study(1), of_another_study(2)), reads(CHEST.truth, CHEST.truth)),
+        ("a sound study and a broken one", beside(of_another_study(1), of_another_study(2, skip={12})),
+         one_of_two("GAP")),
+        ("a broken study and a sound one", beside(of_another_study(1, skip={12}), of_another_study(2)),
+         one_of_two("GAP")),
+        ("two broken studies", beside(of_another_study(1, skip={12}), of_another_study(2, skip={9})), refused("GAP")),
+    )
+)
+# fmt: on
+
+__all__ = ["CASES"]

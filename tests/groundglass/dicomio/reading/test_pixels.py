@@ -1,0 +1,227 @@
+"""Every form of CT pixels becomes the same Hounsfield units."""
+
+import contextlib
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, get_frame
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from groundglass.dicomio.reading import pixels
+from groundglass.dicomio.reading.header import Header
+from groundglass.dicomio.reading.pixels import read_slice_hu
+from groundglass.dicomio.reading.scan import scan_folder
+from groundglass.dicomio.reading.volume import read_volume
+from groundglass.domain.errors import SeriesRefused
+from tests.groundglass.dicomio.ct_samples import Sample, chest_hu, make_series, set_pixels, write_series
+
+SIGNED = Sample(slices=6, rows=64, columns=48, is_signed=True, intercept=0)
+UNSIGNED = Sample(slices=6, rows=64, columns=48)
+TWELVE = Sample(slices=6, rows=64, columns=48, bits_stored=12)
+SIGNED_TWELVE = Sample(slices=6, rows=64, columns=48, bits_stored=12, is_signed=True, intercept=0)
+FORMS = {"unsigned": UNSIGNED, "signed": SIGNED, "12 bits": TWELVE, "12 bits, signed": SIGNED_TWELVE}
+
+
+def encode(stored: np.ndarray, syntax: str, bits: int) -> bytes:
+    """One frame as an encoder of another project writes it; `stored` is uint16, or int16 for JPEG 2000."""
+    if syntax in (JPEGLossless, JPEGLosslessSV1):
+        predictor = 1 if syntax == JPEGLosslessSV1 else 6
+        bits = max(bits, 10)  # libjpeg-turbo takes 16 or fewer, but knows no 9
+        return bytes(imagecodecs.jpeg8_encode(stored, lossless=True, predictor=predictor, bitspersample=bits))
+    if syntax == JPEGLSLossless:
+        return bytes(imagecodecs.jpegls_encode(stored))
+    if syntax in (JPEG2000, JPEG2000Lossless):
+        return bytes(imagecodecs.jpeg2k_encode(stored, codecformat="j2k", level=0, reversible=True, bitspersample=bits))
+    return bytes(imagecodecs.htj2k_encode(stored))
+
+
+def compress(image: Dataset, syntax: str) -> None:
+    bits, is_signed = int(image.BitsStored), image.PixelRepresentation == 1
+    stored = np.frombuffer(image.PixelData, "<u2").reshape(image.Rows, image.Columns)
+    if is_signed and syntax not in (JPEGLossless, JPEGLosslessSV1, JPEGLSLossless):
+        # JPEG 2000 says itself that its values are signed.
+        stored = (stored.astype(np.int16) << (16 - bits)) >> (16 - bits)
+    image.PixelData = encapsulate([encode(stored, syntax, bits)])
+    image["PixelData"].VR = "OB"
+    image["PixelData"].is_undefined_length = True
+    image.file_meta.TransferSyntaxUID = syntax
+
+
+def scanned(folder: Path, images: list[Dataset], syntax: str) -> tuple[Dataset, ...]:
+    write_series(folder, images, syntax)
+    (series,) = scan_folder(folder).series
+    return series.instances
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        JPEGLossless,
+        JPEGLosslessSV1,
+        JPEGLSLossless,
+        JPEG2000Lossless,
+        JPEG2000,
+        HTJ2KLossless,
+        HTJ2KLosslessRPCL,
+        HTJ2K,
+    ],
+)
+def test_compressed_pixels_are_decoded_to_the_last_bit(tmp_path: Path, syntax: str, form: str) -> None:
+    images = make_series(FORMS[form])
+    for image in images:
+        compress(image, syntax)
+    volume, _ = read_volume(scanned(tmp_path, images, syntax))
+    np.testing.assert_array_equal(volume.hu, chest_hu(FORMS[form]))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, RLELossless]
+)
+def test_other_pixels_are_read_to_the_last_bit(tmp_path: Path, syntax: str, form: str) -> None:
+    volume, _ = read_volume(scanned(tmp_path, make_series(FORMS[form]), syntax))
+    np.testing.assert_array_equal(volume.hu, chest_hu(FORMS[form]))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_big_endian_pixels_are_read_to_the_last_bit(tmp_path: Path, form: str) -> None:
+    images = make_series(FORMS[form])
+    for image in images:
+        image.PixelData = np.frombuffer(image.PixelData, "<u2").astype(">u2").tobytes()
+    volume, _ = read_volume(scanned(tmp_path, images, ExplicitVRBigEndian))
+    np.testing.assert_array_equal(volume.hu, chest_hu(FORMS[form]))
+
+
+@pytest.mark.parametrize("slope", [1.0, 2.0, 0.5])
+@pytest.mark.parametrize("padding", [None, 3])
+def test_the_table_and_the_sum_give_what_the_formula_gives(tmp_path: Path, slope: float, padding: int | None) -> None:
+    random = np.random.default_rng(3)
+    stored = random.integers(0, 2**16, (64, 48))
+
+    def fill(image: Dataset, index: int) -> None:
+        set_pixels(image, stored)
+        if padding is not None:
+            image.add_new("PixelPaddingValue", "US", padding)
+
+    sample = Sample(slices=1, rows=64, columns=48, slope=slope)
+    (header,) = scanned(tmp_path, make_series(sample, fill), ExplicitVRLittleEndian)
+    hu = np.empty((64, 48), np.int16)
+    read_slice_hu(header, hu)
+    expected = np.clip(np.rint(stored * slope - 1024), -1024, 2**15 - 1)
+    if padding is not None:
+        expected[stored == padding] = -1024
+    np.testing.assert_array_equal(hu, expected)
+
+
+def test_bits_above_the_stored_ones_do_not_count_in_a_file(tmp_path: Path) -> None:
+    def overlay(image: Dataset, index: int) -> None:
+        image.PixelData = (np.frombuffer(image.PixelData, "<u2") | 0x8000).tobytes()
+
+    volume, _ = read_volume(scanned(tmp_path, make_series(TWELVE, overlay), ExplicitVRLittleEndian))
+    np.testing.assert_array_equal(volume.hu, chest_hu(TWELVE))
+
+
+def test_a_frame_of_another_size_than_the_header_says_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    images = make_series(UNSIGNED)
+    huge = encode(np.zeros((4000, 4000), np.uint16), JPEGLosslessSV1, 16)
+    compress(images[3], JPEGLosslessSV1)
+    images[3].PixelData = encapsulate([huge])
+    for image in images[:3] + images[4:]:
+        compress(image, JPEGLosslessSV1)
+    instances = scanned(tmp_path, images, JPEGLosslessSV1)
+    with pytest.raises(SeriesRefused, match="PIXELS: The pixels of 1 of 6 images"):
+        read_volume(instances)
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, HTJ2KLossless])
+def test_a_broken_jpeg_2000_frame_is_given_to_no_second_library(
+    tmp_path: Path, syntax: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GDCM, which pydicom would ask, throws what nobody catches: the process ends."""
+    (image,) = make_series(Sample(slices=1))
+    compress(image, syntax)
+    (header,) = scanned(tmp_path, [image], syntax)
+    path = Path(str(header.filename))
+    content = path.read_bytes()
+    start = content.index(b"\xff\x4f\xff\x51") + 60
+    path.write_bytes(content[:start] + bytes(len(content) - start - 12) + content[-12:])
+    monkeypatch.setattr(pixels, "pixel_array", lambda *_, **__: pytest.fail("pydicom was asked"))
+    monkeypatch.setattr(pixels, "check_codestream", lambda *_: None)
+    with contextlib.suppress(Exception):  # any error will do
+        read_slice_hu(header, np.empty((24, 32), np.int16))
+
+
+def test_damaged_frames_never_end_the_process(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    for syntax in (JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless):
+        (image,) = make_series(Sample(slices=1, rows=64, columns=48))
+        compress(image, syntax)
+        (header,) = scanned(tmp_path / syntax, [image], syntax)
+        assert isinstance(header, Header)
+        assert header.pixels is not None
+        path = Path(header.filename)
+        content = path.read_bytes()
+        for _ in range(150):
+            spoilt = bytearray(content)
+            for place in random.integers(header.pixels[0] + 16, len(content) - 8, 3):
+                spoilt[place] = random.integers(256)
+            path.write_bytes(spoilt)
+            hu = np.empty((64, 48), np.int16)
+            with contextlib.suppress(Exception):  # any error will do, as long as it is one
+                read_slice_hu(header, hu)
+
+
+def test_a_file_that_became_shorter_is_refused(tmp_path: Path) -> None:
+    instances = scanned(tmp_path, make_series(UNSIGNED), ExplicitVRLittleEndian)
+    path = Path(str(instances[5].filename))
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(SeriesRefused, match="PIXELS: The pixels of 1 of 6 images"):
+        read_volume(instances)
+
+
+@pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless])
+@pytest.mark.parametrize("spoil", ["cut", "claims"])
+def test_a_codestream_that_is_cut_or_claims_another_size_is_never_decoded(
+    tmp_path: Path, syntax: str, spoil: str
+) -> None:
+    images = make_series(UNSIGNED)
+    for image in images:
+        compress(image, syntax)
+    frame = get_frame(images[3].PixelData, 0, number_of_frames=1)
+    if spoil == "cut":
+        frame = frame[: len(frame) // 2]
+    elif syntax in (JPEGLosslessSV1, JPEGLSLossless):
+        at = frame.index(b"\xff\xf7" if syntax == JPEGLSLossless else b"\xff\xc3") + 5
+        frame = frame[:at] + b"\xff\xff\xff\xff" + frame[at + 4 :]
+    else:
+        frame = frame[:8] + (60_000).to_bytes(4, "big") * 2 + frame[16:]
+    images[3].PixelData = encapsulate([frame])
+    with pytest.raises(SeriesRefused, match="PIXELS: The pixels of 1 of 6 images"):
+        read_volume(scanned(tmp_path, images, syntax))
+
+
+@pytest.mark.parametrize("representation", [None, 7])
+def test_pixels_of_which_nobody_knows_whether_they_are_signed_are_refused(representation: int | None) -> None:
+    def change(image: Dataset, index: int) -> None:
+        image.PixelRepresentation = representation
+
+    with pytest.raises(SeriesRefused, match="PIXELS"):
+        read_volume(make_series(UNSIGNED, change))

@@ -1,0 +1,127 @@
+"""The library as a researcher uses it: an array or a study in, findings, pictures and DICOM out."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+
+import groundglass
+from groundglass import Analysis, CTVolume, Pipeline, SeriesRefused, UsageError, read_study
+from groundglass.dicomio.reading.select import SelectionRules
+from groundglass.locations import MODEL_FOLDER, ROOT
+from groundglass.result import result_schema
+from tests.app.runs import small_chest, write_quick_settings, write_small_study
+
+RULES = SelectionRules(minimum_slices=10, minimum_extent_mm=100)
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    return Pipeline.load(write_quick_settings(tmp_path_factory.mktemp("settings") / "quick.yaml"))
+
+
+@pytest.fixture(scope="module")
+def of_array(pipeline: Pipeline) -> Analysis:
+    chest = small_chest()
+    return pipeline.analyse(CTVolume.from_array(chest.hu, chest.spacing_mm))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("study")
+    write_small_study(folder)
+    return folder
+
+
+def run(program: str) -> str:
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def test_neither_the_library_nor_its_command_loads_the_graphs_engine(tmp_path: Path) -> None:
+    program = "import sys, groundglass; print('torch' in sys.modules, 'holoscan' in sys.modules)\n"
+    program += "from groundglass import Pipeline, read_study; from groundglass.__main__ import main\n"
+    program += f"main(['analyse', {str(tmp_path)!r}, {str(tmp_path / 'out')!r}, '-l', 'error'])\n"
+    program += "print('torch' in sys.modules, 'holoscan' in sys.modules, 'monai' in sys.modules)"
+    assert run(program).split() == ["False", "False", "True", "False", "False"]
+
+
+def test_a_name_that_the_library_does_not_have_is_no_attribute() -> None:
+    assert set(dir(groundglass)) == set(groundglass.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = groundglass.Nothing
+
+
+@pytest.mark.slow
+def test_an_array_gives_findings_pictures_and_json(of_array: Analysis, tmp_path: Path) -> None:
+    names = of_array.save(tmp_path / "out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(names)
+    assert names[:3] == ["findings.json", "preview.png", "key-image-01.png"]
+    told = json.loads((tmp_path / "out" / "findings.json").read_text(encoding="utf-8"))
+    assert told["prediction"]["label"] == of_array.label
+    assert len(told["boxes"]) == len(of_array.boxes)
+    assert [item["index"] for item in told["slices"]] == [item.index for item in of_array.slices]
+    for name in names[1:]:
+        with Image.open(tmp_path / "out" / name) as picture:
+            assert picture.width > 200
+
+
+@pytest.mark.slow
+def test_the_stages_are_what_the_one_call_does(pipeline: Pipeline, of_array: Analysis) -> None:
+    lungs = pipeline.segment(of_array.volume)
+    assert np.array_equal(lungs.labels, of_array.lungs)
+    classified = pipeline.classify(of_array.volume, lungs)
+    assert (classified.label, classified.probabilities) == (of_array.label, of_array.probabilities)
+    assert pipeline.explain(of_array.volume, lungs, classified).boxes == of_array.boxes
+
+
+@pytest.mark.slow
+def test_a_study_gives_dicom_and_the_same_findings_as_its_array(
+    pipeline: Pipeline, of_array: Analysis, study: Path, tmp_path: Path
+) -> None:
+    found = pipeline.analyse(read_study(study, RULES))
+    assert found.probabilities == pytest.approx(of_array.probabilities)
+    names = found.save(tmp_path)
+    assert {"case-001.seg.dcm", "case-001.sr.dcm", "case-001.preview.png", "result.json"} <= set(names)
+    jsonschema.validate(json.loads((tmp_path / "result.json").read_text(encoding="utf-8")), result_schema())
+
+
+def test_a_folder_that_is_no_study_is_refused_with_a_reason(tmp_path: Path, study: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        read_study(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="No series of the folder can be analysed"):
+        read_study(tmp_path)
+    with pytest.raises(UsageError, match="at least 20"):
+        read_study(study)  # a dozen slices
+
+
+def test_a_study_with_a_missing_slice_is_refused(tmp_path: Path) -> None:
+    write_small_study(tmp_path)
+    sorted(tmp_path.iterdir())[5].unlink()
+    with pytest.raises(SeriesRefused, match="GAP"):
+        read_study(tmp_path, RULES)
+
+
+@pytest.mark.parametrize(
+    ("hu", "spacing_mm", "said"),
+    [
+        (np.zeros((4, 4)), (5.0, 1.0, 1.0), "axes"),
+        (np.zeros((4, 4, 4)), (5.0, 0.0, 1.0), "spacing"),
+        (np.full((4, 4, 4), np.nan), (5.0, 1.0, 1.0), "no Hounsfield units"),
+        (np.full((4, 4, 4), 40000), (5.0, 1.0, 1.0), "no Hounsfield units"),
+    ],
+)
+def test_an_array_that_is_no_ct_is_refused(hu: np.ndarray, spacing_mm: tuple[float, float, float], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        CTVolume.from_array(hu, spacing_mm)
+
+
+def test_missing_weights_are_told_in_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"lungs\.safetensors"):
+        Pipeline.load(models=tmp_path)
+    assert (MODEL_FOLDER / "lungs" / "lungs.safetensors").is_file()
