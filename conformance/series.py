@@ -281,7 +281,7 @@ def case_of(series: Series) -> dict[str, Any]:
             "probabilities": dict(zip(CLASSES, findings.probabilities, strict=True)),
         },
         "lungs": {"volume_ml": findings.volume_ml, "right_ml": findings.right_ml, "left_ml": findings.left_ml},
-        "infected_fraction": findings.infected_fraction,
+        "salient_fraction": findings.salient_fraction,
         "boxes": [{"sop_instance_uid": uids[box.slice_index], **vars(box)} for box in findings.boxes],
         "lesions": [{**vars(lesion), "largest_extent_mm": lesion.largest_extent_mm} for lesion in findings.lesions],
     }

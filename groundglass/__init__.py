@@ -16,7 +16,7 @@ from groundglass.domain.software import VERSION as __version__
 
 if TYPE_CHECKING:
     from groundglass.analysis import Analysis
-    from groundglass.domain.errors import OutputFailed, SeriesRefused, Unsuitable, UsageError
+    from groundglass.domain.errors import OutputFailed, Refusal, UsageError
     from groundglass.domain.findings import Findings
     from groundglass.domain.volume import CTVolume
     from groundglass.pipeline import Pipeline
@@ -28,8 +28,7 @@ __all__ = [
     "Findings",
     "OutputFailed",
     "Pipeline",
-    "SeriesRefused",
-    "Unsuitable",
+    "Refusal",
     "UsageError",
     "__version__",
     "read_study",
@@ -41,8 +40,7 @@ _HOMES = {
     "Findings": "domain.findings",
     "OutputFailed": "domain.errors",
     "Pipeline": "pipeline",
-    "SeriesRefused": "domain.errors",
-    "Unsuitable": "domain.errors",
+    "Refusal": "domain.errors",
     "UsageError": "domain.errors",
     "read_study": "study",
 }

@@ -74,9 +74,9 @@ class Analysis:
         return self.findings.saliency
 
     @property
-    def infected_fraction(self) -> float | None:
+    def salient_fraction(self) -> float | None:
         """Salient lung volume over lung volume; None where it isn't known."""
-        return self.findings.infected_fraction
+        return self.findings.salient_fraction
 
     def save(self, folder: Path | str) -> list[str]:
         """Write pictures and JSON; with a DICOM source the application's files, SEG and SR among them.

@@ -12,7 +12,8 @@ import torch
 from pydicom import Dataset
 
 from groundglass.dicomio.reading.defects import Defect
-from groundglass.domain.errors import OutputFailed, SeriesRefused, Unsuitable
+from groundglass.domain.errors import OutputFailed, Refusal
+from groundglass.domain.refusals import RefusalCode
 
 Found = TypeVar("Found")
 Next = TypeVar("Next")
@@ -81,7 +82,7 @@ def attempt(stage: str, case: Case[Found], work: Callable[[Case[Found]], Case[Ne
     done: Case[Found] | Case[Next]
     try:
         done = work(case)
-    except (SeriesRefused, Unsuitable) as refusal:
+    except Refusal as refusal:
         done = replace(case, status=REFUSED, reason_code=refusal.code, reason=refusal.reason)
     except OutputFailed as failure:
         done = replace(case, status=FAILED, reason_code=failure.code, reason=failure.reason)
@@ -89,9 +90,11 @@ def attempt(stage: str, case: Case[Found], work: Callable[[Case[Found]], Case[Ne
         if _lacks_memory(error):
             reason = f"The memory was too small for the stage '{stage}' of this series. Give the application more"
             reason += ", or a GPU that nothing else uses." if torch.cuda.is_available() else "."
-            done = replace(case, status=FAILED, reason_code="OUT_OF_MEMORY", reason=reason)
+            done = replace(case, status=FAILED, reason_code=RefusalCode.OUT_OF_MEMORY, reason=reason)
         else:
-            done = replace(case, status=FAILED, reason_code="DEFECT", reason=_tell_defect(stage, case.name, error))
+            done = replace(
+                case, status=FAILED, reason_code=RefusalCode.DEFECT, reason=_tell_defect(stage, case.name, error)
+            )
     return replace(done, timings_s=done.timings_s | {stage: time.perf_counter() - start})
 
 

@@ -118,7 +118,7 @@ class Pipeline:
         """Find the lungs (II-C).
 
         Raises:
-            Unsuitable: no lungs can be found.
+            Refusal: no lungs can be found.
         """
         lungs = self.settings.lungs
         labels = segment_lungs(self.lung_network, volume, lungs.windows, lungs.grid_mm, lungs.views, on_planes)
@@ -130,7 +130,7 @@ class Pipeline:
         """Classify every slice with enough lung, and the study (II-D).
 
         Raises:
-            Unsuitable: no slice shows enough lung.
+            Refusal: no slice shows enough lung.
         """
         rules = self.settings.classification
         inputs = SliceInputs.of_volume(volume, lungs.labels, rules.window, rules.hide_outside_lungs)
@@ -163,7 +163,7 @@ class Pipeline:
             left_ml=lungs.left_ml,
             label=classified.label,
             probabilities=classified.probabilities,
-            infected_fraction=explanation.infected_fraction,
+            salient_fraction=explanation.salient_fraction,
             slices=explanation.slices,
             saliency=explanation.saliency,
             salient=explanation.salient,
@@ -179,7 +179,7 @@ class Pipeline:
             source: an array (`CTVolume.from_array`) or a DICOM series (`read_study`).
 
         Raises:
-            Unsuitable: no lungs, or too little of them, can be found in it.
+            Refusal: no lungs, or too little of them, can be found in it.
         """
         volume = source if isinstance(source, CTVolume) else source.volume
         lungs = self.segment(volume)

@@ -16,7 +16,7 @@ from groundglass.domain.findings import Findings
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.exit_codes import ExitCode
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "2.0"
 RESULT_FILE = "result.json"
 
 _EXIT_CODES = {
@@ -105,7 +105,7 @@ def describe(findings: Findings, images: Sequence[Mapping[str, Any]] | None = No
             "left_ml": round(findings.left_ml, 1),
             "reach_border": findings.reach_border,
         },
-        "infected_fraction": findings.infected_fraction,
+        "salient_fraction": findings.salient_fraction,
         "slices": [
             {
                 "index": item.index,

@@ -17,7 +17,7 @@ def read_study(folder: Path | str, rules: SelectionRules | None = None) -> ReadS
 
     Raises:
         UsageError: the folder is none, holds no chest CT, or several studies.
-        SeriesRefused: the series must not be analysed, because its result could be wrong.
+        Refusal: the series must not be analysed, because its result could be wrong.
     """
     folder = Path(folder)
     if not folder.is_dir():

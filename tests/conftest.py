@@ -1,4 +1,4 @@
-"""What the tests share: the folder of real CT, the order of a run, what `--quick` leaves out."""
+"""What the tests share: real CT, one small study and its results, the order of a run, what `--quick` leaves out."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,7 @@ import pytest
 
 from app.accelerator import load_cuda_runtime
 from groundglass.locations import ROOT
+from tests.app.runs import Run, call, write_quick_settings, write_small_study
 from tests.progress import FileProgress
 
 # The graph's engine, which tests import, needs it even where there is no GPU.
@@ -41,3 +42,25 @@ def data_folder() -> Path:
     if not folder.is_dir():
         pytest.skip("no CT data: GROUNDGLASS_DATA, or else ../shared/data, is not a folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A settings file, to be read only."""
+    return write_quick_settings(tmp_path_factory.mktemp("settings") / "quick.yaml")
+
+
+@pytest.fixture(scope="session")
+def small_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study that is analysed within seconds with quick settings, to be read only."""
+    folder = tmp_path_factory.mktemp("small") / "in"
+    write_small_study(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_run(small_study: Path, quick: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """The small study, analysed with quick settings."""
+    run = call(small_study, tmp_path_factory.mktemp("small") / "out", "--settings", str(quick))
+    assert run.code == 0, run.told
+    return run

@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.volume import read_volume
-from groundglass.domain.errors import Unsuitable
+from groundglass.domain.errors import Refusal
+from groundglass.domain.refusals import RefusalCode
 from groundglass.domain.volume import CTVolume
 from groundglass.method.classifier_network import INPUT_SIZE
 from groundglass.method.lung_network import LungUNet
@@ -93,13 +94,13 @@ def slices_of_volume(network: LungUNet, volume: CTVolume) -> SliceSet:
     """All slices of a volume with enough lung.
 
     Raises:
-        Unsuitable: TOO_LITTLE_LUNG, or what the segmentation found wrong.
+        Refusal: TOO_LITTLE_LUNG, or what the segmentation found wrong.
     """
     labels = segment_lungs(network, volume, MultiWindow(), GRID_MM)
     inputs = SliceInputs.of_volume(volume, labels, WINDOW, masked=False)
     enough = np.nonzero(inputs.lung_pixels() * volume.pixel_area_mm2 >= MINIMUM_LUNG_MM2)[0]
     if not len(enough):
-        raise Unsuitable("TOO_LITTLE_LUNG", f"No slice shows {MINIMUM_LUNG_MM2 / 100:.0f} cm2 of lung.")
+        raise Refusal(RefusalCode.TOO_LITTLE_LUNG, f"No slice shows {MINIMUM_LUNG_MM2 / 100:.0f} cm2 of lung.")
     cuts = [_cut(inputs.hu[index], inputs.lung(int(index)), inputs.square, volume.spacing_mm[1]) for index in enough]
     return _gather(cuts, [inputs.window] * len(cuts), enough)
 

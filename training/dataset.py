@@ -48,7 +48,7 @@ from groundglass.dicomio.reading.scan import Series, scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series
 from groundglass.dicomio.reading.volume import check_series, read_volume
 from groundglass.domain.class_names import CLASSES
-from groundglass.domain.errors import SeriesRefused, Unsuitable
+from groundglass.domain.errors import Refusal
 from groundglass.method.lung_network import LungUNet
 from training.classifier_data import (
     PATIENT_CLASS,
@@ -131,7 +131,7 @@ def read_training_set(folder: Path, cache: Path, lungs: LungUNet) -> TrainingSet
                 volume, _ = read_volume(_choose(scan_folder(path).series).instances)
                 slices_of_volume(lungs, volume).save(stored)
             patients.append(Patient(_name(path), CLASSES.index(path.parent.name), SliceSet.load(stored), None))
-        except (SeriesRefused, Unsuitable) as refusal:
+        except (Refusal, NothingEligible) as refusal:
             problems.append(_refused(path, refusal))
     if problems:
         raise TrainingSetError(problems)
@@ -246,7 +246,7 @@ def _check_headers(patient_folders: Sequence[Path]) -> list[str]:
         scan = scan_folder(path)
         try:
             _choose(scan.series)
-        except SeriesRefused as refusal:
+        except (Refusal, NothingEligible) as refusal:
             problems.append(_refused(path, refusal))
         identities = _hash_identities(scan.series)
         patient_ids = sum(attribute == "Patient ID" for attribute, _ in identities)
@@ -275,21 +275,32 @@ def _hash_identities(series: Sequence[Series]) -> set[tuple[str, bytes]]:
     return {(attribute, hashlib.sha256(value.encode()).digest()) for attribute, value in found if value}
 
 
+class NothingEligible(Exception):
+    """A patient's folder holds no series that can be analysed."""
+
+    code = "NO_ELIGIBLE_SERIES"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 def _choose(series: Sequence[Series]) -> Series:
     """The series that is read of all that a patient's folder holds.
 
     Raises:
-        SeriesRefused: NO_ELIGIBLE_SERIES, no series is eligible; or any code of `check_series`.
+        NothingEligible: no series is eligible.
+        Refusal: any code of `check_series`.
     """
     selection = choose_series(series, SelectionRules())
     if selection.chosen is None:
         reasons = dict.fromkeys(reason for rejection in selection.rejected for reason in rejection.reasons)
-        raise SeriesRefused("NO_ELIGIBLE_SERIES", " ".join(reasons) or "There is no DICOM image in the folder.")
+        raise NothingEligible(" ".join(reasons) or "There is no DICOM image in the folder.")
     check_series(selection.chosen)
     return selection.chosen
 
 
-def _refused(patient_folder: Path, refusal: SeriesRefused | Unsuitable) -> str:
+def _refused(patient_folder: Path, refusal: Refusal | NothingEligible) -> str:
     return (
         f"{_name(patient_folder)} has no usable chest CT ({refusal.code}). {refusal.reason} Correct the folder, or "
         "take it out; patients prepared before are kept."

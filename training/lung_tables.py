@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.volume import read_volume
-from groundglass.domain.errors import Unsuitable
+from groundglass.domain.errors import Refusal
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_segmentation import VIEWS, MultiWindow, lung_volumes_ml, segment_lungs
@@ -216,7 +216,7 @@ def draw_overlays(network: LungUNet, data: Path, out: Path, names: Sequence[str]
         volume = read_patient(data, name)
         try:
             lungs = segment_lungs(network, volume, MultiWindow(), GRID_MM)
-        except Unsuitable as refusal:
+        except Refusal as refusal:
             figures[name] = {"refused": refusal.reason}
             continue
         right_ml, left_ml = lung_volumes_ml(lungs, volume)

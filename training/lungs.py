@@ -12,7 +12,7 @@ import torch
 from monai.metrics import compute_hausdorff_distance
 from torch import Tensor
 
-from groundglass.domain.errors import Unsuitable
+from groundglass.domain.errors import Refusal
 from groundglass.domain.volume import CTVolume
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_segmentation import segment_lungs
@@ -60,7 +60,7 @@ def find_lungs(network: LungUNet, normalisation: Normalisation, item: LungImages
     volume = CTVolume(item.image, item.spacing_mm, np.zeros(3), directions)
     try:
         return segment_lungs(network, volume, windows, GRID_MM, views) > 0
-    except Unsuitable:
+    except Refusal:
         return np.zeros_like(item.lung)  # refused: nothing found
 
 

@@ -92,6 +92,7 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:
     from groundglass.cohort.results import Study, name_study
     from groundglass.cohort.tables import write_tables
     from groundglass.dicomio.reading.scan import find_studies
+    from groundglass.result import SCHEMA_VERSION
     from groundglass.settings import load_settings
 
     settings = load_settings(options.settings)
@@ -99,7 +100,7 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:
     package = content.pop("package")
     if not options.input.is_dir():
         raise CohortError("The archive does not exist or is no folder. Give it with --input.")
-    results.bind({"version": VERSION, "settings": content})
+    results.bind({"version": VERSION, "schema_version": SCHEMA_VERSION, "settings": content})
 
     with tqdm(desc="reading headers", unit=" files", disable=None) as bar:
         try:

@@ -28,7 +28,7 @@ figure { margin: 0 } img { width: 100%; border: 1px solid #c9d1d9 } figcaption, 
 
 def write_page(results: Results, pictures: int) -> None:
     """Write index.html: how many of what, and `pictures` studies, the most probably diseased first."""
-    columns = ("study", "case", "status", "reason_code", "label", "p_np", "infected_fraction", "lungs_ml", "preview")
+    columns = ("study", "case", "status", "reason_code", "label", "p_np", "salient_fraction", "lungs_ml", "preview")
     cases = read_cases(results, columns)
     shown = sorted((case for case in cases if case["preview"]), key=_rank)[:pictures]
     counts = Counter(_kind(case) for case in cases)
@@ -39,14 +39,14 @@ def write_page(results: Results, pictures: int) -> None:
         f"<style>{_STYLE}</style><h1>{len({case['study'] for case in cases})} studies</h1>"
         f"<table><tr><th>cases</th><th></th></tr>{rows}</table>"
         f"<h2>The {len(shown)} most diseased</h2><p class=quiet>By the probability of a pneumonia of either kind, then "
-        "by the infected part of the lungs. Research use only; not for clinical decisions.</p>"
+        "by the salient fraction of the lungs. Research use only; not for clinical decisions.</p>"
         f"<div class=cases>{figures}</div></html>\n",
         results.folder / "index.html",
     )
 
 
 def _rank(case: Row) -> tuple[float, float, str]:
-    return case["p_np"], -(case["infected_fraction"] or 0.0), case["study"]
+    return case["p_np"], -(case["salient_fraction"] or 0.0), case["study"]
 
 
 def _kind(case: Row) -> str:
@@ -56,10 +56,10 @@ def _kind(case: Row) -> str:
 
 
 def _figure(case: Row, folder: Path) -> str:
-    fraction = case["infected_fraction"]
-    infected = "an unknown part" if fraction is None else f"{fraction:.1%}"
+    fraction = case["salient_fraction"]
+    salient = "an unknown part" if fraction is None else f"{fraction:.1%}"
     told = (
-        f"{_NAMES[case['label']]}, pneumonia {1 - case['p_np']:.0%}, infected {infected} of "
+        f"{_NAMES[case['label']]}, pneumonia {1 - case['p_np']:.0%}, salient {salient} of "
         f"{case['lungs_ml'] / 1000:.1f} l; study {case['study']}, {case['case']}"
     )
     uri = _as_uri(folder / case["preview"])

@@ -1,15 +1,14 @@
 """What can go wrong, as sentences that tell clinical IT what is wrong and what to do; no patient's data in them."""
 
+from groundglass.domain.refusals import RefusalCode
 
-class SeriesRefused(Exception):
-    """An eligible series that must not be analysed, because its result could be wrong.
 
-    Attributes:
-        code: a stable upper-case word for programs, for example GAP, ORIENTATION or TOO_FEW_SLICES.
-        reason: full sentences for people: what is wrong, with numbers, and what to do. No patient data, no UID.
-    """
+class GroundglassError(Exception):
+    """Every error that the library raises on purpose."""
 
-    def __init__(self, code: str, reason: str) -> None:
+
+class _Coded(GroundglassError):
+    def __init__(self, code: RefusalCode, reason: str) -> None:
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
@@ -18,7 +17,16 @@ class SeriesRefused(Exception):
         return f"{self.code}: {self.reason}"
 
 
-class OutputFailed(Exception):
+class Refusal(_Coded):
+    """A series that must not be analysed, or for which the method can't give an answer: its result could be wrong.
+
+    Attributes:
+        code: for programs.
+        reason: full sentences for people: what is wrong, with numbers, and what to do. No patient data, no UID.
+    """
+
+
+class OutputFailed(_Coded):
     """Results can't be written.
 
     Attributes:
@@ -26,28 +34,6 @@ class OutputFailed(Exception):
         reason: full sentences for people: what is wrong and what to do; no path, since it may name a patient.
     """
 
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code = code
-        self.reason = reason
 
-    def __str__(self) -> str:
-        return f"{self.code}: {self.reason}"
-
-
-class Unsuitable(ValueError):
-    """The volume is sound, but the method can't give an answer for it.
-
-    Attributes:
-        code: a stable upper-case word for programs.
-        reason: full sentences with the figures, and what to do; no patient's data.
-    """
-
-    def __init__(self, code: str, reason: str) -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-
-
-class UsageError(ValueError):
+class UsageError(GroundglassError, ValueError):
     """The call can't be carried out as it is: command line, settings, weights, device or a folder."""

@@ -86,7 +86,7 @@ class Findings:
         right_ml, left_ml: lung volumes.
         label: the study's class, one of CLASSES.
         probabilities: the study's, in the order of CLASSES.
-        infected_fraction: salient lung volume over lung volume, an estimate from saliency, not a lesion segmentation;
+        salient_fraction: salient lung volume over lung volume, an estimate from saliency, not a lesion segmentation;
             None where nothing was explained although the study, or a slice, is more probably diseased than not.
         slices: the classified slices, in slice order.
         saliency: magnitude of the joint saliency (its geometric mean) of each explained slice, float32 `(row, col)`
@@ -102,7 +102,7 @@ class Findings:
     left_ml: float
     label: str
     probabilities: tuple[float, float, float]
-    infected_fraction: float | None
+    salient_fraction: float | None
     slices: tuple[SliceFinding, ...]
     saliency: Mapping[int, np.ndarray] = field(default_factory=dict)
     salient: np.ndarray | None = None

@@ -6,14 +6,45 @@ Its `reason_code` is one of these. `python -m groundglass.domain.refusals` write
 
 import sys
 from dataclasses import dataclass
+from enum import StrEnum
 
 from groundglass.locations import ROOT
 
 DOCUMENT = ROOT / "docs" / "refusals.md"
 
 
+class RefusalCode(StrEnum):
+    """Stable words for programs: `cases[].reason.code` of result.json."""
+
+    DAMAGED_FILES = "DAMAGED_FILES"
+    MISSING_FILES = "MISSING_FILES"
+    UNREADABLE_HEADER = "UNREADABLE_HEADER"
+    TOO_FEW_SLICES = "TOO_FEW_SLICES"
+    SHARED_SOP_INSTANCE_UID = "SHARED_SOP_INSTANCE_UID"
+    MIXED_PATIENTS = "MIXED_PATIENTS"
+    FRAME_OF_REFERENCE = "FRAME_OF_REFERENCE"
+    MISSING_GEOMETRY = "MISSING_GEOMETRY"
+    MATRIX = "MATRIX"
+    PIXEL_SPACING = "PIXEL_SPACING"
+    ORIENTATION = "ORIENTATION"
+    DUPLICATE_POSITION = "DUPLICATE_POSITION"
+    GAP = "GAP"
+    TILT = "TILT"
+    TOO_LARGE = "TOO_LARGE"
+    PHOTOMETRIC = "PHOTOMETRIC"
+    NO_RESCALE = "NO_RESCALE"
+    PIXELS = "PIXELS"
+    NOT_HU = "NOT_HU"
+    NO_LUNGS = "NO_LUNGS"
+    TOO_LITTLE_LUNG = "TOO_LITTLE_LUNG"
+    OUT_OF_MEMORY = "OUT_OF_MEMORY"
+    DISK_FULL = "DISK_FULL"
+    OUTPUT_NOT_WRITABLE = "OUTPUT_NOT_WRITABLE"
+    DEFECT = "DEFECT"
+
+
 @dataclass(frozen=True)
-class Refusal:
+class Advice:
     """What a code means, and what clinical IT can do about it."""
 
     meaning: str
@@ -24,82 +55,86 @@ _SEND_AGAIN = "Send the whole series again. If the code stays, look at the sende
 _SPLIT = "Send each acquisition or reconstruction as a series of its own."
 _EXPORT = "Export the series again from its source with the complete headers."
 
-REFUSALS = {
+REFUSALS: dict[RefusalCode, Advice] = {
     # Files
-    "DAMAGED_FILES": Refusal("Files of the series are cut or not valid, so slices are missing.", _SEND_AGAIN),
-    "MISSING_FILES": Refusal(
+    RefusalCode.DAMAGED_FILES: Advice("Files of the series are cut or not valid, so slices are missing.", _SEND_AGAIN),
+    RefusalCode.MISSING_FILES: Advice(
         "The DICOMDIR lists images of the series that the folder does not hold.",
         "Copy the whole file set, or leave the DICOMDIR out if the images are left out on purpose.",
     ),
-    "UNREADABLE_HEADER": Refusal(
+    RefusalCode.UNREADABLE_HEADER: Advice(
         "A header can't be read to its end: the file is not valid, or it changed during the run.",
         "Send the series again, and leave its files alone until the run has ended.",
     ),
     # Identity
-    "TOO_FEW_SLICES": Refusal("Fewer than two images can be read.", "Send the whole series."),
-    "SHARED_SOP_INSTANCE_UID": Refusal(
+    RefusalCode.TOO_FEW_SLICES: Advice("Fewer than two images can be read.", "Send the whole series."),
+    RefusalCode.SHARED_SOP_INSTANCE_UID: Advice(
         "Different images bear one SOP Instance UID, so results can't refer to them.",
         "Export the series again from its source, with a UID of its own for each image.",
     ),
-    "MIXED_PATIENTS": Refusal(
+    RefusalCode.MIXED_PATIENTS: Advice(
         "The images of one series have different Patient IDs.", "Correct the series at its source."
     ),
-    "FRAME_OF_REFERENCE": Refusal(
+    RefusalCode.FRAME_OF_REFERENCE: Advice(
         "The images lie in several frames of reference: their positions can't be compared.", _SPLIT
     ),
     # Geometry
-    "MISSING_GEOMETRY": Refusal("Position, orientation, pixel spacing or matrix is missing or no number.", _EXPORT),
-    "MATRIX": Refusal("The images have different numbers of rows or columns.", _SPLIT),
-    "PIXEL_SPACING": Refusal("The images have different pixel spacings.", _SPLIT),
-    "ORIENTATION": Refusal(
+    RefusalCode.MISSING_GEOMETRY: Advice(
+        "Position, orientation, pixel spacing or matrix is missing or no number.", _EXPORT
+    ),
+    RefusalCode.MATRIX: Advice("The images have different numbers of rows or columns.", _SPLIT),
+    RefusalCode.PIXEL_SPACING: Advice("The images have different pixel spacings.", _SPLIT),
+    RefusalCode.ORIENTATION: Advice(
         "The images have different orientations, or direction cosines that are not valid.",
         "Send each plane as a series of its own, and correct cosines at their source.",
     ),
-    "DUPLICATE_POSITION": Refusal(
+    RefusalCode.DUPLICATE_POSITION: Advice(
         "Different images lie at one position, and nothing tells which belong together.", _SPLIT
     ),
-    "GAP": Refusal(
+    RefusalCode.GAP: Advice(
         "Neighbouring slices are not all equally far apart: slices are missing, or reconstructions are mixed.",
         _SEND_AGAIN,
     ),
-    "TILT": Refusal(
+    RefusalCode.TILT: Advice(
         "The slices move sideways along the series, as with a tilted gantry.",
         "Send a series that was reconstructed without tilt.",
     ),
-    "TOO_LARGE": Refusal(
+    RefusalCode.TOO_LARGE: Advice(
         "The volume has no voxel, or more than fit into memory, or its images are wider than any scanner's.",
         "Send a reconstruction with a smaller matrix, or correct PixelSpacing at the source.",
     ),
     # Pixels
-    "PHOTOMETRIC": Refusal("The images are in colour, or not all alike.", "Send the original images of the scanner."),
-    "NO_RESCALE": Refusal(
+    RefusalCode.PHOTOMETRIC: Advice(
+        "The images are in colour, or not all alike.", "Send the original images of the scanner."
+    ),
+    RefusalCode.NO_RESCALE: Advice(
         "There is no readable rescale to Hounsfield units.", "Send the original images of the scanner."
     ),
-    "PIXELS": Refusal("Pixels can't be decoded.", "Send the series again, uncompressed if the code stays."),
-    "NOT_HU": Refusal(
+    RefusalCode.PIXELS: Advice("Pixels can't be decoded.", "Send the series again, uncompressed if the code stays."),
+    RefusalCode.NOT_HU: Advice(
         "The values are not Hounsfield units of a chest: too little air, or too little soft tissue.",
         "Send the original images of the scanner, and check that they show a chest.",
     ),
     # The method
-    "NO_LUNGS": Refusal("No lungs were found.", "Check that the series shows the chest."),
-    "TOO_LITTLE_LUNG": Refusal(
+    RefusalCode.NO_LUNGS: Advice("No lungs were found.", "Check that the series shows the chest."),
+    RefusalCode.TOO_LITTLE_LUNG: Advice(
         "No slice shows enough lung to be classified.", "Check that the series covers the chest."
     ),
     # The machine
-    "OUT_OF_MEMORY": Refusal(
+    RefusalCode.OUT_OF_MEMORY: Advice(
         "The memory of the machine, of its container or of the GPU was too small.",
         "Give the container more memory, or a GPU that nothing else uses, and run the study again.",
     ),
-    "DISK_FULL": Refusal(
+    RefusalCode.DISK_FULL: Advice(
         "The disk of the output folder is full, or too full for the results; nothing of the case was written.",
         "Make room, or give another output folder, and run the study again.",
     ),
-    "OUTPUT_NOT_WRITABLE": Refusal(
+    RefusalCode.OUTPUT_NOT_WRITABLE: Advice(
         "A file in the output folder can't be written; nothing of the case was written.",
         "Check the folder's disk, permissions and limits, and run the study again.",
     ),
     # The software
-    "DEFECT": Refusal("The software failed.", "Report it, with the last lines of the log."),
+    RefusalCode.DEFECT: Advice("The software failed.", "Report it, with the last lines of the log."),
 }
 """By code, in the order in which they are found."""
 
@@ -114,7 +149,7 @@ def as_markdown() -> str:
         "",
         "| code | what it means | what to do |",
         "| --- | --- | --- |",
-        *(f"| `{code}` | {refusal.meaning} | {refusal.remedy} |" for code, refusal in REFUSALS.items()),
+        *(f"| `{code}` | {advice.meaning} | {advice.remedy} |" for code, advice in REFUSALS.items()),
     ]
     return "\n".join(lines) + "\n"
 

@@ -87,7 +87,7 @@ class Explanation:
     salient: np.ndarray
     boxes: tuple[Box, ...]
     lesions: tuple[Lesion, ...]
-    infected_fraction: float | None
+    salient_fraction: float | None
 
 
 def explain_slices(
@@ -105,7 +105,7 @@ def explain_slices(
     """Explain the diseased slices of a study for the study's class.
 
     A study without pneumonia has nothing to explain and gets no boxes. Where NP is the most probable of the three
-    classes and one of the two pneumonias still more probable than NP, its infected fraction isn't known.
+    classes and one of the two pneumonias still more probable than NP, its salient fraction isn't known.
 
     Args:
         network: in evaluation mode, on the device to use.
@@ -173,11 +173,11 @@ def explain_slices(
         if number:
             boxes.append(replace(box, lesion=number))
             salient[box.slice_index][box.place] |= region
-    fraction = _infected_fraction(inputs.lung_pixels(), salient, diseased, sorted(explained))
+    fraction = _salient_fraction(inputs.lung_pixels(), salient, diseased, sorted(explained))
     return Explanation(updated, saliency, salient, tuple(boxes), lesions, fraction)
 
 
-def _infected_fraction(
+def _salient_fraction(
     lung_pixels: np.ndarray,
     salient: np.ndarray,
     diseased: Sequence[SliceFinding],

@@ -62,7 +62,7 @@ def find_lesions(
         found: boxes of all explained slices with their regions, as `boxes_of_regions` gives them.
         explained: indices of the explained slices.
         diseased: indices of all diseased slices, explained or beyond the budget. A lesion takes up no volume in the
-            others, though it may reach past one: the infected fraction of the lungs counts them as free.
+            others, though it may reach past one: the salient fraction of the lungs counts them as free.
         lungs: uint8 labels, `(slice, row, col)`.
         volume: the CT.
         minimum_ml: smaller ones are left out: what the next slice does not confirm is mostly noise.

@@ -6,7 +6,8 @@ All of it works on cubes, canonical `(slice, row, col)`: columns run from the pa
 import numpy as np
 from scipy import ndimage
 
-from groundglass.domain.errors import Unsuitable
+from groundglass.domain.errors import Refusal
+from groundglass.domain.refusals import RefusalCode
 from groundglass.domain.volume import BACKGROUND, LEFT_LUNG, RIGHT_LUNG
 from groundglass.method.morphology import fill_enclosed, within
 
@@ -61,12 +62,12 @@ def label_lungs(probability: np.ndarray, grid_mm: float, midline: float | None =
         uint8 labels, same shape.
 
     Raises:
-        Unsuitable: NO_LUNGS, no region of at least 100 ml.
+        Refusal: NO_LUNGS, no region of at least 100 ml.
     """
     regions, sizes_ml = _pieces(probability > 0.5, grid_mm)
     if sizes_ml.max() < 100.0:
-        raise Unsuitable(
-            "NO_LUNGS",
+        raise Refusal(
+            RefusalCode.NO_LUNGS,
             f"No lungs were found: the largest region is {sizes_ml.max():.0f} ml, and a lung has at least 100 ml. "
             "Check that the series shows the chest.",
         )

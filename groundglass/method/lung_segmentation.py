@@ -140,7 +140,7 @@ def segment_lungs(
         uint8 labels on the source grid: BACKGROUND, RIGHT_LUNG, LEFT_LUNG.
 
     Raises:
-        Unsuitable: NO_LUNGS, nothing in the volume can be a pair of lungs.
+        Refusal: NO_LUNGS, nothing in the volume can be a pair of lungs.
     """
     source = volume.to_canonical(volume.hu)
     cubes = to_cubes(source, volume.canonical_spacing_mm, grid_mm)

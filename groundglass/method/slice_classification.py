@@ -7,8 +7,9 @@ import numpy as np
 import torch
 
 from groundglass.domain.class_names import CLASSES
-from groundglass.domain.errors import Unsuitable
+from groundglass.domain.errors import Refusal
 from groundglass.domain.findings import SliceFinding
+from groundglass.domain.refusals import RefusalCode
 from groundglass.domain.volume import CTVolume
 from groundglass.method.classifier_network import MultiScaleClassifier
 from groundglass.method.precision import images_at_a_time, mixed_precision
@@ -38,15 +39,15 @@ def classify_slices(
         Findings in slice order.
 
     Raises:
-        Unsuitable: TOO_LITTLE_LUNG, no slice has `minimum_lung_mm2`.
+        Refusal: TOO_LITTLE_LUNG, no slice has `minimum_lung_mm2`.
     """
     device = next(network.parameters()).device
     batch = batch or images_at_a_time(device)
     areas_mm2 = inputs.lung_pixels() * volume.pixel_area_mm2
     indices = np.nonzero(areas_mm2 >= minimum_lung_mm2)[0]
     if not len(indices):
-        raise Unsuitable(
-            "TOO_LITTLE_LUNG",
+        raise Refusal(
+            RefusalCode.TOO_LITTLE_LUNG,
             f"No slice shows {minimum_lung_mm2 / 100:.0f} cm2 of lung, the least that is classified "
             f"(largest: {areas_mm2.max() / 100:.1f} cm2). Check that the series covers the chest.",
         )

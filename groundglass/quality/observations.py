@@ -20,13 +20,15 @@ QUANTITIES = {
     "p_cap": "probability of CAP",
     "p_covid19": "probability of COVID-19",
     "lungs_ml": "lung volume (ml)",
-    "infected_fraction": "infected part of the lungs",
+    "salient_fraction": "salient fraction of the lungs",
 }
 """What is measured of an analysed case, and what to call it."""
 
 LARGEST_REFERENCE = 5_000
 """Values a quantity in a reference: enough for its distribution, and a small file."""
-_REFERENCE_VERSION = 1
+_REFERENCE_VERSION = 2
+_FORMER_NAME = "infected_fraction"
+"""Of the salient fraction in results of schema 1.0, and in references of version 1."""
 
 
 class QualityError(ValueError):
@@ -108,7 +110,8 @@ def _observe_case(case: dict[str, Any], day: date, made_with: dict[str, str]) ->
     if case["status"] != "analysed":
         return Observation(day, f"{case['status']} {case['reason']['code']}", made_with)
     values = {f"p_{name}": float(value) for name, value in case["prediction"]["probabilities"].items()}
-    values |= {"lungs_ml": case["lungs"]["volume_ml"], "infected_fraction": case["infected_fraction"]}
+    fraction = case["salient_fraction" if "salient_fraction" in case else _FORMER_NAME]
+    values |= {"lungs_ml": case["lungs"]["volume_ml"], "salient_fraction": fraction}
     label = case["prediction"]["label"]
     known = {name: values[name] for name in QUANTITIES if values[name] is not None}
     if not all(math.isfinite(value) for value in known.values()):
@@ -181,7 +184,10 @@ def read_reference(file: Path) -> Sample:
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-        if content.pop("reference_version") != _REFERENCE_VERSION:
+        version = content.pop("reference_version")
+        if version == 1:
+            content["quantities"]["salient_fraction"] = content["quantities"].pop(_FORMER_NAME)
+        elif version != _REFERENCE_VERSION:
             raise ValueError
         return Sample(**content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

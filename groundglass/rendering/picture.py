@@ -338,7 +338,7 @@ def _draw_header(draw: ImageDraw.ImageDraw, findings: Findings, frame: tuple[int
         draw.rounded_rectangle((bar_left, y - 8, end, y + 8), 8, fill=CLASS_COLORS[label])
         _text(draw, (bar_right + 18, y), f"{value:.2f}", 18, TEXT, anchor="lm")
 
-    fraction = findings.infected_fraction
+    fraction = findings.salient_fraction
     slices = len({box.slice_index for box in findings.boxes})
     figures = [
         ("Lung volume", f"{findings.volume_ml:,.0f} ml{', cut' if findings.reach_border else ''}", TEXT),

@@ -27,8 +27,8 @@ def numbers(case: Case) -> Numbers:
     found[PROBABILITY] += case["prediction"]["probabilities"].values()
     # The study's group has the lungs together and each, and each lung has a group of its own.
     found[VOLUME] += [lungs["volume_ml"], *2 * [lungs["right_ml"], lungs["left_ml"]]]
-    if case["infected_fraction"] is not None:
-        found[FRACTION].append(100 * case["infected_fraction"])
+    if case["salient_fraction"] is not None:
+        found[FRACTION].append(100 * case["salient_fraction"])
     for lesion in case["lesions"]:
         found[VOLUME].append(lesion["volume_ml"])
         found[LENGTH].append(lesion["largest_extent_mm"])

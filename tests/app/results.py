@@ -14,7 +14,7 @@ def analysed_case(
     label: str = "np",
     probabilities: tuple[float, float, float] = (0.8, 0.1, 0.1),
     volume_ml: float = 4000.0,
-    infected_fraction: float = 0.0,
+    salient_fraction: float = 0.0,
     lesions: int = 0,
 ) -> dict[str, Any]:
     by_class = dict(zip(("np", "cap", "covid19"), probabilities, strict=True))
@@ -22,7 +22,7 @@ def analysed_case(
         **_case("analysed", None, ["case-001.preview.png"]),
         "prediction": {"label": label, "probabilities": by_class},
         "lungs": {"volume_ml": volume_ml, "right_ml": 0.55 * volume_ml, "left_ml": 0.45 * volume_ml},
-        "infected_fraction": infected_fraction,
+        "salient_fraction": salient_fraction,
         "slices": [],
         "boxes": [
             {
@@ -75,7 +75,7 @@ def make_result(*cases: dict[str, Any], weights: str = "a", settings: str = "e")
     models = {name: {"sha256": weights * 64} for name in ("lungs", "classifier")}
     software = {"name": "Groundglass", "version": "0.1.0", "models": models, "device": "cpu"}
     result = {
-        "schema_version": "1.0",
+        "schema_version": "2.0",
         "status": status if cases else "no_eligible_series",
         "software": software | {"settings_sha256": settings * 64},
         "cases": list(cases),

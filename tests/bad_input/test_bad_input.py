@@ -20,7 +20,7 @@ from app.command_line import main
 from groundglass.dicomio.reading.scan import Series, scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series
 from groundglass.dicomio.reading.volume import check_series, read_placed
-from groundglass.domain.errors import SeriesRefused
+from groundglass.domain.errors import Refusal
 from groundglass.domain.volume import CTVolume
 from groundglass.pipeline import Pipeline
 from groundglass.settings import Settings
@@ -103,7 +103,7 @@ def test_input_that_must_not_be_analysed_is_refused_with_its_code_and_reason(
     assert not PLANTED.search(told)
 
 
-def read_cases(folder: Path) -> tuple[list[CTVolume], list[SeriesRefused], str]:
+def read_cases(folder: Path) -> tuple[list[CTVolume], list[Refusal], str]:
     """The volumes of a folder, the refusals, and what is said of everything that is left out."""
     scan = scan_folder(folder)
     studies: dict[str, list[Series]] = {}
@@ -121,7 +121,7 @@ def read_cases(folder: Path) -> tuple[list[CTVolume], list[SeriesRefused], str]:
             read = read_placed(selection.chosen.instances)
             volumes.append(read.volume)
             said += read.notes
-        except SeriesRefused as refusal:
+        except Refusal as refusal:
             refusals.append(refusal)
     return volumes, refusals, json.dumps(said, ensure_ascii=False, default=str)
 

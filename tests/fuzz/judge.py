@@ -15,7 +15,7 @@ from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.reading.scan import Scan, Series, scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series
 from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_placed
-from groundglass.domain.errors import SeriesRefused
+from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import REFUSALS
 
 RULES = SelectionRules(minimum_slices=4, minimum_extent_mm=15)
@@ -79,7 +79,7 @@ def _follow(scan: Scan, pixels_are_sound: bool) -> Outcome:
         try:
             check_series(selection.chosen, place=True)
             found = read_placed(selection.chosen.instances)
-        except SeriesRefused as refusal:
+        except Refusal as refusal:
             codes.append(refusal.code)
             said.append(refusal.reason)
             continue

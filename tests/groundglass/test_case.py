@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from groundglass.case import Case, attempt
-from groundglass.domain.errors import SeriesRefused, Unsuitable
+from groundglass.domain.errors import Refusal
 
 CASE = Case(1, "1.2", "1.2.3", (), "")
 
@@ -23,15 +23,15 @@ def test_a_stage_that_works_leaves_its_time() -> None:
 
 
 def test_a_case_that_was_refused_is_passed_on_as_it_is() -> None:
-    refused = attempt("volume", CASE, raising(SeriesRefused("GAP", "Two slices are 10 mm apart.")))
+    refused = attempt("volume", CASE, raising(Refusal("GAP", "Two slices are 10 mm apart.")))
     assert attempt("lungs", refused, raising(KeyError("never done"))) is refused
 
 
 @pytest.mark.parametrize(
     ("error", "code"),
-    [(SeriesRefused("GAP", "Two slices are 10 mm apart."), "GAP"), (Unsuitable("NO_LUNGS", "No lungs."), "NO_LUNGS")],
+    [(Refusal("GAP", "Two slices are 10 mm apart."), "GAP"), (Refusal("NO_LUNGS", "No lungs."), "NO_LUNGS")],
 )
-def test_a_refusal_keeps_its_code_and_its_sentence(error: SeriesRefused | Unsuitable, code: str) -> None:
+def test_a_refusal_keeps_its_code_and_its_sentence(error: Refusal, code: str) -> None:
     case = attempt("volume", CASE, raising(error))
     assert (case.status, case.reason_code) == ("refused", code)
     assert case.reason == error.reason

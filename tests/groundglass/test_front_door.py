@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import groundglass
-from groundglass import Analysis, CTVolume, Pipeline, SeriesRefused, UsageError, read_study
+from groundglass import Analysis, CTVolume, Pipeline, Refusal, UsageError, read_study
 from groundglass.dicomio.reading.select import SelectionRules
 from groundglass.locations import MODEL_FOLDER, ROOT
 from groundglass.result import result_schema
@@ -103,7 +103,7 @@ def test_a_folder_that_is_no_study_is_refused_with_a_reason(tmp_path: Path, stud
 def test_a_study_with_a_missing_slice_is_refused(tmp_path: Path) -> None:
     write_small_study(tmp_path)
     sorted(tmp_path.iterdir())[5].unlink()
-    with pytest.raises(SeriesRefused, match="GAP"):
+    with pytest.raises(Refusal, match="GAP"):
         read_study(tmp_path, RULES)
 
 

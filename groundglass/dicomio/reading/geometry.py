@@ -16,8 +16,9 @@ from groundglass.dicomio.reading.attributes import number, numbers, text
 from groundglass.dicomio.reading.defects import Defect
 from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.reading.pixels import pixel_digest
-from groundglass.domain.errors import SeriesRefused
+from groundglass.domain.errors import Refusal
 from groundglass.domain.placement import Placement
+from groundglass.domain.refusals import RefusalCode
 
 _COSINE_TOLERANCE = 5e-3
 """Of direction cosines, between images and from unit length and a right angle: what rounding in the header explains."""
@@ -67,7 +68,7 @@ def order_by_position(instances: Sequence[Dataset]) -> tuple[Dataset, ...]:
     """The images of one series sorted from the patient's head to the feet, along the normal of the slices.
 
     Raises:
-        SeriesRefused: MISSING_GEOMETRY or ORIENTATION.
+        Refusal: MISSING_GEOMETRY or ORIENTATION.
     """
     return _order(instances, _directions(instances))[0]
 
@@ -86,15 +87,15 @@ def check_geometry(instances: Sequence[Dataset], place: bool) -> Grid:
         place: whether a tilted gantry and uneven distances are evened out; otherwise they are refused.
 
     Raises:
-        SeriesRefused: see `volume.read_volume`.
+        Refusal: see `volume.read_volume`.
     """
     if len(instances) < 2:
-        raise SeriesRefused(
-            "TOO_FEW_SLICES",
+        raise Refusal(
+            RefusalCode.TOO_FEW_SLICES,
             f"The series has {len(instances)} readable images and a volume needs at least 2. Send the whole series.",
         )
     _check_identity(instances)
-    rows, columns = (int(size) for size in _shared_numbers(instances, ("Rows", "Columns"), "MATRIX"))
+    rows, columns = (int(size) for size in _shared_numbers(instances, ("Rows", "Columns"), RefusalCode.MATRIX))
     row_spacing_mm, column_spacing_mm = _pixel_spacing_mm(instances)
     directions = _directions(instances)
     headers, notes = _one_image_a_position(instances, directions)
@@ -123,8 +124,8 @@ def check_geometry(instances: Sequence[Dataset], place: bool) -> Grid:
 
 def _check_size(shape: tuple[int, int, int]) -> None:
     if min(shape) < 1 or shape[0] * shape[1] * shape[2] > _MAXIMUM_VOXELS:
-        raise SeriesRefused(
-            "TOO_LARGE",
+        raise Refusal(
+            RefusalCode.TOO_LARGE,
             f"The series has {shape[0]} slices of {shape[1]} x {shape[2]} pixels; 1 to {_MAXIMUM_VOXELS} voxels "
             "are read. Send a reconstruction with a smaller matrix.",
         )
@@ -132,8 +133,8 @@ def _check_size(shape: tuple[int, int, int]) -> None:
 
 def _check_extent(height_mm: float, width_mm: float) -> None:
     if max(height_mm, width_mm) > _WIDEST_MM:
-        raise SeriesRefused(
-            "TOO_LARGE",
+        raise Refusal(
+            RefusalCode.TOO_LARGE,
             f"By their PixelSpacing the images are {height_mm:.0f} x {width_mm:.0f} mm, wider than any scanner's "
             f"{_WIDEST_MM:.0f} mm. Correct PixelSpacing at the source.",
         )
@@ -141,22 +142,22 @@ def _check_extent(height_mm: float, width_mm: float) -> None:
 
 def _check_identity(instances: Sequence[Dataset]) -> None:
     if len({text(header, "PatientID") for header in instances}) > 1:
-        raise SeriesRefused(
-            "MIXED_PATIENTS",
+        raise Refusal(
+            RefusalCode.MIXED_PATIENTS,
             "The images of the series do not all have the same Patient ID. Correct the series at its source.",
         )
     own = {(text(header, "SOPInstanceUID"), header.number if isinstance(header, Frame) else 0) for header in instances}
     shared = len(instances) - len(own)
     if shared:
-        raise SeriesRefused(
-            "SHARED_SOP_INSTANCE_UID",
+        raise Refusal(
+            RefusalCode.SHARED_SOP_INSTANCE_UID,
             f"{shared} of {len(instances)} images bear the SOP Instance UID of another image of the series, so results "
             "cannot refer to them. Export the series again from its source, with a UID of its own for each image.",
         )
     frames = {text(header, "FrameOfReferenceUID") for header in instances} - {""}
     if len(frames) > 1:
-        raise SeriesRefused(
-            "FRAME_OF_REFERENCE",
+        raise Refusal(
+            RefusalCode.FRAME_OF_REFERENCE,
             f"The images of the series lie in {len(frames)} frames of reference, so their positions cannot be "
             "compared. Send each acquisition as a series of its own.",
         )
@@ -177,14 +178,14 @@ def _absent_numbers(instances: Sequence[Dataset], is_even: bool) -> tuple[Defect
     return (Defect("InstanceNumber", problem),) if absent > 0 else ()
 
 
-def _shared_numbers(instances: Sequence[Dataset], keywords: tuple[str, ...], code: str) -> tuple[float, ...]:
+def _shared_numbers(instances: Sequence[Dataset], keywords: tuple[str, ...], code: RefusalCode) -> tuple[float, ...]:
     """The values that all images have in common."""
     found = [tuple(number(header, keyword) for keyword in keywords) for header in instances]
     missing = sum(None in values for values in found)
     if missing:
         raise _missing(" or ".join(keywords), missing, len(instances))
     if len(set(found)) > 1:
-        raise SeriesRefused(
+        raise Refusal(
             code,
             f"The images of the series have {len(set(found))} different values of {' and '.join(keywords)}. "
             "Send each reconstruction as a series of its own.",
@@ -192,9 +193,9 @@ def _shared_numbers(instances: Sequence[Dataset], keywords: tuple[str, ...], cod
     return tuple(item for item in found[0] if item is not None)
 
 
-def _missing(attribute: str, missing: int, total: int) -> SeriesRefused:
-    return SeriesRefused(
-        "MISSING_GEOMETRY",
+def _missing(attribute: str, missing: int, total: int) -> Refusal:
+    return Refusal(
+        RefusalCode.MISSING_GEOMETRY,
         f"{missing} of {total} images have no readable {attribute}, so the volume cannot be measured. "
         "Export the series again from its source with the complete headers.",
     )
@@ -216,8 +217,8 @@ def _pixel_spacing_mm(instances: Sequence[Dataset]) -> tuple[float, float]:
         raise _missing("PixelSpacing above zero", int((spacings <= 0).any(axis=1).sum()), len(instances))
     differing = int((np.abs(spacings / spacings[0] - 1) > _SPACING_TOLERANCE).any(axis=1).sum())
     if differing:
-        raise SeriesRefused(
-            "PIXEL_SPACING",
+        raise Refusal(
+            RefusalCode.PIXEL_SPACING,
             f"{differing} of {len(instances)} images have another PixelSpacing than the first. "
             "Send each reconstruction as a series of its own.",
         )
@@ -229,8 +230,8 @@ def _directions(instances: Sequence[Dataset]) -> np.ndarray:
     cosines = _stack(instances, "ImageOrientationPatient", 6)
     differing = int((np.abs(cosines - cosines[0]) > _COSINE_TOLERANCE).any(axis=1).sum())
     if differing:
-        raise SeriesRefused(
-            "ORIENTATION",
+        raise Refusal(
+            RefusalCode.ORIENTATION,
             f"{differing} of {len(instances)} images have another orientation than the first. "
             "Send each plane as a series of its own.",
         )
@@ -238,8 +239,8 @@ def _directions(instances: Sequence[Dataset]) -> np.ndarray:
     along_columns, along_rows = cosines[0, :3], cosines[0, 3:]
     lengths = np.linalg.norm([along_columns, along_rows], axis=1)
     if (np.abs(lengths - 1) > _COSINE_TOLERANCE).any() or abs(along_columns @ along_rows) > _COSINE_TOLERANCE:
-        raise SeriesRefused(
-            "ORIENTATION",
+        raise Refusal(
+            RefusalCode.ORIENTATION,
             f"The direction cosines of the images have the lengths {lengths[0]:.3f} and {lengths[1]:.3f} and the "
             f"product {along_columns @ along_rows:.3f}, where 1, 1 and 0 are valid. Correct the series at its source.",
         )
@@ -279,8 +280,8 @@ def _one_image_a_position(
                 f"analysed ({left_out} images left out)"
             )
             return chosen, (*notes, Defect(keyword, problem))
-    raise SeriesRefused(
-        "DUPLICATE_POSITION",
+    raise Refusal(
+        RefusalCode.DUPLICATE_POSITION,
         f"{shared} of {len(kept)} images lie at the position of another image, and no acquisition number or time "
         "tells which belong together. Send each acquisition or reconstruction as a series of its own.",
     )
@@ -347,7 +348,7 @@ def _is_even(depths_mm: np.ndarray, place: bool) -> bool:
     """Whether neighbouring slices, sorted, are equally far apart, or else can be evened out. SliceThickness is no help.
 
     Raises:
-        SeriesRefused: GAP.
+        Refusal: GAP.
     """
     steps_mm = np.diff(depths_mm)
     usual_mm = float(np.median(steps_mm))
@@ -357,8 +358,8 @@ def _is_even(depths_mm: np.ndarray, place: bool) -> bool:
     refused = uneven & ~(place & (steps_mm > _LEAST_STEP * usual_mm) & (steps_mm < _LARGEST_STEP * usual_mm))
     if refused.any():
         wrong_mm = steps_mm[refused]
-        raise SeriesRefused(
-            "GAP",
+        raise Refusal(
+            RefusalCode.GAP,
             f"Neighbouring slices are {usual_mm:.2f} mm apart, but {wrong_mm.min():.2f} to {wrong_mm.max():.2f} mm "
             f"at {wrong_mm.size} of {steps_mm.size} places: slices are missing, or the series mixes reconstructions. "
             "Send the whole series again.",
@@ -368,8 +369,8 @@ def _is_even(depths_mm: np.ndarray, place: bool) -> bool:
     off_mm = float(np.abs(depths_mm - regular_mm).max())
     is_drifting = off_mm > tolerance_mm
     if is_drifting and not place:
-        raise SeriesRefused(
-            "GAP",
+        raise Refusal(
+            RefusalCode.GAP,
             f"Neighbouring slices are {steps_mm.min():.2f} to {steps_mm.max():.2f} mm apart, so slices lie up to "
             f"{off_mm:.1f} mm off the places of equally distant ones. Send a series of equally distant slices.",
         )
@@ -380,7 +381,7 @@ def _is_upright(depths_mm: np.ndarray, sideways_mm: np.ndarray, place: bool) -> 
     """Whether the slices lie one behind the other, or else move sideways evenly, as with a tilted gantry.
 
     Raises:
-        SeriesRefused: TILT.
+        Refusal: TILT.
     """
     drift_mm = float(np.abs(sideways_mm).max())
     if drift_mm <= _SIDEWAYS_MM:
@@ -389,8 +390,8 @@ def _is_upright(depths_mm: np.ndarray, sideways_mm: np.ndarray, place: bool) -> 
     rest_mm = float(np.abs(sideways_mm - depths_mm[:, None] * slopes).max())
     tilt_degrees = float(np.degrees(np.arctan(np.linalg.norm(slopes))))
     if not place or rest_mm > _SIDEWAYS_MM or tilt_degrees > LARGEST_TILT_DEGREES:
-        raise SeriesRefused(
-            "TILT",
+        raise Refusal(
+            RefusalCode.TILT,
             f"The slices move up to {drift_mm:.1f} mm sideways along the series, as with a gantry tilted by "
             f"{tilt_degrees:.0f} degrees, and lie up to {rest_mm:.1f} mm off a straight line. "
             "Send a series reconstructed without tilt.",
@@ -448,15 +449,15 @@ def _check_pixel_description(headers: Sequence[Dataset]) -> None:
     photometric = {text(header, "PhotometricInterpretation") for header in headers}
     if len(photometric) != 1 or not photometric <= {"MONOCHROME1", "MONOCHROME2"}:
         # Either is for display alone: the rescale to Hounsfield units is the same for both (PS3.3 C.11.1.1).
-        raise SeriesRefused(
-            "PHOTOMETRIC",
+        raise Refusal(
+            RefusalCode.PHOTOMETRIC,
             f"The {total} images are not all MONOCHROME2, or all MONOCHROME1, as CT images in Hounsfield units are. "
             "Send the original images of the scanner.",
         )
     unscaled = sum(not _has_rescale(header) for header in headers)
     if unscaled:
-        raise SeriesRefused(
-            "NO_RESCALE",
+        raise Refusal(
+            RefusalCode.NO_RESCALE,
             f"{unscaled} of {total} images have no readable RescaleSlope and RescaleIntercept to Hounsfield units. "
             "Send the original images of the scanner.",
         )

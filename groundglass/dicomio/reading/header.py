@@ -25,7 +25,8 @@ from pydicom.uid import (
 )
 
 from groundglass.dicomio.reading.attributes import Kept, number, text
-from groundglass.domain.errors import SeriesRefused
+from groundglass.domain.errors import Refusal
+from groundglass.domain.refusals import RefusalCode
 
 PIXEL_DATA = 0x7FE00010
 
@@ -85,7 +86,7 @@ class Header(FileDataset, Kept):
             it isn't known, as in a deflated file.
 
     Raises:
-        SeriesRefused: UNREADABLE_HEADER, when something is asked of a header that only its beginning allows to read.
+        Refusal: UNREADABLE_HEADER, when something is asked of a header that only its beginning allows to read.
     """
 
     filename: str
@@ -101,8 +102,8 @@ class Header(FileDataset, Kept):
             except OSError:
                 whole = None
             if whole is None:
-                raise SeriesRefused(
-                    "UNREADABLE_HEADER",
+                raise Refusal(
+                    RefusalCode.UNREADABLE_HEADER,
                     "The header of an image of the series can't be read to its end: the file is not valid, or it was "
                     "changed or removed since the folder was scanned. Send the series again, and leave its files alone "
                     "until the run has ended.",

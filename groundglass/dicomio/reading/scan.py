@@ -19,7 +19,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 from groundglass.dicomio.reading.attributes import items, quiet_pydicom, text
 from groundglass.dicomio.reading.header import Header, read_header
 from groundglass.dicomio.reading.pixels import pixel_digest
-from groundglass.domain.errors import SeriesRefused
+from groundglass.domain.errors import Refusal
 
 _FIRST_GROUPS = (b"\x08\x00", b"\x02\x00", b"\x00\x08")
 """First bytes of a data set without preamble: group 0008 or 0002 in little endian, or 0008 in big endian."""
@@ -310,7 +310,7 @@ def _is_directory(header: Header) -> bool:
         return False
     try:
         return text(header.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
-    except SeriesRefused as refusal:
+    except Refusal as refusal:
         raise _Ignored(_UNREADABLE) from refusal
 
 

@@ -14,7 +14,7 @@ from groundglass.dicomio.reading.geometry import LARGEST_TILT_DEGREES, measures
 from groundglass.dicomio.reading.rule_language import NamedSelection, unmet_conditions
 from groundglass.dicomio.reading.scan import Series
 from groundglass.dicomio.reading.volume import check_series
-from groundglass.domain.errors import SeriesRefused
+from groundglass.domain.errors import Refusal
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def _preference(series: Series) -> list[tuple[int, str]]:
     try:
         placement = check_series(series, place=True).placement
         soundness, told = (1, "has slices to be placed on a regular grid") if placement else (0, "is one volume")
-    except SeriesRefused as refusal:
+    except Refusal as refusal:
         soundness, told = 2, f"would be refused ({refusal.code})"
     spacing_mm, extent_mm = _spacing_and_extent_mm(_stacking(series.instances)[0])
     first, slices = series.instances[0], len(series.instances)

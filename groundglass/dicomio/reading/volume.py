@@ -14,8 +14,9 @@ from groundglass.dicomio.reading.defects import Defect
 from groundglass.dicomio.reading.geometry import Grid, check_geometry, order_by_position
 from groundglass.dicomio.reading.pixels import PADDING_HU, read_slice_hu, transfer_syntax
 from groundglass.dicomio.reading.scan import Series
-from groundglass.domain.errors import SeriesRefused
+from groundglass.domain.errors import Refusal
 from groundglass.domain.placement import Placement
+from groundglass.domain.refusals import RefusalCode
 from groundglass.domain.volume import CTVolume
 
 _AIR_HU, _AIR_FRACTION = -800, 0.01
@@ -47,7 +48,7 @@ def order_slices(instances: Sequence[Dataset]) -> tuple[Dataset, ...]:
     """The images of one series sorted from the patient's head to the feet, along the normal of the slices.
 
     Raises:
-        SeriesRefused: MISSING_GEOMETRY or ORIENTATION.
+        Refusal: MISSING_GEOMETRY or ORIENTATION.
     """
     return order_by_position(instances)
 
@@ -63,18 +64,18 @@ def check_series(series: Series, place: bool = False) -> Grid:
         place: whether `read_placed` will read it, or `read_volume`.
 
     Raises:
-        SeriesRefused: DAMAGED_FILES, MISSING_FILES, or any code of `read_volume` that concerns headers.
+        Refusal: DAMAGED_FILES, MISSING_FILES, or any code of `read_volume` that concerns headers.
     """
     if series.damaged:
-        raise SeriesRefused(
-            "DAMAGED_FILES",
+        raise Refusal(
+            RefusalCode.DAMAGED_FILES,
             f"{series.damaged} of the {len(series.instances) + series.damaged} files of the series are cut or not "
             "valid, so slices are missing. Send the series again, and check the disk space and the network of the "
             "sender.",
         )
     if series.absent:
-        raise SeriesRefused(
-            "MISSING_FILES",
+        raise Refusal(
+            RefusalCode.MISSING_FILES,
             f"The DICOMDIR lists {len(series.instances) + series.absent} images of the series, and {series.absent} of "
             "them are not in the folder. Copy the whole file set, or leave the DICOMDIR out if they are left out on "
             "purpose.",
@@ -99,7 +100,7 @@ def read_volume(
         The volume, and the headers in the order of its slices, from the patient's head to the feet.
 
     Raises:
-        SeriesRefused: TOO_FEW_SLICES, MIXED_PATIENTS, SHARED_SOP_INSTANCE_UID, FRAME_OF_REFERENCE, MATRIX,
+        Refusal: TOO_FEW_SLICES, MIXED_PATIENTS, SHARED_SOP_INSTANCE_UID, FRAME_OF_REFERENCE, MATRIX,
             MISSING_GEOMETRY, PIXEL_SPACING, ORIENTATION, DUPLICATE_POSITION, GAP, TILT, PHOTOMETRIC, NO_RESCALE,
             TOO_LARGE, PIXELS or NOT_HU.
     """
@@ -135,7 +136,7 @@ def _read(grid: Grid, threads: int, on_slice: Callable[[], None] | None) -> Read
                 on_slice()
     tissues = np.array([found for found in counts if found is not None])
     if len(tissues) < len(counts):
-        raise SeriesRefused("PIXELS", _undecoded(grid.headers, len(counts) - len(tissues)))
+        raise Refusal(RefusalCode.PIXELS, _undecoded(grid.headers, len(counts) - len(tissues)))
     _check_plausible(tissues, "the voxels")
     stored_as = [tuple(number(header, name) for name in _STORED_AS) for header in grid.headers]
     usual, _ = Counter(stored_as).most_common(1)[0]
@@ -190,8 +191,8 @@ def _check_plausible(tissues: np.ndarray, which: str) -> None:
     air_count, soft_tissue_count, total = tissues.sum(axis=0)
     air, soft_tissue = air_count / total, soft_tissue_count / total
     if air < _AIR_FRACTION or soft_tissue < _SOFT_TISSUE_FRACTION:
-        raise SeriesRefused(
-            "NOT_HU",
+        raise Refusal(
+            RefusalCode.NOT_HU,
             f"{air:.1%} of {which} are air (below {_AIR_HU} HU) and {soft_tissue:.1%} soft tissue "
             f"({_SOFT_TISSUE_HU[0]} to {_SOFT_TISSUE_HU[1]} HU); a chest CT has at least {_AIR_FRACTION:.0%} and "
             f"{_SOFT_TISSUE_FRACTION:.0%}. The pixel values are not Hounsfield units, or the images do not show a "

@@ -13,6 +13,7 @@ from PIL import Image
 from pydicom import Dataset
 
 from groundglass.domain.errors import OutputFailed
+from groundglass.domain.refusals import RefusalCode
 
 FILE_MODE = 0o640
 """Of results: for their user and its group."""
@@ -124,7 +125,7 @@ def check_room(folder: Path, needed_bytes: int) -> None:
     free = disk.f_bavail * disk.f_frsize
     if disk.f_blocks and free < needed_bytes:
         raise OutputFailed(
-            "DISK_FULL",
+            RefusalCode.DISK_FULL,
             f"The results need about {needed_bytes / 1e6:.0f} MB, and the disk of the output folder has "
             f"{free / 1e6:.1f} MB free. {_MAKE_ROOM}",
         )
@@ -148,9 +149,11 @@ def output_failure(error: OSError) -> OutputFailed:
     while error.errno is None and isinstance(error.__context__, OSError):
         error = error.__context__  # pydicom wraps what it meets, without its number
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutputFailed("DISK_FULL", f"The disk of the output folder is full, or the quota used up. {_MAKE_ROOM}")
+        return OutputFailed(
+            RefusalCode.DISK_FULL, f"The disk of the output folder is full, or the quota used up. {_MAKE_ROOM}"
+        )
     return OutputFailed(
-        "OUTPUT_NOT_WRITABLE",
+        RefusalCode.OUTPUT_NOT_WRITABLE,
         f"A file in the output folder can't be written ({error.strerror or type(error).__name__}). Check the folder's "
         "disk, its permissions and limits, and run the study again.",
     )

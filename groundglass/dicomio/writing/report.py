@@ -136,8 +136,8 @@ def _study_group(
         _lung_volume(findings.right_ml, codes.RIGHT),
         _lung_volume(findings.left_ml, codes.LEFT),
     ]
-    if findings.infected_fraction is not None:
-        percent = 100.0 * float(findings.infected_fraction)
+    if findings.salient_fraction is not None:
+        percent = 100.0 * float(findings.salient_fraction)
         measurements.append(sr.Measurement(codes.SALIENT_FRACTION, percent, codes.PERCENT))
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking("Study", sources, software),

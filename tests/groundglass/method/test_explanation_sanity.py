@@ -95,6 +95,6 @@ def test_lungs_in_which_nothing_is_to_be_seen_have_no_box(network, one_lesion, h
         network, flat, truth.lungs, inputs_of(flat, truth), slices, "covid19", GRADIENTS, ExplanationRules()
     )
     assert found.boxes == found.lesions == ()
-    assert found.infected_fraction == 0.0
+    assert found.salient_fraction == 0.0
     assert np.isfinite(found.saliency[MIDDLE]).all()
     assert np.isfinite(found.slices[0].completeness_error).all()

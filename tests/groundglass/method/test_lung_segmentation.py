@@ -3,7 +3,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from groundglass.domain.errors import Unsuitable
+from groundglass.domain.errors import Refusal
 from groundglass.domain.volume import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume
 from groundglass.locations import MODEL_FOLDER
 from groundglass.method.lung_network import LungUNet
@@ -78,7 +78,7 @@ def test_gas_that_a_wall_encloses_is_taken_out_and_a_bulla_is_not(inside_hu: flo
 
 @pytest.mark.parametrize("probability", [np.zeros((20, 20, 20)), np.pad(np.ones((3, 3, 3)), 8)])
 def test_a_volume_without_lungs_is_refused_with_a_figure(probability: np.ndarray) -> None:
-    with pytest.raises(Unsuitable, match="ml"):
+    with pytest.raises(Refusal, match="ml"):
         label_lungs(probability.astype(np.float32), GRID_MM)
 
 
@@ -148,7 +148,7 @@ def test_a_consolidation_stays_inside_the_lung(network: LungUNet) -> None:
 def test_a_volume_of_air_is_refused(network: LungUNet) -> None:
     directions = np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])
     air = CTVolume(np.full((30, 64, 64), -1000, dtype=np.int16), (5.0, 5.0, 5.0), np.zeros(3), directions)
-    with pytest.raises(Unsuitable):
+    with pytest.raises(Refusal):
         segment_lungs(network, air, MultiWindow(), grid_mm=5.0)
 
 

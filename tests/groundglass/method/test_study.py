@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from groundglass.domain.errors import Unsuitable
+from groundglass.domain.errors import Refusal
 from groundglass.domain.findings import SliceFinding
 from groundglass.domain.volume import CTVolume
 from groundglass.locations import MODEL_FOLDER
@@ -64,7 +64,7 @@ def test_only_slices_with_enough_lung_are_classified(network, sick) -> None:
 @pytest.mark.slow
 def test_a_volume_with_too_little_lung_is_refused(network, sick) -> None:
     volume, _, inputs = sick
-    with pytest.raises(Unsuitable, match="cm2"):
+    with pytest.raises(Refusal, match="cm2"):
         classify_slices(network, volume, inputs, minimum_lung_mm2=1e9)
 
 
@@ -102,17 +102,17 @@ def test_a_study_without_pneumonia_has_nothing_to_explain(network, sick) -> None
     assert {item.why_not_explained for item in explanation.slices} == {"study_np"}
     assert explanation.boxes == explanation.lesions == ()
     assert not explanation.salient.any()
-    assert explanation.infected_fraction == 0.0
+    assert explanation.salient_fraction == 0.0
 
 
 @pytest.mark.slow
-def test_the_infected_fraction_of_a_negative_study_that_is_more_probably_diseased_is_unknown(network, sick) -> None:
+def test_the_salient_fraction_of_a_negative_study_that_is_more_probably_diseased_is_unknown(network, sick) -> None:
     volume, truth, inputs = sick
     slices = [finding(10, 0.38, 0.34)]
     found = explain_slices(
         network, volume, truth.lungs, inputs, slices, "np", GRADIENTS, ExplanationRules(), np_probability=0.38
     )
-    assert found.infected_fraction is None
+    assert found.salient_fraction is None
 
 
 @pytest.mark.slow
@@ -126,7 +126,7 @@ def test_boxes_enclose_the_salient_regions_and_these_stay_inside_the_lungs(sick,
         pixels = (box.row_max - box.row_min + 1) * (box.column_max - box.column_min + 1)
         assert box.area_mm2 <= pixels * volume.pixel_area_mm2
     assert not explanation.salient[~covered].any()
-    assert 0 <= explanation.infected_fraction <= 1
+    assert 0 <= explanation.salient_fraction <= 1
 
 
 @pytest.mark.slow
@@ -144,13 +144,13 @@ def test_every_box_belongs_to_a_lesion_and_lesions_hold_all_salient_volume(sick,
 
 
 @pytest.mark.slow
-def test_lesions_that_reach_past_a_free_slice_are_together_the_infected_fraction(network, sick) -> None:
+def test_lesions_that_reach_past_a_free_slice_are_together_the_salient_fraction(network, sick) -> None:
     volume, truth, inputs = sick
     near = replace(volume, spacing_mm=(2.0, *volume.spacing_mm[1:]))
     slices = [finding(index, 0.6 if index == 11 else 0.1, 0.3) for index in range(10, 13)]
     found = explain_slices(network, near, truth.lungs, inputs, slices, "cap", GRADIENTS, ExplanationRules())
     assert any({10, 12} <= set(lesion.slices) for lesion in found.lesions)
-    assert sum(lesion.lung_fraction for lesion in found.lesions) == pytest.approx(found.infected_fraction)
+    assert sum(lesion.lung_fraction for lesion in found.lesions) == pytest.approx(found.salient_fraction)
 
 
 def test_a_damaged_weight_file_is_refused_by_its_hash(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from groundglass.quality.observations import (
     Observation,
     QualityError,
     observe_run,
+    read_reference,
     read_results,
     sample_of,
     write_reference,
@@ -92,7 +93,7 @@ def test_no_drift_is_found_where_there_is_none(tmp_path: Path, reference: Path) 
     [
         ({"volume_ml": 3600.0}, {"lungs_ml"}),
         ({"refused": 0.4}, {"outcome"}),
-        ({"shares": (0.2, 0.2, 0.6)}, {"label", "p_np", "p_covid19", "infected_fraction"}),
+        ({"shares": (0.2, 0.2, 0.6)}, {"label", "p_np", "p_covid19", "salient_fraction"}),
     ],
 )
 def test_drift_is_found_in_what_has_changed(
@@ -174,7 +175,7 @@ def test_days_are_those_of_the_files_and_only_the_last_ones_are_compared(tmp_pat
 
 def test_what_is_no_result_is_counted_and_unfinished_results_are_passed_over(tmp_path: Path) -> None:
     write(tmp_path, [make_result(analysed_case())])
-    no_figure = make_result(analysed_case(infected_fraction=float("nan")))
+    no_figure = make_result(analysed_case(salient_fraction=float("nan")))
     for folder, text in (
         ("broken", "{"),
         ("foreign", '{"cases": 3}'),
@@ -212,6 +213,24 @@ def test_a_reference_of_two_versions_is_refused(tmp_path: Path, other: dict[str,
     write(tmp_path, [make_result(analysed_case()), make_result(analysed_case(), **other)])
     with pytest.raises(QualityError, match="different weights"):
         write_reference(read_results(tmp_path), tmp_path / "reference.json")
+
+
+def test_results_and_references_that_name_the_salient_fraction_otherwise_are_read(
+    reference: Path, tmp_path: Path
+) -> None:
+    """Results of schema 1.0 call it `infected_fraction`, as does a reference that was made of them."""
+    result = make_result(analysed_case(salient_fraction=0.25))
+    result["schema_version"] = "1.0"
+    result["cases"][0]["infected_fraction"] = result["cases"][0].pop("salient_fraction")
+    former = tmp_path / "former"
+    former.mkdir()
+    write(former, [result])
+    (row,) = read_results(former).rows
+    assert row.values["salient_fraction"] == 0.25
+    content = json.loads(reference.read_text(encoding="utf-8")) | {"reference_version": 1}
+    content["quantities"]["infected_fraction"] = content["quantities"].pop("salient_fraction")
+    (tmp_path / "old.json").write_text(json.dumps(content), encoding="utf-8")
+    assert read_reference(tmp_path / "old.json") == read_reference(reference)
 
 
 def test_a_reference_holds_distributions_and_no_identifier(reference: Path) -> None:

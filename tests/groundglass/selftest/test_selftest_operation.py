@@ -174,7 +174,7 @@ def case_of(result: dict[str, Any]) -> dict[str, Any]:
         ("Reports", lambda result: case_of(result)["prediction"]["probabilities"].update(covid19=0.5)),
         ("Reports", lambda result: case_of(result)["boxes"].pop()),
         ("Presentation states", lambda result: case_of(result)["boxes"][0].update(row_min=0)),
-        ("The same study again", lambda result: case_of(result).update(infected_fraction=0.5)),
+        ("The same study again", lambda result: case_of(result).update(salient_fraction=0.5)),
         ("Form of result.json", lambda result: result.pop("status")),
         ("Form of result.json", lambda result: case_of(result).update(note="not in the schema")),
     ],

@@ -27,7 +27,7 @@ from groundglass.dicomio.writing.parametric_map import make_saliency_map
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import make_refusal_report, make_report
 from groundglass.dicomio.writing.segmentation import make_segmentation
-from groundglass.domain.errors import SeriesRefused
+from groundglass.domain.errors import Refusal
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
 from tests.fuzz.files import as_file, as_multi_frame, small_series
@@ -144,7 +144,7 @@ def refusal(image: Dataset, path: Path) -> str:
     (series,) = scan_folder(path.parent).series
     chosen = choose_series([series], SelectionRules()).chosen
     assert chosen is not None
-    with pytest.raises(SeriesRefused) as caught:
+    with pytest.raises(Refusal) as caught:
         check_series(chosen)
     return str(caught.value)
 

@@ -5,7 +5,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from groundglass.dicomio.reading.volume import read_placed, read_volume
-from groundglass.domain.errors import SeriesRefused
+from groundglass.domain.errors import Refusal
 from groundglass.domain.findings import Box, Findings, Lesion, SliceFinding
 from tests.groundglass.dicomio.ct_samples import PRONE, Sample, chest_hu, make_series, set_pixels
 
@@ -47,7 +47,7 @@ def first_acquisition() -> list[Dataset]:
 
 
 def refusal_code(images: list[Dataset]) -> str:
-    with pytest.raises(SeriesRefused) as caught:
+    with pytest.raises(Refusal) as caught:
         read_placed(images)
     return caught.value.code
 
@@ -129,7 +129,7 @@ def test_a_steeper_tilt_and_a_crooked_drift_are_refused() -> None:
         image.ImagePositionPatient = [0, 10 * (index % 2), -5 * index]
 
     assert refusal_code(make_series(SQUARE, wobble)) == "TILT"
-    with pytest.raises(SeriesRefused, match="TILT"):
+    with pytest.raises(Refusal, match="TILT"):
         read_volume(make_series(SQUARE, tilt(12.0)))
 
 
@@ -162,7 +162,7 @@ def test_distances_that_drift_are_not_taken_for_equal_ones() -> None:
     steps_mm = np.where(np.arange(299) < 150, 1.0, 1.09)
     depths_mm = np.concatenate([[0], np.cumsum(steps_mm)])
     images = make_series(Sample(slices=300, spacing_mm=(1.0, 9, 7)), at_depths(depths_mm))
-    with pytest.raises(SeriesRefused, match=r"up to 6\.7 mm off"):
+    with pytest.raises(Refusal, match=r"up to 6\.7 mm off"):
         read_volume(images)
     read = read_placed(images)
     assert read.placement is not None

@@ -29,7 +29,7 @@ from groundglass.dicomio.reading.header import Header
 from groundglass.dicomio.reading.pixels import read_slice_hu
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.volume import read_volume
-from groundglass.domain.errors import SeriesRefused
+from groundglass.domain.errors import Refusal
 from tests.groundglass.dicomio.ct_samples import Sample, chest_hu, make_series, set_pixels, write_series
 
 SIGNED = Sample(slices=6, rows=64, columns=48, is_signed=True, intercept=0)
@@ -147,7 +147,7 @@ def test_a_frame_of_another_size_than_the_header_says_is_refused_before_it_is_de
     for image in images[:3] + images[4:]:
         compress(image, JPEGLosslessSV1)
     instances = scanned(tmp_path, images, JPEGLosslessSV1)
-    with pytest.raises(SeriesRefused, match="PIXELS: The pixels of 1 of 6 images"):
+    with pytest.raises(Refusal, match="PIXELS: The pixels of 1 of 6 images"):
         read_volume(instances)
 
 
@@ -193,7 +193,7 @@ def test_a_file_that_became_shorter_is_refused(tmp_path: Path) -> None:
     instances = scanned(tmp_path, make_series(UNSIGNED), ExplicitVRLittleEndian)
     path = Path(str(instances[5].filename))
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(SeriesRefused, match="PIXELS: The pixels of 1 of 6 images"):
+    with pytest.raises(Refusal, match="PIXELS: The pixels of 1 of 6 images"):
         read_volume(instances)
 
 
@@ -214,7 +214,7 @@ def test_a_codestream_that_is_cut_or_claims_another_size_is_never_decoded(
     else:
         frame = frame[:8] + (60_000).to_bytes(4, "big") * 2 + frame[16:]
     images[3].PixelData = encapsulate([frame])
-    with pytest.raises(SeriesRefused, match="PIXELS: The pixels of 1 of 6 images"):
+    with pytest.raises(Refusal, match="PIXELS: The pixels of 1 of 6 images"):
         read_volume(scanned(tmp_path, images, syntax))
 
 
@@ -223,5 +223,5 @@ def test_pixels_of_which_nobody_knows_whether_they_are_signed_are_refused(repres
     def change(image: Dataset, index: int) -> None:
         image.PixelRepresentation = representation
 
-    with pytest.raises(SeriesRefused, match="PIXELS"):
+    with pytest.raises(Refusal, match="PIXELS"):
         read_volume(make_series(UNSIGNED, change))

@@ -21,7 +21,7 @@ from groundglass.dicomio.reading.attributes import quiet_pydicom
 from groundglass.dicomio.reading.scan import Scan, find_studies, scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series, judge_series
 from groundglass.dicomio.reading.volume import check_series
-from groundglass.domain.errors import SeriesRefused
+from groundglass.domain.errors import Refusal
 from tests.groundglass.dicomio.ct_samples import (
     PATIENT_NAME,
     SERIES,
@@ -169,7 +169,7 @@ def test_an_image_that_the_file_set_directory_lists_and_the_folder_lacks_is_coun
     next(path for path in sorted((tmp_path / "disc").rglob("*")) if path.is_file() and path.name != "DICOMDIR").unlink()
     (series,) = scan_folder(tmp_path / "disc").series
     assert (len(series.instances), series.absent) == (3, 1)
-    with pytest.raises(SeriesRefused, match="MISSING_FILES: The DICOMDIR lists 4 images of the series, and 1 of them"):
+    with pytest.raises(Refusal, match="MISSING_FILES: The DICOMDIR lists 4 images of the series, and 1 of them"):
         check_series(series)
 
 
@@ -309,7 +309,7 @@ def test_a_copy_under_another_patient_is_no_copy(tmp_path: Path) -> None:
     write_series(tmp_path / "a", make_series(FEW))
     write_series(tmp_path / "b", make_series(FEW, lambda image, _: setattr(image, "PatientID", "CORRECTED")))
     (series,) = scan_folder(tmp_path).series
-    with pytest.raises(SeriesRefused, match="MIXED_PATIENTS"):
+    with pytest.raises(Refusal, match="MIXED_PATIENTS"):
         check_series(series)
 
 

@@ -12,7 +12,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from groundglass.dicomio.reading.scan import Series, scan_folder
 from groundglass.dicomio.reading.volume import check_series, order_slices, read_volume
-from groundglass.domain.errors import SeriesRefused
+from groundglass.domain.errors import Refusal
 from tests.groundglass.dicomio.ct_samples import (
     PATIENT_NAME,
     PRONE,
@@ -28,8 +28,8 @@ from tests.groundglass.dicomio.ct_samples import (
 )
 
 
-def refusal(images: list[Dataset]) -> SeriesRefused:
-    with pytest.raises(SeriesRefused) as caught:
+def refusal(images: list[Dataset]) -> Refusal:
+    with pytest.raises(Refusal) as caught:
         read_volume(images)
     reason = caught.value.reason
     assert reason.endswith(".")
@@ -368,7 +368,7 @@ def test_a_series_with_a_cut_file_is_refused_even_at_its_end(tmp_path: Path) -> 
     paths = write_series(tmp_path, make_series())
     paths[-1].write_bytes(paths[-1].read_bytes()[:-100])
     series = scan_folder(tmp_path).series[0]
-    with pytest.raises(SeriesRefused) as caught:
+    with pytest.raises(Refusal) as caught:
         check_series(series)
     assert caught.value.code == "DAMAGED_FILES"
     assert "1 of the 30 files" in caught.value.reason

@@ -188,6 +188,6 @@ def test_a_box_of_one_source_pixel_is_drawn_where_that_is_less_than_one_of_the_p
 def test_preview_needs_no_lungs_and_no_estimate() -> None:
     case = make_case(positive=False)
     findings = dataclasses.replace(
-        case.findings, lungs=np.zeros_like(case.findings.lungs), infected_fraction=None, slices=()
+        case.findings, lungs=np.zeros_like(case.findings.lungs), salient_fraction=None, slices=()
     )
     assert picture.make_preview(case.volume, findings).width == 1500

@@ -41,7 +41,7 @@ def simple_case(headers: list[pydicom.Dataset]) -> tuple[CTVolume, Findings]:
         left_ml=small.left_ml,
         label=small.label,
         probabilities=small.probabilities,
-        infected_fraction=small.infected_fraction,
+        salient_fraction=small.salient_fraction,
         slices=small.slices,
         saliency={index: np.pad(values, padding[1:]) for index, values in small.saliency.items()},
         salient=np.pad(small.salient, padding),

@@ -62,8 +62,8 @@ def test_study_group_holds_class_probabilities_volumes_and_fraction(plain: Path)
     volumes = [m.value for m in group.get_measurements(VOLUME)]
     assert volumes == pytest.approx([findings.volume_ml, findings.right_ml, findings.left_ml])
     (fraction,) = group.get_measurements(codes.SALIENT_FRACTION)
-    assert findings.infected_fraction is not None
-    assert fraction.value == pytest.approx(100 * findings.infected_fraction)
+    assert findings.salient_fraction is not None
+    assert fraction.value == pytest.approx(100 * findings.salient_fraction)
     (status,) = group.get_qualitative_evaluations(codes.RUN_STATUS)
     assert status.value.value == "111242"
 
@@ -158,7 +158,7 @@ def test_a_negative_study_says_so(tmp_path: Path) -> None:
 
 def test_a_negative_study_that_is_more_probably_diseased_says_so(tmp_path: Path) -> None:
     case = make_case(positive=False)
-    doubtful = dataclasses.replace(case.findings, probabilities=(0.38, 0.34, 0.28), infected_fraction=None)
+    doubtful = dataclasses.replace(case.findings, probabilities=(0.38, 0.34, 0.28), salient_fraction=None)
     report = hd.sr.srread(written(dataclasses.replace(case, findings=doubtful), tmp_path))
     assert any("(probability 0.38; pneumonia of either kind 0.62)" in text for text in comments(report))
 
@@ -173,7 +173,7 @@ def test_lungs_that_the_images_cut_are_told(tmp_path: Path, is_cut: bool) -> Non
 
 def test_an_unknown_salient_fraction_is_left_out(tmp_path: Path) -> None:
     case = make_case()
-    unknown = dataclasses.replace(case, findings=dataclasses.replace(case.findings, infected_fraction=None))
+    unknown = dataclasses.replace(case, findings=dataclasses.replace(case.findings, salient_fraction=None))
     assert study_group(hd.sr.srread(written(unknown, tmp_path)).content).get_measurements(codes.SALIENT_FRACTION) == []
 
 
