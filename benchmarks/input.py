@@ -28,9 +28,10 @@ from pydicom import dcmread
 from benchmarks.machine import describe_machine, machine_in_words
 from benchmarks.memory import status_mib
 from benchmarks.sdk import make_graph, make_reader
+from groundglass.dicomio.reading.geometry import order_by_position
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.select import choose_series
-from groundglass.dicomio.reading.volume import check_series, order_slices, read_volume
+from groundglass.dicomio.reading.volume import check_series, read_volume
 from groundglass.dicomio.writing.files import write_text
 from groundglass.phantom.study import write_study
 from groundglass.phantom.thorax import make_thorax
@@ -153,7 +154,7 @@ def copy_few(folder: Path, to: Path) -> Path:
     """Every fourth slice, to load the libraries with."""
     to.mkdir()
     (series,) = scan_folder(folder).series
-    for index, header in enumerate(order_slices(series.instances)[::4]):
+    for index, header in enumerate(order_by_position(series.instances)[::4]):
         shutil.copy(str(header.filename), to / f"{index}")
     return to
 

@@ -21,9 +21,10 @@ from tqdm import tqdm
 from benchmarks.attribution_maps import AttributionMaps
 from benchmarks.lesion_slices import LesionSlice, UnusableSet, read_pictures, read_volumes
 from groundglass.domain.class_names import CLASSES
+from groundglass.domain.software import sha256_of
 from groundglass.locations import ROOT
 from groundglass.method.explanation import ExplanationRules
-from groundglass.method.weights import WeightsRefused, load_classifier, load_lung_network, sha256_of
+from groundglass.method.weights import WeightsRefused, load_classifier, load_lung_network
 from groundglass.settings import load_settings
 from training.image_slices import PictureRefused
 

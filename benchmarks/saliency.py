@@ -25,6 +25,7 @@ from benchmarks.captum_gradients import PAPERS_RULE, captum_attributions
 from benchmarks.machine import describe_machine
 from benchmarks.memory import status_mib
 from groundglass.domain.class_names import CLASSES
+from groundglass.domain.software import sha256_of
 from groundglass.locations import ROOT
 from groundglass.method.classifier_network import SCALES, MultiScaleClassifier
 from groundglass.method.explanation import ExplanationRules
@@ -37,7 +38,7 @@ from groundglass.method.saliency import (
     joint_saliency,
 )
 from groundglass.method.score_gradients import Reading, ScoreGradients
-from groundglass.method.weights import load_classifier, load_lung_network, sha256_of
+from groundglass.method.weights import load_classifier, load_lung_network
 from groundglass.settings import load_settings
 from training.classifier_data import prepare_slices
 from training.options import add_data_option

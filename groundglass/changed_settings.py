@@ -9,7 +9,8 @@ from groundglass.locations import SETTINGS_FILE
 
 ONE_SLICE_EXPLAINED: dict[str, dict[str, object]] = {
     "lungs": {"grid_mm": 4.0, "views": ["axial"], "windows_hu": [[1400, 700]]},
-    "saliency": {"maximum_slices": 1, "steps": 1},
+    "saliency": {"maximum_slices": 1},
+    "research": {"steps": 1},
 }
 """As quick as can be; the results have their usual size all the same."""
 

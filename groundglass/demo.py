@@ -18,6 +18,7 @@ from groundglass.command.analyse import analyse
 from groundglass.command.logs import set_up_logging
 from groundglass.demo_folder import make_anew
 from groundglass.dicomio.writing.files import write_text
+from groundglass.domain.class_names import LONG_CLASS_NAMES
 from groundglass.domain.volume import CTVolume
 from groundglass.locations import MODEL_FOLDER
 from groundglass.phantom.study import PhantomFolderError, write_study
@@ -27,7 +28,6 @@ STEPS = 3
 QUICKER: dict[str, dict[str, object]] = {"lungs": {"views": ["axial"]}, "saliency": {"maximum_slices": 6}}
 """Changed settings of the demonstration, which has a minute on two cores without bfloat16. There the planes of one view
 take 15 s, and a slice takes 3 s to explain."""
-_NAMES = {"np": "no pneumonia (NP)", "cap": "community-acquired pneumonia (CAP)", "covid19": "COVID-19"}
 
 
 def count_hits(boxes: list[dict[str, Any]], lesions: np.ndarray) -> int:
@@ -69,7 +69,7 @@ def print_table(result: dict[str, Any], truth: Truth, results: Path) -> None:
     probabilities = case["prediction"]["probabilities"]
     explained = sum(item["explained"] for item in case["slices"])
     rows = [
-        ("label", _NAMES[case["prediction"]["label"]], _NAMES[truth.label]),
+        ("label", LONG_CLASS_NAMES[case["prediction"]["label"]], LONG_CLASS_NAMES[truth.label]),
         ("probabilities", "  ".join(f"{name} {value:.2f}" for name, value in probabilities.items()), ""),
         *(
             (f"{side} lung", f"{lungs[f'{side}_ml']:.0f} ml", f"{true:.0f} ml ({lungs[f'{side}_ml'] / true - 1:+.1%})")

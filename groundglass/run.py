@@ -12,7 +12,7 @@ from groundglass.case import ANALYSED, Case, RunRecord, attempt, give_back_memor
 from groundglass.dicomio.reading.defects import find_defects
 from groundglass.dicomio.reading.scan import Scan, Series
 from groundglass.dicomio.reading.select import Selection, choose_series
-from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_placed
+from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_grid
 from groundglass.domain.findings import Findings
 from groundglass.outputs import check_room_for, write_analysed, write_refused
 from groundglass.pipeline import ClassifiedSlices, Pipeline, SegmentedLungs
@@ -150,16 +150,15 @@ class Run:
 
     def _read(self, case: Case[None], series: Series) -> Case[ReadSeries]:
         # The scan knows of files that were damaged; from the instances alone a lost end of a series can't be seen.
-        total = len(check_series(series, place=True).headers)
+        grid = check_series(series, place=True)
         done = 0
 
         def count() -> None:
             nonlocal done
             done += 1
-            self._progress("volume", done, total)
+            self._progress("volume", done, len(grid.headers))
 
-        threads = self._pipeline.settings.decoding_threads
-        read = read_placed(case.sources, threads, on_slice=count)
+        read = read_grid(grid, self._pipeline.settings.decoding_threads, on_slice=count)
         return replace(case.with_found(read), sources=read.sources, source_defects=(*case.source_defects, *read.notes))
 
     def _write(self, case: Case[WithFindings], written: list[str]) -> Case[Findings]:

@@ -146,7 +146,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
     root = _Section(content, "")
     selection, volume, models = root.section("selection"), root.section("volume"), root.section("models")
     lungs, classification = root.section("lungs"), root.section("classification")
-    saliency, output = root.section("saliency"), root.section("output")
+    saliency, output, research = root.section("saliency"), root.section("output"), root.section("research")
     _check_package(root.section("package"))
     windows = tuple(_window(pair, "lungs.windows_hu") for pair in lungs.take("windows_hu", list))
     if not windows:
@@ -176,10 +176,10 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
             ),
         ),
         gradients=IntegratedGradients(
-            reading=saliency.choose("reading", ("score", "score_map")),  # type: ignore[arg-type]
-            rule=saliency.choose("rule", ("riemann_right", "midpoint", "gauss_legendre")),  # type: ignore[arg-type]
-            steps=saliency.take("steps", int, 1, 1_000),
-            gradient_power=float(saliency.take("gradient_power", _NUMBER, 0, 10)),
+            reading=research.choose("reading", ("score", "score_map")),  # type: ignore[arg-type]
+            rule=research.choose("rule", ("riemann_right", "midpoint", "gauss_legendre")),  # type: ignore[arg-type]
+            steps=research.take("steps", int, 1, 1_000),
+            gradient_power=float(research.take("gradient_power", _NUMBER, 0, 10)),
         ),
         explanation=ExplanationRules(
             maximum_slices=saliency.take("maximum_slices", int, 1, 10_000),
@@ -187,15 +187,15 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
             minimum_area_mm2=float(saliency.take("minimum_area_mm2", _NUMBER, 0, 10_000)),
             closing_mm=float(saliency.take("closing_mm", _NUMBER, 0, 50)),
             minimum_lesion_ml=float(saliency.take("minimum_lesion_ml", _NUMBER, 0, 1_000)),
-            joint_factor=saliency.choose("joint_factor", ("attribution", "gradient")),  # type: ignore[arg-type]
-            joint_blur_mm=float(saliency.take("joint_blur_mm", _NUMBER, 0, 50)),
-            joint_part=saliency.choose("joint_part", ("absolute", "positive")),  # type: ignore[arg-type]
+            joint_factor=research.choose("joint_factor", ("attribution", "gradient")),  # type: ignore[arg-type]
+            joint_blur_mm=float(research.take("joint_blur_mm", _NUMBER, 0, 50)),
+            joint_part=research.choose("joint_part", ("absolute", "positive")),  # type: ignore[arg-type]
         ),
         key_images=output.take("key_images", int, 1, 100),
         segmentation=output.choose("segmentation", ("binary", "labelmap")),  # type: ignore[arg-type]
         saliency_map=output.take("saliency_map", bool),
     )
-    for section in (root, selection, volume, models, lungs, classification, saliency, output):
+    for section in (root, selection, volume, models, lungs, classification, saliency, output, research):
         section.end()
     return settings
 

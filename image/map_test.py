@@ -162,7 +162,7 @@ def make_studies(folder: Path) -> Studies:
     studies.none.mkdir()
     (studies.none / "notes.txt").write_text("no DICOM", encoding="utf-8")
     write_changed_settings(studies.brief, saliency={"maximum_slices": 10})
-    quick = {"saliency": {"steps": 2, "maximum_slices": 2}, "lungs": {"views": ["axial"]}}
+    quick = {"saliency": {"maximum_slices": 2}, "research": {"steps": 2}, "lungs": {"views": ["axial"]}}
     write_changed_settings(studies.quick, **quick)
     write_changed_settings(studies.insists_on_gpu, device="cuda", **quick)
     for path in [folder, *folder.rglob("*")]:

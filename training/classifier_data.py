@@ -20,7 +20,7 @@ from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.volume import read_volume
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import RefusalCode
-from groundglass.domain.volume import CTVolume
+from groundglass.domain.volume import CANONICAL_AXES, CTVolume
 from groundglass.method.classifier_network import INPUT_SIZE
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_segmentation import MultiWindow, segment_lungs
@@ -33,8 +33,6 @@ from training.lung_data import GRID_MM, segment_planes
 PATIENT_CLASS = {
     "P001": "covid19", "P002": "covid19", "cap001": "cap", "cap002": "cap", "normal001": "np", "normal002": "np",
 }  # fmt: skip
-FOLDS = (("P001", "cap001", "normal001"), ("P002", "cap002", "normal002"))
-"""Patients tested in each of the two folds; the other fold's patients train."""
 PAINTING_BASES = ("luna", "lung_slices", "lung_dx_A0001")
 """Healthy slices to paint disease into: of 375, of 197 and of one patient."""
 MINIMUM_LUNG_MM2 = 4000.0
@@ -127,9 +125,8 @@ def read_patient(data: Path, name: str) -> CTVolume:
     if folder.is_dir():
         return read_volume(scan_folder(folder).series[0].instances)[0]
     with np.load(data / "volumes" / f"{name}.npz") as stored:
-        directions = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
         spacing_mm = tuple(float(step) for step in stored["spacing_mm"])
-        return CTVolume(stored["hu"], spacing_mm, np.zeros(3), directions)  # type: ignore[arg-type]
+        return CTVolume(stored["hu"], spacing_mm, np.zeros(3), CANONICAL_AXES)  # type: ignore[arg-type]
 
 
 def weights_digest(network: LungUNet) -> bytes:

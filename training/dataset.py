@@ -47,7 +47,7 @@ from groundglass.dicomio.reading.attributes import quiet_pydicom, text
 from groundglass.dicomio.reading.scan import Series, scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series
 from groundglass.dicomio.reading.volume import check_series, read_volume
-from groundglass.domain.class_names import CLASSES
+from groundglass.domain.class_names import CLASS_ABBREVIATIONS, CLASSES
 from groundglass.domain.errors import Refusal
 from groundglass.method.lung_network import LungUNet
 from training.classifier_data import (
@@ -58,7 +58,6 @@ from training.classifier_data import (
     slices_of_volume,
     weights_digest,
 )
-from training.tables import CLASS_TITLES
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,7 @@ def _training_set(patients: Sequence[Patient], origin: str) -> TrainingSet:
             [f"{', '.join(names)} hold the same CT under other identifiers. Keep one of them." for names in repeated]
         )
     sizes = Counter(CLASSES[patient.label] for patient in patients)
-    parts = ", ".join(f"{sizes[name]} {CLASS_TITLES[name]}" for name in CLASSES if name in sizes)
+    parts = ", ".join(f"{sizes[name]} {CLASS_ABBREVIATIONS[name]}" for name in CLASSES if name in sizes)
     return TrainingSet(tuple(patients), digest.hexdigest(), f"{len(patients)} patients of {origin}: {parts}")
 
 

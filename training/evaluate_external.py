@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
 
-from groundglass.domain.class_names import CLASSES
+from groundglass.domain.class_names import CLASS_ABBREVIATIONS, CLASSES
 from groundglass.locations import SETTINGS_FILE
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.slice_classification import StudyRule
@@ -31,7 +31,7 @@ from groundglass.method.weights import WeightsRefused, load_classifier, load_lun
 from training.classifier import predict
 from training.image_slices import Picture, PictureRefused, gather_pictures, has_8_bits, prepare_picture, read_picture
 from training.metrics import FEWEST_PATIENTS, area_under_curve, confusion_matrix, figures_of_classes
-from training.tables import CLASS_TITLES, patient_probabilities
+from training.tables import patient_probabilities
 
 FOLDER_CLASS = {"normal": "np", "pneumonia": "cap", "covid-19": "covid19"}
 _NAME = re.compile(r"(?P<prefix>\w[\w-]*)_(?P<patient>[^\W_]+)_(?P<scan>[^\W_]+)_(?P<slice>[^\W_]+)")
@@ -247,8 +247,8 @@ def score(
 
 def as_markdown(report: dict[str, Any]) -> str:
     """The report as tables."""
-    by_class = ", ".join(f"{CLASS_TITLES[name]} {count}" for name, count in report["patients_by_class"].items())
-    missed = ", ".join(f"{CLASS_TITLES[name]} {count}" for name, count in report["without_lungs"].items())
+    by_class = ", ".join(f"{CLASS_ABBREVIATIONS[name]} {count}" for name, count in report["patients_by_class"].items())
+    missed = ", ".join(f"{CLASS_ABBREVIATIONS[name]} {count}" for name, count in report["without_lungs"].items())
     lines = [
         f"Shipped classifier on {report['images']} 8-bit slices of {report['scans']} scans of {report['patients']} "
         f"patients ({by_class}); a number under another class is another patient. Patients: study rule over all slices "
@@ -264,11 +264,11 @@ def as_markdown(report: dict[str, Any]) -> str:
         lines += ["", f"### {title}", "", _line(head), _line(["---"] * len(head))]
         for name in CLASSES:
             cells = [_cell(level["figures"][f"{name}/{figure}"]) for figure in _FIGURES]
-            lines.append(_line([CLASS_TITLES[name], str(level["samples"][name]), *cells]))
+            lines.append(_line([CLASS_ABBREVIATIONS[name], str(level["samples"][name]), *cells]))
         lines += ["", _line(["N", *OVERALL.values()]), _line(["---"] * (len(OVERALL) + 1))]
         cells = [_cell(level["figures"][name]) for name in OVERALL]
         lines.append(_line([str(sum(level["samples"].values())), *cells]))
-        titles = [CLASS_TITLES[name] for name in CLASSES]
+        titles = [CLASS_ABBREVIATIONS[name] for name in CLASSES]
         lines += ["", _line(["true \\ predicted", *titles]), _line(["---"] * 4)]
         for name, counts in zip(titles, level["confusion_true_by_predicted"], strict=True):
             lines.append(_line([name, *map(str, counts)]))
@@ -289,7 +289,7 @@ def _cell(figure: dict[str, Any]) -> str:
 def draw_confusion(report: dict[str, Any]) -> Figure:
     """Confusion matrices of slices and patients, as counts and as parts of the true class."""
     figure = Figure(figsize=(8.6, 4.6), layout="constrained")
-    titles = [CLASS_TITLES[name] for name in CLASSES]
+    titles = [CLASS_ABBREVIATIONS[name] for name in CLASSES]
     for axes, unit in zip(figure.subplots(1, 2), ("slice", "patient"), strict=True):
         confusion = np.array(report[unit]["confusion_true_by_predicted"])
         parts = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)

@@ -19,11 +19,12 @@ from tqdm import tqdm
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.volume import read_volume
 from groundglass.domain.errors import Refusal
+from groundglass.domain.software import sha256_of
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_segmentation import VIEWS, MultiWindow, lung_volumes_ml, segment_lungs
 from groundglass.method.normalisation import scale_to_window
-from groundglass.method.weights import load_lung_network, sha256_of
+from groundglass.method.weights import load_lung_network
 from groundglass.phantom.study import STORED_AXES, write_study
 from groundglass.phantom.thorax import make_thorax
 from training.classifier_data import PATIENT_CLASS, read_patient

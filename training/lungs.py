@@ -13,7 +13,7 @@ from monai.metrics import compute_hausdorff_distance
 from torch import Tensor
 
 from groundglass.domain.errors import Refusal
-from groundglass.domain.volume import CTVolume
+from groundglass.domain.volume import CANONICAL_AXES, CTVolume
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_segmentation import segment_lungs
 from training.checkpoint import export_weights
@@ -56,8 +56,7 @@ def find_lungs(network: LungUNet, normalisation: Normalisation, item: LungImages
     windows = normalisation.windows(item.image)
     if len(item.image) == 1:
         return segment_planes(network, item.image, windows)
-    directions = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-    volume = CTVolume(item.image, item.spacing_mm, np.zeros(3), directions)
+    volume = CTVolume(item.image, item.spacing_mm, np.zeros(3), CANONICAL_AXES)
     try:
         return segment_lungs(network, volume, windows, GRID_MM, views) > 0
     except Refusal:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from groundglass.domain.class_names import CLASSES
+from groundglass.domain.software import sha256_of
 from groundglass.locations import ROOT
-from groundglass.method.weights import load_classifier, sha256_of
+from groundglass.method.weights import load_classifier
 from training import covid_ct_benchmark, evaluate, lung_tables
 from training.calibration import fold_temperature
 from training.checkpoint import export_weights

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from groundglass.domain.class_names import CLASSES
+from groundglass.domain.class_names import CLASS_ABBREVIATIONS, CLASSES
 from groundglass.domain.findings import SliceFinding
 from groundglass.method.slice_classification import StudyRule
 from training.metrics import (
@@ -31,7 +31,6 @@ from training.metrics import (
 )
 from training.predictions import Predictions
 
-CLASS_TITLES = {"np": "NP", "cap": "CAP", "covid19": "COVID-19"}
 ROWS = {
     "conv3": ("Conv3 auxiliary classifier", "#56B4E9"),
     "conv4": ("Conv4 auxiliary classifier", "#009E73"),
@@ -264,7 +263,7 @@ def _row(name: str) -> tuple[str, str]:
 
 
 def _class(name: str) -> str:
-    return CLASS_TITLES.get(name, name)
+    return CLASS_ABBREVIATIONS.get(name, name)
 
 
 def _task(task: Sequence[str]) -> str:

@@ -14,10 +14,10 @@ from PIL import Image
 from groundglass.cohort.results import Results
 from groundglass.cohort.tables import Row, read_cases
 from groundglass.dicomio.writing.files import write_text
+from groundglass.domain.class_names import LONG_CLASS_NAMES
 
 _WIDTH = 640
 """Pixels of a picture on the page; the file in the study's folder is larger."""
-_NAMES = {"np": "no pneumonia", "cap": "community-acquired pneumonia", "covid19": "COVID-19"}
 _STYLE = """
 body { font: 15px/1.45 system-ui, "DejaVu Sans", sans-serif; color: #1d2733; max-width: 1400px; margin: 2rem auto;
   padding: 0 1.5rem } table { border-collapse: collapse } td, th { padding: .2rem .8rem .2rem 0; text-align: left }
@@ -51,7 +51,7 @@ def _rank(case: Row) -> tuple[float, float, str]:
 
 def _kind(case: Row) -> str:
     if case["status"] == "analysed":
-        return _NAMES[case["label"]]
+        return LONG_CLASS_NAMES[case["label"]]
     return " ".join(filter(None, (case["status"].replace("_", " "), case["reason_code"])))
 
 
@@ -59,7 +59,7 @@ def _figure(case: Row, folder: Path) -> str:
     fraction = case["salient_fraction"]
     salient = "an unknown part" if fraction is None else f"{fraction:.1%}"
     told = (
-        f"{_NAMES[case['label']]}, pneumonia {1 - case['p_np']:.0%}, salient {salient} of "
+        f"{LONG_CLASS_NAMES[case['label']]}, pneumonia {1 - case['p_np']:.0%}, salient {salient} of "
         f"{case['lungs_ml'] / 1000:.1f} l; study {case['study']}, {case['case']}"
     )
     uri = _as_uri(folder / case["preview"])

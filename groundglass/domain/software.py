@@ -1,6 +1,8 @@
 """Who made a result: name and version, weights and settings."""
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 NAME = "Groundglass"
 RESEARCH_USE = "Research use only; not for clinical decisions"
@@ -20,3 +22,9 @@ class SoftwareIdentity:
     """`cpu` or `cuda`."""
     settings_sha256: str
     """Of the settings that shape a result."""
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, as lower-case hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,7 +11,7 @@ import numpy as np
 BACKGROUND, RIGHT_LUNG, LEFT_LUNG = 0, 1, 2
 """Values of a lung label array; right and left are the patient's."""
 
-_CANONICAL_AXES = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
+CANONICAL_AXES = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
 """Axes of the canonical view: slices run from head to feet, rows from front to back, columns to the patient's left."""
 
 
@@ -57,7 +57,7 @@ class CTVolume:
             raise ValueError("The array holds values that are no Hounsfield units.")
         rounded = array if array.dtype == np.int16 else np.rint(array).astype(np.int16)
         slice_mm, row_mm, col_mm = map(float, spacing_mm)
-        return cls(rounded, (slice_mm, row_mm, col_mm), np.zeros(3), _CANONICAL_AXES.copy())
+        return cls(rounded, (slice_mm, row_mm, col_mm), np.zeros(3), CANONICAL_AXES.copy())
 
     @property
     def affine(self) -> np.ndarray:
@@ -76,7 +76,7 @@ class CTVolume:
         return float(np.prod(self.spacing_mm)) / 1000.0
 
     def _canonical_order(self) -> tuple[list[int], list[int]]:
-        alignment = _CANONICAL_AXES @ self.directions.T
+        alignment = CANONICAL_AXES @ self.directions.T
         order = [int(axis) for axis in np.abs(alignment).argmax(axis=1)]
         if sorted(order) != [0, 1, 2]:
             raise ValueError(

@@ -19,11 +19,6 @@ class WeightsRefused(ValueError):
     """A weight file is missing, is not the one that was validated, or does not fit the network."""
 
 
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, as lower-case hexadecimal digits."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
 def load_lung_network(path: Path, sha256: str | None = None) -> LungUNet:
     """The lung network in evaluation mode, float32, on the CPU. See `_fill` for errors."""
     return _fill(LungUNet(), path, sha256)

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage
 
-from groundglass.domain.volume import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume
+from groundglass.domain.volume import BACKGROUND, CANONICAL_AXES, LEFT_LUNG, RIGHT_LUNG, CTVolume
 from groundglass.phantom.anatomy import CAVITY_CENTRE_Y, CAVITY_X, CAVITY_Y, FIELD_OF_VIEW_MM, SCAN_LENGTH_MM, Chest
 from groundglass.phantom.painted_lesions import Kind, Lesion, paint_lesion
 from groundglass.phantom.tissues import AIR, BLOOD, LUMEN, SectionPainter
@@ -115,8 +115,7 @@ def make_thorax(
     _add_noise(hu, spacing, seed)
 
     origin = np.array([cols_mm[0], rows_mm[0], -z_mm[0]])
-    directions = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
-    volume = CTVolume(hu, spacing, origin, directions)
+    volume = CTVolume(hu, spacing, origin, CANONICAL_AXES)
     right_ml, left_ml = (int((lungs == side).sum()) * volume.voxel_volume_ml for side in (RIGHT_LUNG, LEFT_LUNG))
     return volume, Truth(lungs, lesions, PRESETS[preset], right_ml, left_ml, tuple(painted_lesions))
 

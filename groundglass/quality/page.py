@@ -2,13 +2,14 @@
 
 from html import escape
 
+from groundglass.domain.class_names import LONG_CLASS_NAMES
 from groundglass.quality.drift import EFFECT, MINIMUM_RECENT, MINIMUM_REFERENCE, Q_VALUE, Comparison
 from groundglass.quality.observations import QUANTITIES
 from groundglass.quality.report import Day, Report
 
 _DAYS_SHOWN = 60
 _COLORS = {"np": "#7fb3d5", "cap": "#f0b27a", "covid19": "#cd6155", "other": "#b2babb"}
-_TITLES = {"np": "no pneumonia", "cap": "CAP", "covid19": "COVID-19", "other": "not analysed"}
+_TITLES = LONG_CLASS_NAMES | {"other": "not analysed"}
 _NAMES = {**QUANTITIES, "label": "label", "outcome": "what became of the cases"}
 _STYLE = """
 body { font: 15px/1.45 system-ui, "DejaVu Sans", sans-serif; color: #1d2733; max-width: 1200px; margin: 2rem auto;

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from groundglass.dicomio.writing.files import write_text
+from groundglass.domain.software import sha256_of
 from groundglass.selftest import operation
-from groundglass.selftest.build_record import sha256_of
 from groundglass.selftest.catalogue import INSTALLATION, OPERATION
 from groundglass.selftest.check import Check, Outcome, Subject, carry_out
 from groundglass.selftest.installed_copy import CODE, Copy, RecordError, default_record, describe_machine

@@ -6,7 +6,6 @@ The image build writes it beside what it installs, `make validate` writes one of
 
 import argparse
 import datetime
-import hashlib
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from groundglass.domain.software import sha256_of
 from groundglass.locations import ROOT
 
 FILE_NAME = "build-record.json"
@@ -33,12 +33,6 @@ _EXAMPLES = f"""examples:
   python -m groundglass.selftest.build_record --root /opt/holoscan --commit 1f0c2d3 app models /etc/holoscan/app.json
       in an image: of two folders of /opt/holoscan and a manifest, into /opt/holoscan/{FILE_NAME}
 """
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, as lower-case hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def files_below(root: Path, parts: Sequence[str]) -> Iterator[str]:

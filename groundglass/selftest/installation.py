@@ -16,7 +16,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from groundglass.selftest.build_record import files_below, installed_packages, left_out_files, package_name, sha256_of
+from groundglass.domain.software import sha256_of
+from groundglass.selftest.build_record import files_below, installed_packages, left_out_files, package_name
 from groundglass.selftest.check import Measured, NotApplicable, listed
 from groundglass.selftest.installed_copy import Copy, cores, graphics_processors, memory_mib
 

@@ -12,9 +12,10 @@ from pydicom.pixels.utils import pixel_array
 
 from groundglass.dicomio.reading.attributes import quiet_pydicom
 from groundglass.dicomio.reading.frames import Frame
+from groundglass.dicomio.reading.geometry import check_geometry
 from groundglass.dicomio.reading.scan import Scan, Series, scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series
-from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_placed
+from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_grid
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import REFUSALS
 
@@ -78,7 +79,7 @@ def _follow(scan: Scan, pixels_are_sound: bool) -> Outcome:
             continue
         try:
             check_series(selection.chosen, place=True)
-            found = read_placed(selection.chosen.instances)
+            found = read_grid(check_geometry(selection.chosen.instances, place=True))
         except Refusal as refusal:
             codes.append(refusal.code)
             said.append(refusal.reason)

@@ -18,10 +18,10 @@ def test_the_shipped_settings_are_valid() -> None:
 @pytest.mark.parametrize(
     ("section", "key", "value", "told"),
     [
-        ("saliency", "steps", "many", "saliency.steps"),
-        ("saliency", "steps", 0, "between"),
-        ("saliency", "steps", True, "saliency.steps"),
-        ("saliency", "rule", "simpson", "gauss_legendre"),
+        ("research", "steps", "many", "research.steps"),
+        ("research", "steps", 0, "between"),
+        ("research", "steps", True, "research.steps"),
+        ("research", "rule", "simpson", "gauss_legendre"),
         ("saliency", "setps", 8, "setps"),
         ("lungs", "views", ["axial", "oblique"], "lungs.views"),
         ("lungs", "views", [["axial"]], "lungs.views"),
@@ -45,9 +45,9 @@ def test_a_wrong_setting_is_refused_by_its_name(
 
 def test_a_missing_setting_is_named(tmp_path: Path) -> None:
     content = yaml.safe_load(SETTINGS_FILE.read_text(encoding="utf-8"))
-    del content["saliency"]["rule"]
+    del content["research"]["rule"]
     (tmp_path / "app.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    with pytest.raises(SettingsError, match=r"saliency\.rule' is missing"):
+    with pytest.raises(SettingsError, match=r"research\.rule' is missing"):
         load_settings(tmp_path / "app.yaml")
 
 
@@ -79,7 +79,7 @@ def test_the_digest_of_the_settings_tells_those_apart_that_shape_a_result(tmp_pa
     assert digest(models={"lungs": {"file": "lungs/other.safetensors", "sha256": "0" * 64}}) == shipped
     rule = {"name": "thin", "conditions": {"SliceThickness": [0.5, 2]}}
     others = [
-        digest(saliency={"steps": 25}),
+        digest(research={"steps": 25}),
         digest(classification={"minimum_lung_cm2": 50}),
         digest(output={"saliency_map": True}),
         digest(selection={"rules": {"selections": [rule]}}),

@@ -18,7 +18,6 @@ from groundglass.method.lung_network import LungUNet
 from groundglass.phantom.study import write_study
 from groundglass.phantom.thorax import make_thorax
 from training.classifier_data import (
-    FOLDS,
     PAINTING_BASES,
     PATIENT_CLASS,
     SliceSet,
@@ -310,7 +309,7 @@ def test_the_public_patients_carry_the_radiologists_labels_of_their_slices(tmp_p
     infected = {patient.name: patient.infected.tolist() for patient in found.patients if patient.infected is not None}
     assert infected == {name: [False, name == "P002", False] for name in PATIENT_CLASS}
     assert found.source == "6 patients of COVID-CT-MD: 2 NP, 2 CAP, 2 COVID-19"
-    assert split_patients(found.patients) == FOLDS
+    assert split_patients(found.patients) == (("P001", "cap001", "normal001"), ("P002", "cap002", "normal002"))
 
 
 def test_bases_are_prepared_once_for_each_lung_network(tmp_path: Path, lungs: LungUNet) -> None:

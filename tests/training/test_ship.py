@@ -5,8 +5,9 @@ import json
 import pytest
 
 from groundglass.domain.class_names import CLASSES
+from groundglass.domain.software import sha256_of
 from groundglass.locations import ROOT
-from groundglass.method.weights import load_classifier, load_lung_network, sha256_of
+from groundglass.method.weights import load_classifier, load_lung_network
 from groundglass.settings import load_settings
 from training import evaluate, lung_tables, tables
 from training.cross_validation import ROWS, TASKS

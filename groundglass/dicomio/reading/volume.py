@@ -11,7 +11,7 @@ from pydicom.uid import UID
 
 from groundglass.dicomio.reading.attributes import number, quiet_pydicom
 from groundglass.dicomio.reading.defects import Defect
-from groundglass.dicomio.reading.geometry import Grid, check_geometry, order_by_position
+from groundglass.dicomio.reading.geometry import Grid, check_geometry
 from groundglass.dicomio.reading.pixels import PADDING_HU, read_slice_hu, transfer_syntax
 from groundglass.dicomio.reading.scan import Series
 from groundglass.domain.errors import Refusal
@@ -44,16 +44,6 @@ class ReadSeries:
 
 
 @quiet_pydicom()
-def order_slices(instances: Sequence[Dataset]) -> tuple[Dataset, ...]:
-    """The images of one series sorted from the patient's head to the feet, along the normal of the slices.
-
-    Raises:
-        Refusal: MISSING_GEOMETRY or ORIENTATION.
-    """
-    return order_by_position(instances)
-
-
-@quiet_pydicom()
 def check_series(series: Series, place: bool = False) -> Grid:
     """Refuse a series that is known to be incomplete, or whose headers do not describe one regular volume.
 
@@ -61,7 +51,7 @@ def check_series(series: Series, place: bool = False) -> Grid:
 
     Args:
         series: as the scan found it.
-        place: whether `read_placed` will read it, or `read_volume`.
+        place: whether the slices of a tilted gantry, or unevenly far apart, are to be placed on a regular grid.
 
     Raises:
         Refusal: DAMAGED_FILES, MISSING_FILES, or any code of `read_volume` that concerns headers.
@@ -104,22 +94,19 @@ def read_volume(
             MISSING_GEOMETRY, PIXEL_SPACING, ORIENTATION, DUPLICATE_POSITION, GAP, TILT, PHOTOMETRIC, NO_RESCALE,
             TOO_LARGE, PIXELS or NOT_HU.
     """
-    read = _read(check_geometry(instances, place=False), threads, on_slice)
+    read = read_grid(check_geometry(instances, place=False), threads, on_slice)
     return read.volume, read.sources
 
 
 @quiet_pydicom()
-def read_placed(
-    instances: Sequence[Dataset], threads: int = 2, on_slice: Callable[[], None] | None = None
-) -> ReadSeries:
-    """As `read_volume`, and series with a tilted gantry or uneven distances too, on a regular grid.
+def read_grid(grid: Grid, threads: int = 2, on_slice: Callable[[], None] | None = None) -> ReadSeries:
+    """As `read_volume`, of a series whose geometry was found to be sound: of `check_series` with `place`.
 
-    GAP and TILT are raised only where the grid can't help.
+    Series with a tilted gantry or uneven distances are read too, on a regular grid.
+
+    Raises:
+        Refusal: TOO_LARGE, PIXELS or NOT_HU.
     """
-    return _read(check_geometry(instances, place=True), threads, on_slice)
-
-
-def _read(grid: Grid, threads: int, on_slice: Callable[[], None] | None) -> ReadSeries:
     volume, store = _volume_of(grid)
 
     def read(index: int) -> np.ndarray | None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from groundglass.domain.software import sha256_of
 from groundglass.locations import ROOT
 from groundglass.selftest import __main__ as command_line
 from groundglass.selftest import installation, traceability
@@ -144,10 +145,8 @@ def test_weights_that_could_hold_a_program_are_found(installed: Path) -> None:
     file = installed / "models" / "lungs" / "lungs.safetensors"
     file.write_bytes(b"\x80\x04\x95 a pickle, not a safetensors file")
     settings = installed / "app.yaml"
-    old = installation.sha256_of(ROOT / "models" / "lungs" / "lungs.safetensors")
-    settings.write_text(
-        settings.read_text(encoding="utf-8").replace(old, installation.sha256_of(file)), encoding="utf-8"
-    )
+    old = sha256_of(ROOT / "models" / "lungs" / "lungs.safetensors")
+    settings.write_text(settings.read_text(encoding="utf-8").replace(old, sha256_of(file)), encoding="utf-8")
     assert "lungs.safetensors is not a safetensors file" in installation.weights(copy_in(installed)).figures
 
 

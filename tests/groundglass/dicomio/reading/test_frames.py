@@ -19,9 +19,10 @@ from pydicom.uid import (
 )
 
 from groundglass.dicomio.reading.frames import Frame, refer_to_frames
+from groundglass.dicomio.reading.geometry import check_geometry
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series
-from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_placed
+from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_grid
 from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
@@ -103,7 +104,7 @@ def read(folder: Path) -> ReadSeries:
     selection = choose_series([series], SelectionRules())
     assert selection.chosen is not None, selection.rejected
     check_series(selection.chosen, place=True)
-    return read_placed(selection.chosen.instances)
+    return read_grid(check_geometry(selection.chosen.instances, place=True))
 
 
 @pytest.fixture(scope="module", params=[EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from groundglass.dicomio.reading.volume import read_placed, read_volume
+from groundglass.dicomio.reading.geometry import check_geometry
+from groundglass.dicomio.reading.volume import read_grid, read_volume
 from groundglass.domain.errors import Refusal
 from groundglass.domain.findings import Box, Findings, Lesion, SliceFinding
 from tests.groundglass.dicomio.ct_samples import PRONE, Sample, chest_hu, make_series, set_pixels
@@ -48,12 +49,12 @@ def first_acquisition() -> list[Dataset]:
 
 def refusal_code(images: list[Dataset]) -> str:
     with pytest.raises(Refusal) as caught:
-        read_placed(images)
+        read_grid(check_geometry(images, place=True))
     return caught.value.code
 
 
 def test_a_sound_series_is_read_as_it_is() -> None:
-    read = read_placed(make_series())
+    read = read_grid(check_geometry(make_series(), place=True))
     volume, sources = read_volume(make_series())
     np.testing.assert_array_equal(read.volume.hu, volume.hu)
     assert read.sources == sources
@@ -66,14 +67,14 @@ def test_identical_images_under_other_uids_are_left_out_and_noted() -> None:
     for image, original in zip(copies, make_series(), strict=False):
         image.SOPInstanceUID += ".99.1"
         image.PixelData = original.PixelData
-    read = read_placed(make_series() + copies)
+    read = read_grid(check_geometry(make_series() + copies, place=True))
     np.testing.assert_array_equal(read.volume.hu, chest_hu(Sample()))
     assert not any(str(source.SOPInstanceUID).endswith(".99.1") for source in read.sources)
     assert ["10 images left out" in note.problem for note in read.notes] == [True]
 
 
 def test_of_two_acquisitions_at_the_same_places_the_larger_is_read_and_noted() -> None:
-    read = read_placed(second_acquisition(12) + first_acquisition())
+    read = read_grid(check_geometry(second_acquisition(12) + first_acquisition(), place=True))
     np.testing.assert_array_equal(read.volume.hu, chest_hu(Sample()))
     assert [note.attribute for note in read.notes] == ["AcquisitionNumber"]
     assert "12 images left out" in read.notes[0].problem
@@ -84,7 +85,7 @@ def test_of_two_equal_acquisitions_the_first_is_read_whatever_the_order_of_the_f
         second_acquisition(30) + first_acquisition(),
         first_acquisition() + second_acquisition(30, number=10),
     ):
-        np.testing.assert_array_equal(read_placed(images).volume.hu, chest_hu(Sample()))
+        np.testing.assert_array_equal(read_grid(check_geometry(images, place=True)).volume.hu, chest_hu(Sample()))
 
 
 def test_an_acquisition_that_another_does_not_cover_is_not_dropped() -> None:
@@ -100,12 +101,14 @@ def test_parts_of_one_scan_with_acquisition_numbers_of_their_own_stay_together()
     def number(image: Dataset, index: int) -> None:
         image.AcquisitionNumber = index // 4
 
-    np.testing.assert_array_equal(read_placed(make_series(edit=number)).volume.hu, chest_hu(Sample()))
+    np.testing.assert_array_equal(
+        read_grid(check_geometry(make_series(edit=number), place=True)).volume.hu, chest_hu(Sample())
+    )
 
 
 @pytest.mark.parametrize("degrees", [3.0, -12.0, 29.0])
 def test_the_slices_of_a_tilted_gantry_are_set_upright_without_a_change_of_a_pixel(degrees: float) -> None:
-    read = read_placed(make_series(SQUARE, tilt(degrees)))
+    read = read_grid(check_geometry(make_series(SQUARE, tilt(degrees)), place=True))
     placement, hu = read.placement, chest_hu(SQUARE)
     assert placement is not None
     assert f"{abs(degrees):.1f} degrees" in read.notes[0].problem
@@ -139,7 +142,7 @@ def uneven_depths() -> np.ndarray:
 
 def test_uneven_distances_are_placed_on_a_regular_grid_with_every_slice_on_it() -> None:
     depths_mm = uneven_depths()
-    read = read_placed(make_series(edit=at_depths(depths_mm)))
+    read = read_grid(check_geometry(make_series(edit=at_depths(depths_mm)), place=True))
     placement, hu = read.placement, chest_hu(Sample())
     assert placement is not None
     assert "1.60 to 2.50 mm apart" in read.notes[0].problem
@@ -152,9 +155,9 @@ def test_uneven_distances_are_placed_on_a_regular_grid_with_every_slice_on_it() 
 
 
 def test_numbers_that_are_left_out_are_noted() -> None:
-    (note,) = read_placed(make_series(Sample(slices=60), skip=range(1, 60, 2))).notes
+    (note,) = read_grid(check_geometry(make_series(Sample(slices=60), skip=range(1, 60, 2)), place=True)).notes
     assert (note.attribute, "29 numbers" in note.problem) == ("InstanceNumber", True)
-    assert read_placed(make_series(skip=(0, 1, 29))).notes == ()
+    assert read_grid(check_geometry(make_series(skip=(0, 1, 29)), place=True)).notes == ()
 
 
 def test_distances_that_drift_are_not_taken_for_equal_ones() -> None:
@@ -164,7 +167,7 @@ def test_distances_that_drift_are_not_taken_for_equal_ones() -> None:
     images = make_series(Sample(slices=300, spacing_mm=(1.0, 9, 7)), at_depths(depths_mm))
     with pytest.raises(Refusal, match=r"up to 6\.7 mm off"):
         read_volume(images)
-    read = read_placed(images)
+    read = read_grid(check_geometry(images, place=True))
     assert read.placement is not None
     placed_mm = read.placement.homes * read.volume.spacing_mm[0]
     assert np.abs(placed_mm - depths_mm).max() <= 0.5 + 1e-9
@@ -187,7 +190,7 @@ def test_what_is_found_on_the_grid_comes_back_to_the_pixels_of_the_sources(orien
         image.ImagePositionPatient = [0, round(0.2 * depths_mm[index], 4), round(-depths_mm[index], 4)]
 
     sample = Sample(rows=40, columns=40, spacing_mm=(2.0, 1.0, 2.0), orientation=orientation)
-    read = read_placed(make_series(sample, edit))
+    read = read_grid(check_geometry(make_series(sample, edit), place=True))
     placement, hu = read.placement, chest_hu(sample)
     assert placement is not None
     lungs = (read.volume.hu == -850).astype(np.uint8)
@@ -218,7 +221,7 @@ def test_what_is_found_on_the_grid_comes_back_to_the_pixels_of_the_sources(orien
 
 def test_a_source_that_two_slices_of_the_grid_show_is_told_of_by_the_one_that_is_explained() -> None:
     depths_mm = np.concatenate([[0.0], np.cumsum([6.0] * 15 + [4.0] + [6.0] * 13)])
-    read = read_placed(make_series(edit=at_depths(depths_mm)))
+    read = read_grid(check_geometry(make_series(edit=at_depths(depths_mm)), place=True))
     placement = read.placement
     assert placement is not None
     source = next(one for one in range(30) if (placement.slices == one).sum() == 2)

@@ -10,8 +10,9 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_rescale
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
+from groundglass.dicomio.reading.geometry import order_by_position
 from groundglass.dicomio.reading.scan import Series, scan_folder
-from groundglass.dicomio.reading.volume import check_series, order_slices, read_volume
+from groundglass.dicomio.reading.volume import check_series, read_volume
 from groundglass.domain.errors import Refusal
 from tests.groundglass.dicomio.ct_samples import (
     PATIENT_NAME,
@@ -62,7 +63,7 @@ def test_shuffled_files_become_a_volume_from_head_to_feet(tmp_path: Path, syntax
     assert volume.hu.dtype == np.int16
     np.testing.assert_array_equal(volume.hu, chest_hu(sample))
     assert [header.InstanceNumber for header in headers] == list(range(1, 31))
-    assert headers == order_slices(instances)
+    assert headers == order_by_position(instances)
     assert volume.spacing_mm == (5.0, 9.0, 7.0)
     np.testing.assert_array_equal(volume.origin_mm, (-100, -90, 50))
     np.testing.assert_array_equal(volume.directions, [(0, 0, -1), (0, 1, 0), (1, 0, 0)])
