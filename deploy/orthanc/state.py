@@ -21,7 +21,8 @@ CREATE TABLE IF NOT EXISTS studies (
     job INTEGER PRIMARY KEY,          -- the number that logs use
     study TEXT NOT NULL UNIQUE,       -- Orthanc's identifier
     state TEXT NOT NULL,              -- waiting, running, done or dead
-    due REAL NOT NULL,                -- seconds since 1970, when it is looked at
+    due REAL NOT NULL,                -- seconds since 1970, when its images are to be looked at
+    not_before REAL NOT NULL DEFAULT 0,  -- and when its next try may begin at the earliest, after one that failed
     touches INTEGER NOT NULL,         -- how often Orthanc told of it
     tried TEXT NOT NULL DEFAULT '',   -- fingerprint of the images that `attempts` counts the tries of
     attempts INTEGER NOT NULL DEFAULT 0,
@@ -35,6 +36,9 @@ CREATE TABLE IF NOT EXISTS results (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS position (change INTEGER NOT NULL);
 """
+
+_TIME = "max(due, not_before)"
+"""When a waiting study is taken."""
 
 _COLUMNS = "job, study, touches, tried, attempts, analysed, forwarded"
 
@@ -100,6 +104,9 @@ class State:
         self._db.execute("PRAGMA journal_mode = WAL")
         self._db.execute("PRAGMA synchronous = FULL")  # what is committed survives a power cut too
         self._db.executescript(_TABLES)
+        if "not_before" not in {column for _, column, *_ in self._db.execute("PRAGMA table_info(studies)")}:
+            # The file of an earlier bridge.
+            self._db.execute("ALTER TABLE studies ADD COLUMN not_before REAL NOT NULL DEFAULT 0")
         self._bridge_lock: int | None = None
 
     def take_over(self) -> int:
@@ -126,13 +133,13 @@ class State:
     def note(self, due: Mapping[str, float], position: int) -> None:
         """Studies that Orthanc told of, each with the time at which to look at it, and how far has been read.
 
-        A study whose try has failed waits for its next one as before: what Orthanc told of may be the bridge's results.
+        The later word counts: an image that arrives puts a study off, Orthanc calling it stable brings it forward. A
+        study whose try has failed waits for its next one all the same: it may be the bridge's results that arrived.
         """
         with self._lock, self._db:
             self._db.executemany(
                 """INSERT INTO studies (study, state, due, touches) VALUES (:study, 'waiting', :due, 1)
-                ON CONFLICT (study) DO UPDATE SET touches = touches + 1,
-                    due = CASE WHEN state = 'waiting' AND attempts > 0 THEN max(due, :due) ELSE :due END,
+                ON CONFLICT (study) DO UPDATE SET touches = touches + 1, due = :due,
                     state = CASE WHEN state = 'running' THEN state ELSE 'waiting' END""",
                 [{"study": study, "due": at} for study, at in due.items()],
             )
@@ -144,7 +151,7 @@ class State:
         with self._lock, self._db:
             rows = self._db.execute(
                 f"""UPDATE studies SET state = 'running' WHERE job =
-                    (SELECT job FROM studies WHERE state = 'waiting' AND due <= ? ORDER BY due, job LIMIT 1)
+                    (SELECT job FROM studies WHERE state = 'waiting' AND {_TIME} <= ? ORDER BY {_TIME}, job LIMIT 1)
                 RETURNING {_COLUMNS}""",
                 (time.time(),),
             ).fetchall()
@@ -210,8 +217,8 @@ class State:
 
     def retry_later(self, job: Job, reason: str, after_s: float) -> None:
         """Try again after so many seconds."""
-        later = "reason = :reason, due = max(due, :due)"
-        self._hand_back(job, "waiting", later, reason=reason, due=time.time() + after_s)
+        later = "reason = :reason, not_before = :not_before"
+        self._hand_back(job, "waiting", later, reason=reason, not_before=time.time() + after_s)
 
     def look_again(self, job: Job, after_s: float) -> None:
         """The images changed during the run: look again when Orthanc tells of them, or else after so many seconds."""
@@ -220,11 +227,11 @@ class State:
 
     def release(self, job: Job, after_s: float = 0.0) -> None:
         """Hand a study back for reasons that lie outside it, until after so many seconds: the try doesn't count."""
-        due = time.time() + after_s if after_s else 0.0
+        not_before = time.time() + after_s if after_s else 0.0
         with self._lock, self._db:
             self._db.execute(
-                "UPDATE studies SET state = 'waiting', tried = ?, attempts = ?, due = max(due, ?) WHERE job = ?",
-                (job.tried, job.attempts, due, job.job),
+                "UPDATE studies SET state = 'waiting', tried = ?, attempts = ?, not_before = ? WHERE job = ?",
+                (job.tried, job.attempts, not_before, job.job),
             )
 
     def _hand_back(self, job: Job, state: str, change: str, **values: object) -> None:
@@ -248,7 +255,8 @@ class State:
         put_back = [letter.job for letter in self.dead_letters() if letter.job in jobs]
         with self._lock, self._db:
             self._db.executemany(
-                "UPDATE studies SET state = 'waiting', attempts = 0, due = ? WHERE job = ? AND state = 'dead'",
+                """UPDATE studies SET state = 'waiting', attempts = 0, due = ?, not_before = 0
+                WHERE job = ? AND state = 'dead'""",
                 [(time.time(), job) for job in put_back],
             )
         return put_back
@@ -262,7 +270,7 @@ class State:
     def waiting(self) -> int:
         """How many studies wait for a worker."""
         with self._lock:
-            due = "SELECT count(*) FROM studies WHERE state = 'waiting' AND due <= ?"
+            due = f"SELECT count(*) FROM studies WHERE state = 'waiting' AND {_TIME} <= ?"
             return int(self._db.execute(due, (time.time(),)).fetchone()[0])
 
     def counts(self) -> Counts:
@@ -270,8 +278,8 @@ class State:
         now = time.time()
         with self._lock:
             rows = self._db.execute(
-                """SELECT CASE WHEN state <> 'waiting' THEN state WHEN due <= :now THEN 'waiting'
-                    WHEN attempts > 0 THEN 'retrying' ELSE 'receiving' END AS kind, count(*), min(due)
+                f"""SELECT CASE WHEN state <> 'waiting' THEN state WHEN {_TIME} <= :now THEN 'waiting'
+                    WHEN attempts > 0 THEN 'retrying' ELSE 'receiving' END AS kind, count(*), min({_TIME})
                 FROM studies GROUP BY kind""",
                 {"now": now},
             ).fetchall()

@@ -1,5 +1,6 @@
 """What the bridge must not forget, and its settings."""
 
+import sqlite3
 import stat
 import sys
 import threading
@@ -10,7 +11,7 @@ import pytest
 from deploy.orthanc import application
 from deploy.orthanc.application import CannotRun, Failed, Results, WorkFolderUnusable, analyse
 from deploy.orthanc.settings import SettingsError, load_settings
-from deploy.orthanc.state import State, StateInUse
+from deploy.orthanc.state import FILE_NAME, State, StateInUse
 
 
 @pytest.fixture
@@ -70,6 +71,44 @@ def test_results_that_orthanc_tells_of_don_t_shorten_the_wait_for_the_next_try(s
     state.note({"study": 0.0}, 2)
     assert state.take() is None
     assert state.counts().retrying == 1
+
+
+def test_a_stable_study_is_tried_when_its_wait_ends_however_late_its_last_image_came(state: State) -> None:
+    """The bridge's own results, or a late image, put the study off; that Orthanc calls it stable brings it forward."""
+    state.note({"study": 0.0}, 1)
+    job = state.take()
+    assert job is not None
+    state.count_attempt(job, "images")
+    state.retry_later(job, "It failed.", 0)
+    state.note({"study": 1e12}, 2)
+    assert state.take() is None
+    assert state.counts().retrying == 1
+    state.note({"study": 0.0}, 3)
+    assert state.take() is not None
+
+
+def test_a_study_that_was_given_up_and_is_sent_again_is_looked_at_as_soon_as_it_is_stable(state: State) -> None:
+    state.note({"study": 0.0}, 1)
+    job = state.take()
+    assert job is not None
+    state.count_attempt(job, "images")
+    state.bury(job, "It failed three times.")
+    state.note({"study": 1e12}, 2)
+    state.note({"study": 0.0}, 3)
+    again = state.take()
+    assert again is not None
+    assert again.study == "study"
+
+
+def test_the_state_of_an_earlier_bridge_is_taken_over(tmp_path: Path) -> None:
+    State(tmp_path).close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as file:
+        file.execute("ALTER TABLE studies DROP COLUMN not_before")
+        file.execute("INSERT INTO studies (study, state, due, touches) VALUES ('old', 'waiting', 0, 1)")
+    file.close()
+    job = State(tmp_path).take()
+    assert job is not None
+    assert job.study == "old"
 
 
 def test_a_release_does_not_count(state: State) -> None:
