@@ -15,7 +15,8 @@ from groundglass.domain.findings import Box, Findings, Lesion, SliceFinding
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
 from groundglass.outputs import write_analysed
-from groundglass.rendering.picture import draw_finding, make_preview, telling_slices
+from groundglass.rendering.preview import make_preview
+from groundglass.rendering.slice_picture import draw_finding, telling_slices
 from groundglass.result import describe, write_result
 from groundglass.settings import Settings
 

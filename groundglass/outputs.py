@@ -16,7 +16,8 @@ from groundglass.dicomio.writing.segmentation import make_salient_label_map, mak
 from groundglass.domain.findings import Findings
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
-from groundglass.rendering.picture import KEY_IMAGE_WIDTH, make_preview
+from groundglass.rendering.preview import make_preview
+from groundglass.rendering.slice_picture import KEY_IMAGE_WIDTH
 from groundglass.settings import Settings
 
 _FRAME_BYTES = 2_000

@@ -13,7 +13,7 @@ from pydicom import Dataset, dcmread
 from conformance.viewer.browser import Measured
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.volume import read_volume
-from groundglass.rendering.picture import WINDOW_CENTER_HU, WINDOW_WIDTH_HU
+from groundglass.rendering.slice_picture import WINDOW_CENTER_HU, WINDOW_WIDTH_HU
 
 SLICES = 3
 _CAPTION_PX, _GAP_PX = 24, 4

@@ -15,7 +15,7 @@ from groundglass.dicomio.writing.segmentation import check_grid
 from groundglass.domain.findings import Findings
 from groundglass.domain.software import RESEARCH_USE, SoftwareIdentity
 from groundglass.domain.volume import CTVolume
-from groundglass.rendering.picture import draw_finding, patient_orientation, telling_slices
+from groundglass.rendering.slice_picture import draw_finding, patient_orientation, telling_slices
 
 
 def make_key_images(

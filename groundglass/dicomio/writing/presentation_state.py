@@ -28,7 +28,7 @@ from groundglass.domain.class_names import CLASS_NAMES
 from groundglass.domain.findings import Box, Findings
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
-from groundglass.rendering.picture import WINDOW_CENTER_HU, WINDOW_WIDTH_HU
+from groundglass.rendering.slice_picture import WINDOW_CENTER_HU, WINDOW_WIDTH_HU
 
 _PIXEL = AnnotationUnitsValues.PIXEL
 _LABEL_ROWS, _LABEL_COLUMNS = 1 / 32, 5 / 16

@@ -31,7 +31,7 @@ from groundglass.domain.volume import on_grid
 from groundglass.locations import ROOT
 from groundglass.phantom.study import BIRTH_DATE, write_study
 from groundglass.phantom.thorax import make_thorax
-from groundglass.rendering.picture import make_preview
+from groundglass.rendering.preview import make_preview
 from groundglass.result import make_result
 from groundglass.selftest.catalogue import OPERATION
 from groundglass.selftest.check import Outcome, carry_out
