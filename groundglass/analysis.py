@@ -82,6 +82,10 @@ class Analysis:
     def save(self, folder: Path | str) -> list[str]:
         """Write pictures and JSON; with a DICOM source the application's files, SEG and SR among them.
 
+        >>> names = pipeline.analyse(volume).save(out)
+        >>> names[-1]
+        'key-image-06.png'
+
         Files appear whole or not at all. A file of the same name is replaced.
 
         Args:

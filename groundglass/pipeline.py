@@ -74,10 +74,9 @@ class ClassifiedSlices:
 class Pipeline:
     """Settings, and both networks on the device that computes. One pipeline takes study after study.
 
-    >>> from groundglass import CTVolume, Pipeline
     >>> pipeline = Pipeline.load()
-    >>> findings = pipeline.analyse(CTVolume.from_array(hu, spacing_mm=(5.0, 0.8, 0.8)))  # doctest: +SKIP
-    >>> findings.label, findings.boxes  # doctest: +SKIP
+    >>> sorted(pipeline.software.weights_sha256)
+    ['classifier', 'lungs']
     """
 
     settings: Settings
@@ -117,6 +116,10 @@ class Pipeline:
     def segment(self, volume: CTVolume, on_planes: OnProgress = tell_nobody) -> SegmentedLungs:
         """Find the lungs (II-C).
 
+        >>> lungs = pipeline.segment(volume)
+        >>> lungs.labels.shape == volume.hu.shape, lungs.right_ml > 0
+        (True, True)
+
         Raises:
             Refusal: no lungs can be found.
         """
@@ -128,6 +131,10 @@ class Pipeline:
         self, volume: CTVolume, lungs: SegmentedLungs, on_slices: OnProgress = tell_nobody
     ) -> ClassifiedSlices:
         """Classify every slice with enough lung, and the study (II-D).
+
+        >>> classified = pipeline.classify(volume, pipeline.segment(volume))
+        >>> classified.label in ("np", "cap", "covid19"), round(sum(classified.probabilities), 3)
+        (True, 1.0)
 
         Raises:
             Refusal: no slice shows enough lung.
@@ -144,7 +151,13 @@ class Pipeline:
         classified: ClassifiedSlices,
         on_slices: OnProgress = tell_nobody,
     ) -> Findings:
-        """Find what drove the classification of the diseased slices (II-F), and put all findings together."""
+        """Find what drove the classification of the diseased slices (II-F), and put all findings together.
+
+        >>> lungs = pipeline.segment(volume)
+        >>> findings = pipeline.explain(volume, lungs, pipeline.classify(volume, lungs))
+        >>> all(item.slice_index < len(volume.hu) for item in findings.boxes)
+        True
+        """
         explanation = explain_slices(
             self.classifier,
             volume,
@@ -174,6 +187,9 @@ class Pipeline:
 
     def analyse(self, source: CTVolume | ReadSeries) -> Analysis:
         """All stages of one volume.
+
+        >>> pipeline.analyse(volume).save(out)[:2]
+        ['findings.json', 'preview.png']
 
         Args:
             source: an array (`CTVolume.from_array`) or a DICOM series (`read_study`).

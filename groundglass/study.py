@@ -11,6 +11,10 @@ from groundglass.domain.errors import UsageError
 def read_study(folder: Path | str, rules: SelectionRules | None = None) -> ReadSeries:
     """The chest CT of a study that suits best, as a volume with its headers.
 
+    >>> series = read_study(study)
+    >>> series.volume.hu.shape[0] == len(series.sources)
+    True
+
     Args:
         folder: with the study's files in any nesting; other files may lie among them.
         rules: what a series has to have; by default those of the library.

@@ -167,7 +167,7 @@ def segment_lungs(
 def lung_volumes_ml(lungs: np.ndarray, volume: CTVolume) -> tuple[float, float]:
     """Volumes of the right and of the left lung in ml, from labels on the source grid."""
     right, left = (sum(np.count_nonzero(plane == side) for plane in lungs) for side in (RIGHT_LUNG, LEFT_LUNG))
-    return right * volume.voxel_volume_ml, left * volume.voxel_volume_ml
+    return float(right * volume.voxel_volume_ml), float(left * volume.voxel_volume_ml)
 
 
 def reach_border(lungs: np.ndarray, volume: CTVolume) -> bool:
