@@ -11,7 +11,7 @@ INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --no-input 
 # Stamps of the environment. They are absent while something is being installed, so that an interrupted installation is
 # begun again from an empty environment, never from half a package.
 CREATED := $(VENV)/.created
-LIBRARY := $(VENV)/.library
+LIBRARY := $(VENV)/.only-library
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 

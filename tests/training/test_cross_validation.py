@@ -1,4 +1,4 @@
-"""Cross-validation by patient: every patient is tested once, by a network that never saw him."""
+"""Cross-validation by patient: every patient is tested once, by a network that never saw them."""
 
 from collections.abc import Sequence
 from dataclasses import replace
