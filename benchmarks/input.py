@@ -28,7 +28,7 @@ from pydicom import dcmread
 from benchmarks.machine import describe_machine, machine_in_words
 from benchmarks.memory import status_mib
 from benchmarks.sdk import make_graph, make_reader
-from groundglass.dicomio.reading.geometry import order_by_position
+from groundglass.dicomio.reading.measures import order_by_position
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.select import choose_series
 from groundglass.dicomio.reading.volume import check_series, read_volume

@@ -5,35 +5,19 @@ walks over the elements of the file itself, keeps the few values by which series
 leaves the others in the file. What the walk doesn't know (big endian, deflated, anything odd) pydicom reads.
 """
 
-import math
 import os
 import struct
 import sys
-import zlib
 from typing import Any
 
-from pydicom import dcmread
 from pydicom.datadict import dictionary_VR, tag_for_keyword
-from pydicom.dataset import Dataset, FileDataset
-from pydicom.filereader import _read_file_meta_info, read_preamble
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.dataset import FileDataset
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from groundglass.dicomio.reading.attributes import Kept, number, text
+from groundglass.dicomio.reading.attributes import Kept, text
+from groundglass.dicomio.reading.whole_header import BLOCK, PIXEL_DATA, UNDEFINED, is_cut, is_too_short, read_whole
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import RefusalCode
-
-PIXEL_DATA = 0x7FE00010
-
-_PIXEL_TAGS = (PIXEL_DATA, 0x7FE00008, 0x7FE00009)
-"""Pixel Data, and those of Parametric Maps in floating point numbers."""
-
-UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
 
 KEPT = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PatientID",
@@ -45,16 +29,6 @@ KEPT = (
 )  # fmt: skip
 """What is kept of every file: all that scan, selection and geometry ask for."""
 
-_DEFERRED = "2 KB"
-"""Longer values stay in the file until they are asked for: pixel data and the large private elements."""
-
-_BLOCK = 1 << 14
-"""Bytes read at a time: the whole header of most CT images."""
-
-_LARGEST_INFLATED = 1 << 26
-"""64 MiB: what a deflated file may inflate to. A CT image takes 0.5 to 8 MiB, and a few bytes can claim gigabytes."""
-
-_UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _LONG = frozenset(
     (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
@@ -138,20 +112,7 @@ def read_header(path: str, size: int, start: bytes) -> tuple[Header | None, bool
         return walk.beginning(), True
     kept = tuple(sys.intern(text(whole, keyword)) for keyword in KEPT)
     syntax = text(whole.file_meta, "TransferSyntaxUID")
-    return Header(path, syntax, kept, None), _is_cut(whole, size)
-
-
-def read_whole(path: str) -> FileDataset | None:
-    """The file as pydicom reads it, pixel data deferred; None where it can't."""
-    with open(path, "rb") as file:
-        has_preamble = file.read(132)[128:] == b"DICM"
-    header = _parse(path, has_preamble, stop_before_pixels=False)
-    if header is None or not any(tag in header for tag in _PIXEL_TAGS):
-        # pydicom drops the whole header when compressed pixel data have no end: without them it can be read.
-        header = _parse(path, has_preamble, stop_before_pixels=True) or header
-    if header is not None and not text(header.file_meta, "TransferSyntaxUID"):
-        header.file_meta.TransferSyntaxUID = _implied_syntax(header)
-    return header
+    return Header(path, syntax, kept, None), is_cut(whole, size)
 
 
 class _Odd(Exception):
@@ -198,7 +159,7 @@ class _Walk:
             return header, True
         if 0 < self._tag(end) <= PIXEL_DATA:
             raise _Odd  # elements that should have come before: pydicom says which of two counts
-        return header, length >= 0 and _is_too_short(header, syntax, length)
+        return header, length >= 0 and is_too_short(header, syntax, length)
 
     def _bytes(self, at: int, count: int) -> bytes:
         """`count` bytes of the file, fewer at its end."""
@@ -207,7 +168,7 @@ class _Walk:
             if self._file < 0:
                 self._file = os.open(self._path, os.O_RDONLY)
             # Never more than there is, whatever length an element claims: room for it is taken before anything is read.
-            self._block = os.pread(self._file, min(max(count, _BLOCK), self._size), at)
+            self._block = os.pread(self._file, min(max(count, BLOCK), self._size), at)
             self._block_at, start = at, 0
         return self._block[start : start + count]
 
@@ -241,10 +202,10 @@ class _Walk:
                 raise _Odd  # not sorted, or the end of an item that never began
             last = tag
             if tag == PIXEL_DATA:
-                return at, -1 if length == _UNDEFINED else length
+                return at, -1 if length == UNDEFINED else length
             if tag > PIXEL_DATA:
                 break
-            if length == _UNDEFINED:
+            if length == UNDEFINED:
                 if vr not in (b"SQ", None):
                     raise _Odd
                 at = self._sequence(at, is_implicit)
@@ -285,14 +246,14 @@ class _Walk:
                 return at
             if tag != _ITEM:
                 raise _Odd
-            if length != _UNDEFINED:
+            if length != UNDEFINED:
                 at += length
                 continue
             while tag != _ITEM_END:
                 if at + 8 > self._size:
                     raise _Odd
                 tag, vr, length, at = self._element(at, is_implicit)
-                if length != _UNDEFINED:
+                if length != UNDEFINED:
                     at += length
                 elif vr in (b"SQ", None):
                     at = self._sequence(at, is_implicit, depth + 1)
@@ -307,7 +268,7 @@ class _Walk:
             tag = group << 16 | element
             if tag == _SEQUENCE_END:
                 return at + 8
-            if tag != _ITEM or length == _UNDEFINED:
+            if tag != _ITEM or length == UNDEFINED:
                 return None
             at += 8 + length
         return None
@@ -332,77 +293,3 @@ def _as_text(raw: bytes, length: int, vr: bytes | None, expected: str) -> str:
             raise _Odd
         return str(int.from_bytes(raw, "little", signed=vr == b"SS"))
     return "\\".join(part.strip(" \0") for part in raw.decode("latin-1").split("\\"))
-
-
-def _is_too_short(header: Dataset, syntax: str, length: int) -> bool:
-    """Whether `length` bytes of pixel data are fewer than the header promises."""
-    return length == 0 if syntax not in UNCOMPRESSED else length < _expected_bytes(header)
-
-
-def _parse(path: str, has_preamble: bool, stop_before_pixels: bool) -> FileDataset | None:
-    """The file read by pydicom; None where it raises an error."""
-    options: dict[str, Any] = {"force": not has_preamble, "stop_before_pixels": stop_before_pixels}
-    try:
-        if _inflates_too_far(path, has_preamble):
-            return None
-        header = dcmread(path, defer_size=_DEFERRED, **options)
-        if text(header.file_meta, "TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-            # A deferred value is looked up at its place in the file, which the inflated data set does not have.
-            header = dcmread(path, **options)
-        return header
-    except Exception:  # Garbage makes parsers fail in any way; the caller names the file and the reason.
-        return None
-
-
-def _inflates_too_far(path: str, has_preamble: bool) -> bool:
-    """Whether a deflated file holds more than may be inflated; nothing is kept of what is inflated to find out."""
-    with open(path, "rb") as file:
-        read_preamble(file, force=not has_preamble)
-        meta = _read_file_meta_info(file)
-        if text(meta, "TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-            return False
-        inflater, total, rest = zlib.decompressobj(-zlib.MAX_WBITS), 0, b""
-        while total <= _LARGEST_INFLATED:
-            rest = rest or file.read(_BLOCK)
-            inflated = len(inflater.decompress(rest, 1 << 20))
-            rest, total = inflater.unconsumed_tail, total + inflated
-            if inflater.eof or (not rest and not inflated and not (rest := file.read(_BLOCK))):
-                return False
-        return True
-
-
-def _implied_syntax(header: Dataset) -> UID:
-    is_implicit, is_little_endian = header.original_encoding[:2]
-    if is_implicit:
-        return ImplicitVRLittleEndian
-    return ExplicitVRLittleEndian if is_little_endian else ExplicitVRBigEndian
-
-
-def _is_cut(header: FileDataset, size: int) -> bool:
-    """Whether pixel data that the header promises are missing or end too early in a file of `size` bytes."""
-    if PIXEL_DATA not in header:
-        has_other_pixels = any(tag in header for tag in _PIXEL_TAGS)
-        return (text(header, "Modality") == "CT" or "Rows" in header) and _is_image(header) and not has_other_pixels
-    element: Any = header.get_item(PIXEL_DATA, keep_deferred=True)
-    if element.value is not None:
-        present = len(element.value)
-    elif element.length == _UNDEFINED:
-        return False  # pydicom has walked the fragments to the sequence delimiter to get here
-    else:
-        present = element.length
-        if size - element.value_tell < present:
-            return True
-    return _is_too_short(header, text(header.file_meta, "TransferSyntaxUID"), present)
-
-
-def _is_image(header: Dataset) -> bool:
-    sop_class = text(header, "SOPClassUID")
-    return not sop_class or "Image" in UID(sop_class).name
-
-
-def _expected_bytes(header: Dataset) -> int:
-    """Length of uncompressed pixel data (PS3.3 C.7.6.3); 0 where the header does not say."""
-    sizes = [number(header, name) or 0 for name in ("Rows", "Columns", "BitsAllocated")]
-    counts = [number(header, name) or 1 for name in ("SamplesPerPixel", "NumberOfFrames")]
-    bits = math.prod(int(item) for item in (*sizes, *counts))  # whole numbers have no largest one
-    return -(-bits // 8)

@@ -10,7 +10,8 @@ from pydicom.uid import CTImageStorage
 
 from groundglass.dicomio.reading.attributes import quiet_pydicom, text
 from groundglass.dicomio.reading.frames import MULTI_FRAME_CT, is_multi_frame_ct, take_apart
-from groundglass.dicomio.reading.geometry import LARGEST_TILT_DEGREES, measures
+from groundglass.dicomio.reading.measures import measures
+from groundglass.dicomio.reading.regular_grid import LARGEST_TILT_DEGREES
 from groundglass.dicomio.reading.rule_language import NamedSelection, unmet_conditions
 from groundglass.dicomio.reading.scan import Series
 from groundglass.dicomio.reading.volume import check_series

@@ -19,7 +19,8 @@ from pydicom.uid import (
 )
 
 from groundglass.dicomio.reading.attributes import number, quiet_pydicom, text
-from groundglass.dicomio.reading.header import KEPT, Header, _is_cut, read_header, read_whole
+from groundglass.dicomio.reading.header import KEPT, Header, read_header
+from groundglass.dicomio.reading.whole_header import is_cut, read_whole
 from groundglass.domain.errors import Refusal
 from tests.groundglass.dicomio.ct_samples import Sample, make_series, write
 
@@ -33,7 +34,7 @@ def read(path: Path) -> tuple[Header | None, bool]:
 
 
 def agrees_with_pydicom(path: Path) -> None:
-    header, is_cut = read(path)
+    header, cut = read(path)
     with quiet_pydicom():
         whole = read_whole(str(path))
         if header is None:
@@ -43,7 +44,7 @@ def agrees_with_pydicom(path: Path) -> None:
             with pytest.raises(Refusal, match="UNREADABLE_HEADER"):
                 header.StationName  # noqa: B018
             return
-        assert is_cut or not _is_cut(whole, path.stat().st_size)
+        assert cut or not is_cut(whole, path.stat().st_size)
         for keyword in KEPT:
             assert text(header, keyword) == text(whole, keyword), keyword
             assert number(header, keyword) == number(whole, keyword), keyword
@@ -120,11 +121,11 @@ def test_a_compressed_file_is_walked_over_to_its_end(tmp_path: Path) -> None:
     image = make_series(SAMPLE)[0]
     path = write(image, tmp_path / "image", RLELossless)
     content = path.read_bytes()
-    header, is_cut = read(path)
+    header, cut = read(path)
     assert header is not None
     assert header.pixels is not None
     assert header.pixels[1] == -1
-    assert not is_cut
+    assert not cut
     path.write_bytes(content[:-8])
     assert read(path)[1]
 
@@ -136,9 +137,9 @@ def test_of_an_element_that_comes_again_after_the_pixels_the_one_counts_that_pyd
     path = write(make_series(SAMPLE)[0], tmp_path / "image", syntax)
     with path.open("ab") as file:
         file.write(b"\x28\x00\x52\x10DS\x02\x00-7")
-    header, is_cut = read(path)
+    header, cut = read(path)
     assert header is not None
-    assert not is_cut
+    assert not cut
     assert (number(header, "RescaleIntercept"), header.RescaleIntercept) == (-7, -7)
 
 

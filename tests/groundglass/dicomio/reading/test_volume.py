@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels import apply_rescale
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian, RLELossless
 
-from groundglass.dicomio.reading.geometry import order_by_position
+from groundglass.dicomio.reading.measures import order_by_position
 from groundglass.dicomio.reading.scan import Series, scan_folder
 from groundglass.dicomio.reading.volume import check_series, read_volume
 from groundglass.domain.errors import Refusal
