@@ -14,10 +14,10 @@ from typing import Any
 
 from groundglass.dicomio.writing.files import write_text
 from groundglass.domain.software import sha256_of
-from groundglass.selftest import operation
 from groundglass.selftest.catalogue import INSTALLATION, OPERATION
 from groundglass.selftest.check import Check, Outcome, Subject, carry_out
 from groundglass.selftest.installed_copy import CODE, Copy, RecordError, default_record, describe_machine
+from groundglass.selftest.previews import previews
 from groundglass.selftest.report import to_html, to_picture
 from groundglass.selftest.runs import Runs
 from groundglass.selftest.traceability import rows
@@ -147,7 +147,7 @@ def main(arguments: list[str] | None = None) -> int:
         with Runs(copy) as runs:
             outcomes += [progress.carry_out(check, runs) for check in OPERATION]
             try:
-                pictures = [to_picture(title, path) for title, path in operation.previews(runs)]
+                pictures = [to_picture(title, path) for title, path in previews(runs)]
             except Exception as error:  # of a full disk, say: the report is needed then more than ever
                 progress.tell(f"There are no pictures: {error}")
     results = summarise(copy, outcomes, operational)

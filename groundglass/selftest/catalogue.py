@@ -1,16 +1,16 @@
 """What Groundglass promises, and the check of each promise: everything that the self-test does, in two lists.
 
-A new check is a function in `installation` or `operation` that returns what it measured, and one line here.
-`python -m groundglass.selftest.traceability` then writes docs/traceability.md again.
+A new check is a function in `installation`, or in a module of `operation`, that returns what it measured, and one line
+here. `python -m groundglass.selftest.traceability` then writes docs/traceability.md again.
 """
 
 from functools import partial
 from typing import Any
 
 from groundglass.selftest import installation as iq
-from groundglass.selftest import operation as oq
 from groundglass.selftest.check import Check
 from groundglass.selftest.installed_copy import Copy
+from groundglass.selftest.operation import bad_input, contract, objects, process, repeatability, truth
 from groundglass.selftest.runs import Runs
 from groundglass.selftest.samples import SAMPLES
 
@@ -82,55 +82,97 @@ INSTALLATION: tuple[Check[Copy], ...] = (
 )
 
 OPERATION: tuple[Check[Runs], ...] = (
-    Check("OQ-01", ("R-08",), "Help", "tells every exit code", oq.help_and_version),
-    Check("OQ-02", ("R-08", "R-09", "R-13"), "Three phantoms", "exit code 0, all analysed", oq.phantoms_analysed),
-    Check("OQ-03", ("R-09",), "Other files in the input", "listed with a reason", oq.other_files_listed),
-    Check("OQ-04", ("R-10",), "Output folder", "what result.json lists, and nothing else", oq.contract_files),
-    Check("OQ-05", ("R-12",), "Earlier results", "replaced; other files stay", oq.earlier_results_replaced),
-    Check("OQ-06", ("R-05", "R-26"), "Software in result.json", "version and weights as installed", oq.software_named),
-    Check("OQ-07", ("R-15",), "Lung volumes", f"each within {oq.VOLUME_PERCENT:g} % of the truth", oq.lung_volumes),
+    Check("OQ-01", ("R-08",), "Help", "tells every exit code", contract.help_and_version),
+    Check("OQ-02", ("R-08", "R-09", "R-13"), "Three phantoms", "exit code 0, all analysed", contract.phantoms_analysed),
+    Check("OQ-03", ("R-09",), "Other files in the input", "listed with a reason", contract.other_files_listed),
+    Check("OQ-04", ("R-10",), "Output folder", "what result.json lists, and nothing else", contract.contract_files),
+    Check("OQ-05", ("R-12",), "Earlier results", "replaced; other files stay", contract.earlier_results_replaced),
+    Check(
+        "OQ-06",
+        ("R-05", "R-26"),
+        "Software in result.json",
+        "version and weights as installed",
+        contract.software_named,
+    ),
+    Check(
+        "OQ-07", ("R-15",), "Lung volumes", f"each within {truth.VOLUME_PERCENT:g} % of the truth", truth.lung_volumes
+    ),
     Check(
         "OQ-08",
         ("R-16", "R-17"),
         "Lungs in patient coordinates, by side",
-        f"Dice coefficient with the truth at least {oq.DICE}",
-        oq.lung_overlap,
+        f"Dice coefficient with the truth at least {truth.DICE}",
+        truth.lung_overlap,
     ),
-    Check("OQ-09", ("R-17",), "Centres of the lungs", f"within {oq.CENTRE_MM:g} mm of the true ones", oq.lung_centres),
-    Check("OQ-10", ("R-18",), "Class of the study", "np for the healthy phantom alone", oq.classes),
+    Check(
+        "OQ-09",
+        ("R-17",),
+        "Centres of the lungs",
+        f"within {truth.CENTRE_MM:g} mm of the true ones",
+        truth.lung_centres,
+    ),
+    Check("OQ-10", ("R-18",), "Class of the study", "np for the healthy phantom alone", truth.classes),
     Check(
         "OQ-11",
         ("R-17", "R-19"),
         "Largest boxes, in patient coordinates",
-        f"{oq.TOP_BOXES_ON_LESIONS} of the {oq.TOP_BOXES} largest on true lesions; none in the healthy phantom",
-        oq.top_boxes,
+        f"{truth.TOP_BOXES_ON_LESIONS} of the {truth.TOP_BOXES} largest on true lesions; none in the healthy phantom",
+        truth.top_boxes,
     ),
     Check(
-        "OQ-12", ("R-19",), "Lesions with a box", f"at least {oq.LESIONS_FOUND:.0%} of the true ones", oq.lesions_found
+        "OQ-12",
+        ("R-19",),
+        "Lesions with a box",
+        f"at least {truth.LESIONS_FOUND:.0%} of the true ones",
+        truth.lesions_found,
     ),
-    Check("OQ-13", ("R-16",), "Side of the lesions", "that of the true ones", oq.lesion_sides),
-    Check("OQ-14", ("R-20",), "Segmentations", "highdicom reads them; volumes as in result.json", oq.segmentation_read),
-    Check("OQ-15", ("R-21",), "Reports", "highdicom parses them; numbers and boxes as in result.json", oq.report_read),
+    Check("OQ-13", ("R-16",), "Side of the lesions", "that of the true ones", truth.lesion_sides),
     Check(
-        "OQ-16", ("R-22",), "Presentation states", "the boxes of result.json on their images", oq.presentation_states
+        "OQ-14",
+        ("R-20",),
+        "Segmentations",
+        "highdicom reads them; volumes as in result.json",
+        objects.segmentation_read,
     ),
-    Check("OQ-17", ("R-23",), "Key images", "as many frames as app.yaml asks for, each with its source", oq.key_images),
-    Check("OQ-18", ("R-24",), "Saliency maps", "values within -1 and 1", oq.saliency_maps),
+    Check(
+        "OQ-15", ("R-21",), "Reports", "highdicom parses them; numbers and boxes as in result.json", objects.report_read
+    ),
+    Check(
+        "OQ-16",
+        ("R-22",),
+        "Presentation states",
+        "the boxes of result.json on their images",
+        objects.presentation_states,
+    ),
+    Check(
+        "OQ-17",
+        ("R-23",),
+        "Key images",
+        "as many frames as app.yaml asks for, each with its source",
+        objects.key_images,
+    ),
+    Check("OQ-18", ("R-24",), "Saliency maps", "values within -1 and 1", objects.saliency_maps),
     Check(
         "OQ-19",
         ("R-25",),
         "References and identity",
         "the source's patient and study; nothing leads nowhere",
-        oq.references,
+        objects.references,
     ),
-    Check("OQ-20", ("R-26",), "Provenance", "version, weights and reservation in the files", oq.provenance),
-    Check("OQ-21", ("R-27",), "The same study again", "the same UIDs, values, pixels and result.json", oq.repeated),
+    Check("OQ-20", ("R-26",), "Provenance", "version, weights and reservation in the files", objects.provenance),
+    Check(
+        "OQ-21",
+        ("R-27",),
+        "The same study again",
+        "the same UIDs, values, pixels and result.json",
+        repeatability.repeated,
+    ),
     Check(
         "OQ-22",
         ("R-08", "R-13", "R-28"),
         "A bad series beside a good one; called by HOLOSCAN_* variables",
         "exit code 5, the good one analysed",
-        oq.bad_beside_good,
+        bad_input.bad_beside_good,
     ),
     *(
         Check(
@@ -138,7 +180,7 @@ OPERATION: tuple[Check[Runs], ...] = (
             ("R-28", "R-13") if SAMPLES[name].exit_code in (3, 4) else ("R-13", *more),
             f"Bad input: {SAMPLES[name].what}",
             f"exit code {SAMPLES[name].exit_code} and the reason",
-            partial(oq.sample, name=name),
+            partial(bad_input.sample, name=name),
         )
         for id, name, *more in (
             ("OQ-23", "no DICOM"),
@@ -153,19 +195,28 @@ OPERATION: tuple[Check[Runs], ...] = (
             ("OQ-32", "wrong setting"),
         )
     ),
-    Check("OQ-33", ("R-11",), "Form of result.json", "as its JSON Schema, in every run", oq.result_schema),
-    Check("OQ-34", ("R-20", "R-21", "R-22", "R-23"), "Strict reading", "pydicom takes every value", oq.strict_reading),
-    Check("OQ-35", ("R-29",), "Logs", "nothing of a header", oq.no_patient_data_told),
+    Check("OQ-33", ("R-11",), "Form of result.json", "as its JSON Schema, in every run", contract.result_schema),
+    Check(
+        "OQ-34", ("R-20", "R-21", "R-22", "R-23"), "Strict reading", "pydicom takes every value", objects.strict_reading
+    ),
+    Check("OQ-35", ("R-29",), "Logs", "nothing of a header", process.no_patient_data_told),
     Check(
         "OQ-36",
         ("R-30",),
         "Run time",
-        f"three phantoms {oq.FIRST_RUN_S:.0f} s, one {oq.SECOND_RUN_S:.0f} s, bad input {oq.SAMPLE_S:.0f} s",
-        oq.run_time,
+        f"three phantoms {process.FIRST_RUN_S:.0f} s, one {process.SECOND_RUN_S:.0f} s, "
+        f"bad input {process.SAMPLE_S:.0f} s",
+        process.run_time,
     ),
-    Check("OQ-37", ("R-06", "R-30"), "Peak memory", f"at most {oq.PEAK_MIB:.0f} MiB", oq.peak_memory),
-    Check("OQ-38", ("R-31", "R-10"), "SIGTERM", f"ends within {oq.TERMINATION_S:g} s, leaves no file", oq.termination),
-    Check("OQ-39", ("R-01", "R-07"), "After all runs", "the copy's own files are as before", oq.unchanged),
+    Check("OQ-37", ("R-06", "R-30"), "Peak memory", f"at most {process.PEAK_MIB:.0f} MiB", process.peak_memory),
+    Check(
+        "OQ-38",
+        ("R-31", "R-10"),
+        "SIGTERM",
+        f"ends within {process.TERMINATION_S:g} s, leaves no file",
+        process.termination,
+    ),
+    Check("OQ-39", ("R-01", "R-07"), "After all runs", "the copy's own files are as before", process.unchanged),
 )
 
 

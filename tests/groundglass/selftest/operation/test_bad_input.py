@@ -1,0 +1,40 @@
+"""Every sample of bad input ends as it must, and one that ends otherwise is found."""
+
+from dataclasses import replace
+
+import pytest
+
+from groundglass.selftest.check import carry_out
+from groundglass.selftest.runs import Runs
+from groundglass.selftest.samples import SAMPLES, SECRET
+from tests.groundglass.selftest.operation.spoiling import CHECKS, Judged, case_of
+
+pytestmark = pytest.mark.slow
+
+
+def test_another_exit_code_beside_a_bad_series_is_found(judged: Judged) -> None:
+    refusal = {"status": "refused", "reason": {"code": "GAP", "text": "A slice is missing."}}
+    judged.edit_result(lambda result: result["cases"].append(case_of(result) | refusal), judged.second)
+    judged.edit_result(lambda result: result.update(status="partial"), judged.second)
+    title = "A bad series beside a good one; called by HOLOSCAN_* variables"
+    assert judged.outcome(title).verdict == "failed"
+    judged.of_second["code"] = 5
+    assert judged.outcome(title).verdict == "passed"
+
+
+# Runs of the application itself
+
+
+@pytest.mark.parametrize("name", list(SAMPLES))
+def test_every_sample_of_bad_input_ends_as_it_must(runs: Runs, name: str) -> None:
+    outcome = carry_out(CHECKS[f"Bad input: {SAMPLES[name].what}"], runs)
+    assert outcome.verdict == "passed", outcome.measured
+    assert SECRET not in runs.samples[name].told
+    assert str(runs.folder) not in outcome.measured
+
+
+def test_a_sample_that_ends_otherwise_is_found(runs: Runs) -> None:
+    run = runs.samples["no DICOM"]
+    for wrong in (replace(run, code=0), replace(run, told="")):
+        runs.samples["no DICOM"] = replace(wrong, out=run.out / "nowhere")
+        assert carry_out(CHECKS["Bad input: a folder without DICOM"], runs).verdict == "failed"

@@ -1,0 +1,84 @@
+"""Each check against the truth passes outputs that are right, and finds what is wrong with others."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydicom import Dataset
+
+from tests.groundglass.selftest.operation.spoiling import Judged, case_of, items_of, shave, to_the_front
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Lung volumes",
+        "Lungs in patient coordinates, by side",
+        "Centres of the lungs",
+        "Class of the study",
+        "Largest boxes, in patient coordinates",
+        "Lesions with a box",
+        "Side of the lesions",
+    ],
+)
+def test_outputs_that_are_right_pass(judged: Judged, title: str) -> None:
+    outcome = judged.outcome(title)
+    assert outcome.verdict == "passed", outcome.measured
+    assert outcome.measured
+
+
+@pytest.mark.parametrize(
+    ("title", "change"),
+    [
+        ("Lung volumes", lambda result: case_of(result)["lungs"].update(left_ml=2800.0)),
+        ("Class of the study", lambda result: case_of(result)["prediction"].update(label="np")),
+        ("Side of the lesions", lambda result: [item.update(lung="left") for item in case_of(result)["lesions"]]),
+    ],
+)
+def test_a_result_that_says_something_else_is_found(
+    judged: Judged, title: str, change: Callable[[dict[str, Any]], object]
+) -> None:
+    judged.edit_result(change)
+    assert judged.outcome(title).verdict == "failed"
+
+
+def swap_sides(segmentation: Dataset) -> None:
+    right, left = segmentation.SegmentSequence[:2]
+    right.SegmentLabel, left.SegmentLabel = left.SegmentLabel, right.SegmentLabel
+
+
+def shift(segmentation: Dataset) -> None:
+    """By a whole voxel to the patient's left."""
+    for frame in segmentation.PerFrameFunctionalGroupsSequence:
+        position = frame.PlanePositionSequence[0]
+        x, y, z = position.ImagePositionPatient
+        position.ImagePositionPatient = [float(x) + 369.0 / 96, y, z]
+
+
+def around_everything(report: Dataset) -> None:
+    """Every box is the whole image, which holds every lesion and points at none."""
+    for item in items_of(report):
+        if item.ValueType == "SCOORD":
+            item.GraphicData = [0, 0, 96, 0, 96, 96, 0, 96, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("title", "kind", "change"),
+    [
+        ("Lungs in patient coordinates, by side", "seg", swap_sides),
+        ("Lungs in patient coordinates, by side", "seg", shift),
+        ("Lungs in patient coordinates, by side", "seg", shave),
+        ("Centres of the lungs", "seg", shave),
+        ("Largest boxes, in patient coordinates", "sr", to_the_front),
+        ("Largest boxes, in patient coordinates", "sr", around_everything),
+        ("Lesions with a box", "sr", to_the_front),
+        ("Lesions with a box", "sr", around_everything),
+    ],
+)
+def test_a_file_that_is_not_right_is_found(
+    judged: Judged, title: str, kind: str, change: Callable[[Dataset], object]
+) -> None:
+    judged.edit(kind, change)
+    assert judged.outcome(title).verdict == "failed"
