@@ -25,9 +25,13 @@ from groundglass.phantom.study import PhantomFolderError, write_study
 from groundglass.phantom.thorax import PRESETS, Truth, make_thorax
 
 STEPS = 3
-QUICKER: dict[str, dict[str, object]] = {"lungs": {"views": ["axial"]}, "saliency": {"maximum_slices": 6}}
-"""Changed settings of the demonstration, which has a minute on two cores without bfloat16. There the planes of one view
-take 15 s, and a slice takes 3 s to explain."""
+QUICKER: dict[str, dict[str, object]] = {
+    "lungs": {"windows_hu": [[1400, 20]], "grid_mm": 2.5},
+    "saliency": {"maximum_slices": 6},
+}
+"""Changed settings of the demonstration, which has a minute on two cores without bfloat16. There a slice takes 3 s to
+explain. One window on coarser cubes finds the phantom's lungs as well (Dice .983, shipped .985); one view in place of three
+does not (.973, and gas of the stomach among them)."""
 
 
 def count_hits(boxes: list[dict[str, Any]], lesions: np.ndarray) -> int:
@@ -119,7 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--all",
         action="store_true",
-        help="a hospital's settings: all views of the lungs, every diseased slice explained",
+        help="a hospital's settings: the lungs on a fine grid, every diseased slice explained",
     )
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for study and results (default demo)")
     options = parser.parse_args(arguments)
@@ -135,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
             json.dumps({"label": truth.label, "right_ml": truth.right_ml, "left_ml": truth.left_ml}),
             options.out / "truth.json",
         )
-    how = "as a hospital's CT" if options.all else "with one view of the lungs for three, and six slices explained"
+    how = "as a hospital's CT" if options.all else "with the lungs on a coarser grid, and six slices explained"
     with step(2, f"Analysing it, {how}"):
         code = run_application(study, results, "INFO", **({} if options.all else QUICKER))
     if code == 0:
