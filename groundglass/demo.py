@@ -30,8 +30,8 @@ QUICKER: dict[str, dict[str, object]] = {
     "saliency": {"maximum_slices": 6},
 }
 """Changed settings of the demonstration, which has a minute on two cores without bfloat16. There a slice takes 3 s to
-explain. One window on coarser cubes finds the phantom's lungs as well (Dice .983, shipped .985); one view in place of three
-does not (.973, and gas of the stomach among them)."""
+explain. One window on coarser cubes finds the phantom's lungs as well (Dice .983, shipped .985); one view in place of
+three does not (.973, and gas of the stomach among them)."""
 
 
 def count_hits(boxes: list[dict[str, Any]], lesions: np.ndarray) -> int:
