@@ -77,7 +77,7 @@ def run_and_exit() -> None:
     """Leave the process with the exit code."""
     from groundglass.command.logs import exit_with
 
-    exit_with(main)
+    exit_with(main, starts_processes=sys.argv[1:2] in (["cohort"], ["selftest"]))
 
 
 if __name__ == "__main__":

@@ -39,12 +39,18 @@ def open_standard_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
 
 
-def exit_with(main: Callable[[], int]) -> NoReturn:
-    """Leave the process with the exit code; an unforeseen exception is told without a patient's data."""
+def exit_with(main: Callable[[], int], starts_processes: bool = False) -> NoReturn:
+    """Leave the process with the exit code; an unforeseen exception is told without a patient's data.
+
+    Args:
+        main: the command.
+        starts_processes: it has processes of its own, which must not inherit what a clean end does to signals.
+    """
     from groundglass.interruption import end_cleanly_when_asked
 
     open_standard_streams()
-    end_cleanly_when_asked()
+    if not starts_processes:
+        end_cleanly_when_asked()
     try:
         code = int(main())
     except Exception as defect:
