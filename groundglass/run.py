@@ -134,11 +134,15 @@ class Run:
             chosen = self.select(study).chosen
             if chosen is not None:
                 number += 1
-                case: Case = self.read(chosen, number)
-                for step in (self.segment, self.classify, self.explain):
-                    case = step(case)
-                self.write(case)
+                self._whole_case(chosen, number)
         return self.record
+
+    def _whole_case(self, series: Series, number: int) -> None:
+        # A call of its own, so that nothing holds the volume any more when the next one is read.
+        case: Case = self.read(series, number)
+        for step in (self.segment, self.classify, self.explain):
+            case = step(case)
+        self.write(case)
 
     def _on(self, stage: str) -> Callable[[int, int], None]:
         return partial(self._progress, stage)
