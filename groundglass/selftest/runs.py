@@ -248,9 +248,10 @@ class Runs:
     def _run_samples(self) -> dict[str, Run]:
         self.copy.tell(f"{len(SAMPLES)} samples of bad input")
         with ThreadPoolExecutor(2) as pool:
-            return dict(zip(SAMPLES, pool.map(self._run_sample, SAMPLES), strict=True))
+            return dict(zip(SAMPLES, pool.map(self.run_sample, SAMPLES), strict=True))
 
-    def _run_sample(self, name: str) -> Run:
+    def run_sample(self, name: str) -> Run:
+        """The application on one sample of bad input, made anew."""
         return run(self.copy, prepare(SAMPLES[name], self.folder / f"sample {name}", self.copy))
 
     @property
