@@ -3,7 +3,6 @@
 import argparse
 import logging
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -14,7 +13,7 @@ import yaml
 from tqdm import tqdm
 
 from groundglass.command.analyse import NOT_LISTED
-from groundglass.command.logs import set_up_logging
+from groundglass.command.logs import exit_with, set_up_logging
 from groundglass.command.options import positive
 from groundglass.domain.errors import UsageError
 from groundglass.domain.software import NAME, VERSION
@@ -49,7 +48,7 @@ exit codes:
   130, 143  stopped by SIGINT or SIGTERM
 """
 
-_WHAT_REMAINS = "results of finished studies are whole, and the same command goes on with the others"
+_WHAT_REMAINS = "results of finished studies are whole, and the same command goes on with the others."
 
 
 class CohortError(UsageError):
@@ -61,7 +60,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     options = _parser().parse_args(arguments)
     set_up_logging("INFO")
     if not options.ray:  # the processes of a cluster that is started here must not inherit what this does to signals
-        end_cleanly_when_asked(f"{_WHAT_REMAINS}.")
+        end_cleanly_when_asked(_WHAT_REMAINS)
     if missing := [name for name in ("pyarrow", *(["ray"] if options.ray else [])) if find_spec(name) is None]:
         LOG.error(
             "The package %s is not installed, which only cohorts need: pip install -r requirements-cohort.txt",
@@ -189,13 +188,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run_and_exit() -> None:
-    """Leave the process with the exit code; an unforeseen exception is told without a patient's data."""
-    try:
-        code = main()
-    except KeyboardInterrupt:
-        LOG.error("Stopped before the end: %s.", _WHAT_REMAINS)
-        sys.exit(130)
-    except Exception as defect:
-        LOG.error("The software failed with %s. This is a defect: please report it.", type(defect).__name__)
-        code = ExitCode.DEFECT
-    sys.exit(int(code))
+    """Leave the process with the exit code."""
+    exit_with(main, starts_processes=True, what_remains=_WHAT_REMAINS)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -39,12 +40,15 @@ def open_standard_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8")
 
 
-def exit_with(main: Callable[[], int], starts_processes: bool = False) -> NoReturn:
+def exit_with(
+    main: Callable[[], int], starts_processes: bool = False, what_remains: str = "what was finished is whole."
+) -> NoReturn:
     """Leave the process with the exit code; an unforeseen exception is told without a patient's data.
 
     Args:
         main: the command.
         starts_processes: it has processes of its own, which must not inherit what a clean end does to signals.
+        what_remains: told where it is stopped by Ctrl-C and has not asked for a clean end itself.
     """
     from groundglass.interruption import end_cleanly_when_asked
 
@@ -53,6 +57,9 @@ def exit_with(main: Callable[[], int], starts_processes: bool = False) -> NoRetu
         end_cleanly_when_asked()
     try:
         code = int(main())
+    except KeyboardInterrupt:
+        LOG.error("Stopped before the end: %s", what_remains)
+        code = 128 + signal.SIGINT
     except Exception as defect:
         # Not the exception's text, nor that of its causes: it may quote the source's attributes.
         LOG.debug("%s", "".join(traceback.format_tb(defect.__traceback__)))

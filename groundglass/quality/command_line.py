@@ -7,6 +7,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from groundglass.command.logs import exit_with
 from groundglass.command.options import positive
 from groundglass.domain.software import NAME, VERSION
 
@@ -113,10 +114,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def run_and_exit() -> None:
-    """Leave the process with the exit code; an unforeseen exception is told by its type alone."""
-    try:
-        code = main()
-    except Exception as defect:
-        LOG.error("The software failed with %s. This is a defect: please report it.", type(defect).__name__)
-        code = QualityCode.DEFECT
-    sys.exit(int(code))
+    """Leave the process with the exit code."""
+    exit_with(main, starts_processes=True)

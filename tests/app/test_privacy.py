@@ -137,11 +137,9 @@ class Watched:
     without_network: bool
 
 
-@pytest.fixture(scope="module", params=["INFO", "DEBUG"])
-def watched(
-    study: Path, quick: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> Watched:
-    """The run at DEBUG has no network at all, where that can be had."""
+@pytest.fixture(scope="module")
+def watched(study: Path, quick: Path, tmp_path_factory: pytest.TempPathFactory) -> Watched:
+    """At DEBUG, which tells all that other levels tell and more; without any network, where that can be had."""
     around = tmp_path_factory.mktemp("around")
     for name in ("home", "tmp", "work", "site"):
         (around / name).mkdir()
@@ -151,10 +149,9 @@ def watched(
         f"import os, sys\nos.execvp('unshare', [*{NO_NETWORK!r}, sys.executable, '-m', 'app', *sys.argv[1:]])\n",
         encoding="utf-8",
     )
-    without_network = request.param == "DEBUG" and can_forgo_network()
+    without_network = can_forgo_network()
     done = run(
-        study, study.parent / f"out-{request.param}", "--settings", str(quick), "-l", request.param,
-        "-w", str(around / "work"),
+        study, study.parent / "out", "--settings", str(quick), "-l", "DEBUG", "-w", str(around / "work"),
         program=(str(launcher),) if without_network else ("-m", "app"),
         HOME=str(around / "home"), TMPDIR=str(around / "tmp"), XDG_CACHE_HOME=str(around / "home"),
         PYTHONPATH=str(around / "site"), WATCHED=str(around / "events"),

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydicom import dcmread
+from scipy import ndimage
 
 from groundglass.demo import count_hits
 from groundglass.dicomio.reading.scan import scan_folder
@@ -53,6 +54,16 @@ def test_each_lung_volume_of_the_phantom_is_found_within_5_percent(phantom: Phan
     lungs = phantom.case["lungs"]
     assert lungs["right_ml"] == pytest.approx(phantom.truth.right_ml, rel=0.05)
     assert lungs["left_ml"] == pytest.approx(phantom.truth.left_ml, rel=0.05)
+
+
+def test_a_consolidation_stays_inside_the_lung(phantom: PhantomJob) -> None:
+    if phantom.truth.label != "cap":
+        return
+    _, sources = read_volume(scan_folder(phantom.study).series[0].instances)
+    lungs = segments_of(phantom.out / "case-001.seg.dcm", [source.SOPInstanceUID for source in sources])
+    inner = ndimage.binary_erosion(phantom.truth.lesions > 0)
+    assert inner.any()
+    assert (lungs[1] | lungs[2])[inner].mean() > 0.85
 
 
 def test_a_diseased_phantom_is_seen_as_diseased_and_a_healthy_one_as_healthy(phantom: PhantomJob) -> None:

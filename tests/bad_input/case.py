@@ -10,7 +10,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from groundglass.dicomio.reading.attributes import quiet_pydicom
 from groundglass.domain.volume import CTVolume
-from tests.bad_input.series import CHEST, Chest, Edit, set_raw, write_all
+from tests.bad_input.series import CHEST, Chest, Edit, set_raw, write_all, write_unspoiled
 
 Make = Callable[[Path], Any]
 """Writes the input of a case into a new folder."""
@@ -76,6 +76,8 @@ def series(
     left_out = [index for index in range(chest.shape[0]) if index in skip]
 
     def make(folder: Path) -> list[Path]:
+        if edit is None and syntax is None:
+            return write_unspoiled(folder, chest, skip)
         return write_all(folder, chest.images(edit, left_out), syntax or ExplicitVRLittleEndian)
 
     return make

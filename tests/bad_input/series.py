@@ -1,8 +1,7 @@
 """A small chest CT series whose voxels are known, written as a scanner would, to be spoiled in one way at a time."""
 
-import copy
 import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -85,7 +84,7 @@ class Chest:
         made = _made(self, index)
         # The elements as they come out of a file can't be changed, only replaced: copies may share them.
         image = Dataset(dict(made.items()))
-        image.file_meta = copy.deepcopy(made.file_meta)
+        image.file_meta = self._file_meta(index)
         return image
 
     def _make(self, index: int) -> Dataset:
@@ -110,11 +109,15 @@ class Chest:
         image.PixelRepresentation = int(self.is_signed)
         image.RescaleSlope, image.RescaleIntercept = self.slope, self.intercept
         set_stored(image, np.rint((self.hu[index] - self.intercept) / self.slope).astype(int))
-        image.file_meta = FileMetaDataset()
-        image.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
-        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        image.file_meta = self._file_meta(index)
         return image
+
+    def _file_meta(self, index: int) -> FileMetaDataset:
+        file_meta = FileMetaDataset()
+        file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        file_meta.MediaStorageSOPClassUID = CTImageStorage
+        file_meta.MediaStorageSOPInstanceUID = f"{self.series}.{index + 1}"
+        return file_meta
 
     def images(self, edit: Edit | None = None, skip: Iterable[int] = ()) -> list[Dataset]:
         """The images from head to feet, each edited, without those of `skip`."""
@@ -134,9 +137,15 @@ def _made(chest: Chest, index: int) -> Dataset:
     """An image as it comes out of a file: hundreds of cases have the same ones before they are spoiled."""
     image, content = chest._make(index), BytesIO()
     image.save_as(content, implicit_vr=False, little_endian=True, enforce_file_format=False)
-    read = dcmread(BytesIO(content.getvalue()), force=True)
-    read.file_meta = image.file_meta
-    return read
+    return dcmread(BytesIO(content.getvalue()), force=True)
+
+
+@lru_cache(maxsize=128)
+def _file_of(chest: Chest, index: int) -> bytes:
+    """An image that nothing was done to, as a file: written once for the many cases that spoil files or others."""
+    content = BytesIO()
+    chest.image(index).save_as(content, enforce_file_format=True)
+    return content.getvalue()
 
 
 CHEST = Chest()
@@ -205,8 +214,21 @@ def _recode(path: Path, syntax: int) -> None:
 
 def write_all(folder: Path, images: Sequence[Dataset], syntax: UID = ExplicitVRLittleEndian) -> list[Path]:
     """Files in the order of the images, whose names in their order say nothing about the order of the slices."""
-    names = np.random.default_rng(0).permutation(len(images))
-    return [write(image, folder / f"{name:04d}.dcm", syntax) for image, name in zip(images, names, strict=True)]
+    return [write(image, path, syntax) for image, path in zip(images, _paths(folder, len(images)), strict=True)]
+
+
+def write_unspoiled(folder: Path, chest: Chest, skip: Container[int] = ()) -> list[Path]:
+    """The images of a chest as they are, without those of `skip`: the same files as `write_all` makes of them."""
+    indices = [index for index in range(chest.shape[0]) if index not in skip]
+    paths = _paths(folder, len(indices))
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, path in zip(indices, paths, strict=True):
+        path.write_bytes(_file_of(chest, index))
+    return paths
+
+
+def _paths(folder: Path, count: int) -> list[Path]:
+    return [folder / f"{name:04d}.dcm" for name in np.random.default_rng(0).permutation(count)]
 
 
 def write_bare(image: Dataset, path: Path) -> None:
@@ -239,5 +261,5 @@ def set_fragments(path: Path, fragments: Sequence[bytes], syntax: UID) -> None:
 
 __all__ = [
     "CHEST", "PATIENT", "ROOT", "Chest", "Edit", "relabel", "set_fragments", "set_raw", "set_stored", "write",
-    "write_all", "write_bare",
+    "write_all", "write_bare", "write_unspoiled",
 ]  # fmt: skip

@@ -1,6 +1,7 @@
 """Every check of `make conformance` passes a sound object and notices a broken one; its archive leaves nothing."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -144,8 +145,6 @@ CASES = {
         lambda d: d.SegmentSequence[0].pop("SegmentedPropertyTypeCodeSequence"),
     ),
     "a date is none": ("key images", own_readers.strict_pydicom, break_date),
-    "the observer has no UID": (SHORT, validators.sr_validator, lambda d: remove_items(d, "121012")),
-    "a finding is related wrongly": (SHORT, validators.sr_validator, relate_finding_wrongly),
     "a probability is another": ("SR", readers.dcmtk_report, set_number("122157", "0.99")),
     "a box is elsewhere": ("SR", readers.dcmtk_report, move_box),
     "a box is elsewhere, to highdicom": ("SR", own_readers.highdicom_report, move_box),
@@ -179,6 +178,23 @@ def test_a_check_passes_the_sound_object_and_notices_the_broken_one(
         assert check(replace(outputs["SR"], case=None)) != []
     else:
         assert guarded(check, broken(sound, tmp_path, change)) != []
+
+
+def test_the_template_check_passes_the_sound_report_and_notices_what_is_missing_and_what_is_related_wrongly(
+    outputs: dict[str, Output], tmp_path: Path
+) -> None:
+    """Both at once: the program takes ten seconds."""
+    need(*PACKAGES)
+    sound = outputs[SHORT]
+    assert validators.sr_validator(sound) == []
+
+    def change(report: Dataset) -> None:
+        remove_items(report, "121012")  # Device Observer UID
+        relate_finding_wrongly(report)
+
+    errors = "\n".join(validators.sr_validator(broken(sound, tmp_path, change)))
+    assert re.search(r'"Device Observer UID".*Missing required content item', errors)
+    assert re.search(r'"Finding".*Incorrect relationship', errors)
 
 
 def test_dcmdump_notices_a_file_that_is_cut(outputs: dict[str, Output], tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
+from captum.attr._utils.approximation_methods import approximation_parameters
 
 from groundglass.method.classifier_network import INPUT_SIZE, MultiScaleClassifier
 from groundglass.method.saliency import (
@@ -79,11 +80,17 @@ def attribute(
 CAPTUM_METHOD = {"riemann_right": "riemann_right", "midpoint": "riemann_middle", "gauss_legendre": "gausslegendre"}
 
 
+@pytest.mark.parametrize("rule", CAPTUM_METHOD)
+@pytest.mark.parametrize("steps", [2, 12, 25])
+def test_nodes_and_weights_of_every_rule_are_captums(rule: Rule, steps: int) -> None:
+    weights_of, nodes_of = approximation_parameters(CAPTUM_METHOD[rule])
+    nodes, weights = IntegratedGradients("score", rule, steps).nodes()
+    np.testing.assert_allclose(nodes, nodes_of(steps), rtol=1e-6)
+    np.testing.assert_allclose(weights, weights_of(steps), rtol=1e-6)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("reading", "rule"),
-    [("score_map", "riemann_right"), ("score_map", "midpoint"), ("score_map", "gauss_legendre"), ("score", "midpoint")],
-)
+@pytest.mark.parametrize(("reading", "rule"), [("score_map", "gauss_legendre"), ("score", "midpoint")])
 def test_every_scale_equals_captum(
     double: MultiScaleClassifier, image: torch.Tensor, spot: torch.Tensor, reading: Reading, rule: Rule
 ) -> None:
@@ -160,9 +167,9 @@ def test_a_float64_network_keeps_its_precision_on_the_way_back(network: MultiSca
 def test_completeness_error_vanishes_with_more_nodes(double: MultiScaleClassifier, spot: torch.Tensor) -> None:
     spot = spot.double()
     coarse = attribute(double, spot, "riemann_right", 2).completeness_errors
-    fine = attribute(double, spot, "midpoint", 72).completeness_errors
-    assert fine.max() < 0.02
-    assert fine.max() < coarse.max()
+    fine = attribute(double, spot, "midpoint", 24).completeness_errors
+    assert fine.max() < 0.05
+    assert fine.max() < coarse.max() / 10
 
 
 def test_completeness_error_shows_a_wrong_map(network: MultiScaleClassifier, spot: torch.Tensor) -> None:
