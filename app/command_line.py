@@ -10,21 +10,19 @@ from groundglass.command.analyse import analyse
 from groundglass.command.logs import LEVELS, exit_with, set_up_logging
 from groundglass.command.options import path
 from groundglass.domain.software import NAME, VERSION
-from groundglass.exit_codes import ExitCode
+from groundglass.exit_codes import EXPLAINED, ExitCode
 from groundglass.locations import SETTINGS_FILE
 
 if TYPE_CHECKING:  # the help answers at once
     from groundglass.dicomio.reading.scan import Scan
     from groundglass.run import Run
 
-_CODES = "\n".join(f"  {code.value}  {code.name.lower().replace('_', ' ')}" for code in ExitCode)
 _EXAMPLES = f"""
 examples:
   python -m app -i study/ -o results/ -m models/
   HOLOSCAN_INPUT_PATH=study HOLOSCAN_OUTPUT_PATH=results HOLOSCAN_MODEL_PATH=models python -m app
 
-exit codes:
-{_CODES}
+{EXPLAINED}
   130, 143  stopped by SIGINT or SIGTERM: the files of finished cases are whole, and there is no result.json
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from groundglass.command.options import path
 from groundglass.domain.software import NAME, VERSION
-from groundglass.exit_codes import ExitCode
+from groundglass.exit_codes import EXPLAINED
 from groundglass.locations import MODEL_FOLDER, SETTINGS_FILE
 
 _EXAMPLES = """
@@ -16,9 +16,15 @@ examples:
   groundglass demo
   groundglass selftest --out report/
   groundglass cohort --help          # each of these commands has a help text of its own
+"""
 
-exit codes of analyse:
-""" + "\n".join(f"  {code.value}  {code.name.lower().replace('_', ' ')}" for code in ExitCode)
+_ANALYSE_EXAMPLES = f"""
+examples:
+  groundglass analyse study/ results/
+  groundglass analyse archive/one-study/ results/ --settings site.yaml --log-level debug
+
+{EXPLAINED}
+"""
 
 _OTHERS = {
     "demo": ("groundglass.demo", "a synthetic CT through the whole analysis, and what came out beside what is true"),
@@ -55,7 +61,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="word", metavar="COMMAND", required=True)
-    analyse = commands.add_parser("analyse", help="analyse the chest CTs of a folder of DICOM files")
+    analyse = commands.add_parser(
+        "analyse",
+        help="analyse the chest CTs of a folder of DICOM files",
+        epilog=_ANALYSE_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     analyse.add_argument("study", type=_folder, metavar="STUDY", help="folder with DICOM files, any nesting")
     analyse.add_argument("out", type=_folder, metavar="OUT", help="folder for the results")
     analyse.add_argument("-m", "--models", type=_folder, default=MODEL_FOLDER, help="folder with the weights")

@@ -18,3 +18,7 @@ class ExitCode(IntEnum):
     """There were eligible series, and all were refused or failed."""
     PARTIAL = 5
     """Some eligible series were analysed and some were not."""
+
+
+EXPLAINED = "exit codes:\n" + "\n".join(f"  {code.value}  {code.name.lower().replace('_', ' ')}" for code in ExitCode)
+"""For help texts."""

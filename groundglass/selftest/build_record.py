@@ -5,6 +5,7 @@ The image build writes it beside what it installs, `make validate` writes one of
 """
 
 import argparse
+import base64
 import datetime
 import json
 import os
@@ -96,6 +97,25 @@ def make_record(root: Path, parts: Sequence[str], version: str, commit: str) -> 
         "files": {name: sha256_of(root / name) for name in files_below(root, parts)},
         "packages": installed_packages(),
         "left_out": left_out_files(),
+    }
+
+
+def record_of_wheel() -> dict[str, Any] | None:
+    """What pip has recorded of an installed library (the RECORD file of PEP 376), in the same form; None elsewhere.
+
+    Paths are relative to the folder that the library is installed in. Of the packages only the library's own needs are
+    recorded: an environment may hold others.
+    """
+    if not (ROOT / "__init__.py").is_file():
+        return None  # a checkout or an image, which have a record of their build
+    library = metadata.distribution("groundglass")
+    hashed = {str(file): file.hash.value for file in library.files or () if file.hash and file.parts[0] == ROOT.name}
+    needs = [re.fullmatch(r"([\w.-]+)==([^;\s]+)", need) for need in library.requires or ()]
+    return {
+        "version": library.version,
+        "files": {name: base64.urlsafe_b64decode(f"{value}=").hex() for name, value in hashed.items()},
+        "packages": {need[1]: need[2] for need in needs if need},
+        "others_allowed": True,
     }
 
 

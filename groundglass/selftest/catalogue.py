@@ -195,7 +195,7 @@ OPERATION: tuple[Check[Runs], ...] = (
             ("OQ-32", "wrong setting"),
         )
     ),
-    Check("OQ-33", ("R-11",), "Form of result.json", "as its JSON Schema, in every run", contract.result_schema),
+    Check("OQ-33", ("R-11",), "Form of result.json", "as its JSON Schema, in every run", contract.result_form),
     Check(
         "OQ-34", ("R-20", "R-21", "R-22", "R-23"), "Strict reading", "pydicom takes every value", objects.strict_reading
     ),

@@ -130,8 +130,9 @@ def package_versions(copy: Copy) -> Measured:
         for name, version in recorded.items()
         if installed.get(name) != version
     ]
-    problems += [f"{name} {installed[name]} has been added" for name in installed.keys() - recorded.keys()]
-    return listed(sorted(problems), f"{len(installed)} packages, all with the recorded versions")
+    if not copy.record.get("others_allowed"):
+        problems += [f"{name} {installed[name]} has been added" for name in installed.keys() - recorded.keys()]
+    return listed(sorted(problems), f"{len(recorded)} packages, all with the recorded versions")
 
 
 _REWRITTEN = re.compile(r"holoscan_cu13-[^/]*\.(pth|dist-info/.*)")

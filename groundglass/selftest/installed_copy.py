@@ -17,8 +17,9 @@ from typing import Any
 import yaml
 
 from groundglass.locations import ROOT
-from groundglass.selftest.build_record import FILE_NAME
+from groundglass.selftest.build_record import FILE_NAME, record_of_wheel
 
+LIBRARY = Path(__file__).resolve().parents[1]
 CODE = ROOT
 """The folder of the application's code that this self-test is part of."""
 _CGROUP = Path("/sys/fs/cgroup")
@@ -54,6 +55,8 @@ class Copy:
             RecordError: it is missing or is none.
         """
         if self.record_file is None:
+            if (of_wheel := record_of_wheel()) is not None:
+                return of_wheel
             raise RecordError(
                 f"There is no {FILE_NAME} to hold this copy against. An image has one in /opt/holoscan; "
                 "`make validate` makes one of a checkout; --build-record names another."
@@ -68,7 +71,22 @@ class Copy:
 
     def recorded(self, name: str) -> Path:
         """The file that the record means by `name`: paths are relative to the record's own folder, or absolute."""
-        return (self.record_file.parent if self.record_file else self.code) / name
+        return (self.record_file.parent if self.record_file else LIBRARY.parent) / name
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether the application with its graph is there; a library that pip has installed goes without."""
+        return (self.code / "app" / "__main__.py").is_file()
+
+    @property
+    def program(self) -> list[str]:
+        """What starts the application, or else the library's own command, for the same results."""
+        return [sys.executable, "-B", "-m", *(["app"] if self.has_graph else ["groundglass", "analyse"])]
+
+    @property
+    def start_folder(self) -> Path:
+        """Where Python finds that program; an installed library it finds from anywhere."""
+        return self.code if self.has_graph else self.out
 
     @property
     def settings_file(self) -> Path:
@@ -89,8 +107,8 @@ class Copy:
     @cached_property
     def version(self) -> str:
         """What the application says of itself."""
-        command = [sys.executable, "-B", "-m", "app", "--version"]
-        done = subprocess.run(command, cwd=self.code, capture_output=True, text=True, timeout=60, check=True)
+        command = [*self.program, "--version"] if self.has_graph else [*self.program[:-1], "version"]
+        done = subprocess.run(command, cwd=self.start_folder, capture_output=True, text=True, timeout=60, check=True)
         return done.stdout.split()[-1]
 
 

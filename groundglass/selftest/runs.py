@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -144,13 +143,16 @@ def start_application(copy: Copy, call: Call, *, by_environment: bool = False) -
 
     What it writes to its standard output and error can be read together.
     """
-    options = {"-i": call.study, "-o": call.out, "-m": call.models, "--settings": call.settings}
+    paths = [str(path) for path in (call.study, call.out, call.models, call.settings)]
     names = ("INPUT", "OUTPUT", "MODEL", "CONFIG")
-    variables = {f"HOLOSCAN_{name}_PATH": str(path) for name, path in zip(names, options.values(), strict=True)}
-    given = [] if by_environment else [str(part) for option in options.items() for part in option]
+    variables = {f"HOLOSCAN_{name}_PATH": path for name, path in zip(names, paths, strict=True)}
+    by_environment = by_environment and copy.has_graph  # the library's own command knows no variables
+    # The library's own command takes the first two by their place.
+    options = ("-i", "-o", "-m", "--settings") if copy.has_graph else ("", "", "-m", "--settings")
+    given = [part for option in zip(options, paths, strict=True) for part in option if part]
     return subprocess.Popen(
-        [sys.executable, "-B", "-m", "app", *given],
-        cwd=copy.code,
+        [*copy.program, *([] if by_environment else given)],
+        cwd=copy.start_folder,
         env=os.environ | (variables if by_environment else {}),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -1,19 +1,18 @@
 """What other programs rely on: the command line, the files of the output folder, and result.json."""
 
-import json
 import subprocess
-import sys
 
 import jsonschema
 
+from groundglass.result import result_schema
 from groundglass.selftest.check import Measured, listed
 from groundglass.selftest.runs import EARLIER_RESULT, OTHER_FILE, Runs
 
 
 def help_and_version(runs: Runs) -> Measured:
     """It answers, and tells its exit codes."""
-    command = [sys.executable, "-B", "-m", "app", "--help"]
-    done = subprocess.run(command, cwd=runs.copy.code, capture_output=True, text=True, timeout=60, check=False)
+    command = [*runs.copy.program, "--help"]
+    done = subprocess.run(command, cwd=runs.copy.start_folder, capture_output=True, text=True, timeout=60, check=False)
     missing = [str(code) for code in range(6) if f"\n  {code}  " not in done.stdout]
     problems = [f"the exit code {code} is not explained" for code in missing]
     if done.returncode:
@@ -66,13 +65,12 @@ def earlier_results_replaced(runs: Runs) -> Measured:
     return listed(problems, f"{EARLIER_RESULT} of an earlier run was removed, {OTHER_FILE} is still there")
 
 
-def result_schema(runs: Runs) -> Measured:
+def result_form(runs: Runs) -> Measured:
     """Of every run that wrote a result.json."""
-    path = runs.copy.code / "groundglass" / "result.schema.json"
-    validator = jsonschema.Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
+    validator = jsonschema.Draft202012Validator(result_schema())
     results = [run.result for run in runs.made if run.result]
     problems = [f"{error.json_path}: {error.message}" for result in results for error in validator.iter_errors(result)]
-    return listed(problems, f"{len(results)} files result.json, each as {path.name} has it")
+    return listed(problems, f"{len(results)} files result.json, each as its schema has it")
 
 
 def software_named(runs: Runs) -> Measured:
