@@ -46,3 +46,33 @@ def test_an_installed_library_finds_its_own_settings_and_weights(wheel: Path, tm
         check=False,
     )
     assert done.stdout.split() == [str(tmp_path / "site" / "groundglass"), VERSION], done.stderr
+
+
+def test_an_installed_library_is_held_against_what_pip_recorded_of_it(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    library = tmp_path / "site" / "groundglass"
+    program = """
+from pathlib import Path
+from groundglass.selftest import installation as iq
+from groundglass.selftest.installed_copy import CODE, Copy
+copy = Copy(Path.cwd(), CODE / "models", None)
+for check in (iq.build_record, iq.recorded_files, iq.added_files, iq.package_versions, iq.weights):
+    print(check.__name__, check(copy).as_expected)
+"""
+
+    def verdicts() -> dict[str, str]:
+        done = subprocess.run(
+            [sys.executable, "-P", "-B", "-c", program],
+            cwd=tmp_path,
+            env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(tmp_path / "site")},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return dict(line.split() for line in done.stdout.splitlines()) or {"told": done.stderr}
+
+    assert set(verdicts().values()) == {"True"}
+    with (library / "method" / "boxes.py").open("a", encoding="utf-8") as file:
+        file.write("\n")
+    (library / "method" / "extra.py").write_text("", encoding="utf-8")
+    assert [name for name, verdict in verdicts().items() if verdict == "False"] == ["recorded_files", "added_files"]

@@ -128,11 +128,16 @@ def package_versions(copy: Copy) -> Measured:
     problems = [
         f"{name} is {installed.get(name, 'missing')}, recorded is {version}"
         for name, version in recorded.items()
-        if installed.get(name) != version
+        if installed.get(name) != version and not _is_build_of(installed.get(name, ""), version, copy)
     ]
     if not copy.record.get("others_allowed"):
         problems += [f"{name} {installed[name]} has been added" for name in installed.keys() - recorded.keys()]
     return listed(sorted(problems), f"{len(recorded)} packages, all with the recorded versions")
+
+
+def _is_build_of(installed: str, version: str, copy: Copy) -> bool:
+    """Whether it is a build of the version that a library needs, as 2.13.0+cpu is one of 2.13.0 (PEP 440)."""
+    return bool(copy.record.get("others_allowed")) and installed.partition("+")[0] == version
 
 
 _REWRITTEN = re.compile(r"holoscan_cu13-[^/]*\.(pth|dist-info/.*)")
