@@ -86,7 +86,7 @@ map-test: $(DEVELOPMENT) ## Build the image on Debian packages, offline, and run
 	-@$(MAKE) --no-print-directory map-tools
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) -m image.map_test $(MAP_TEST_ARGS)
 
-map-lock: $(DEVELOPMENT) ## Resolve the image's packages again, with hashes, after a change of requirements.txt
+map-lock: $(DEVELOPMENT) ## Resolve the image's packages again, with hashes, after a change of requirements.txt or image/tools.txt
 	@$(RUN) -m image.lock
 
 map-sizing: $(DEVELOPMENT) ## Measure time and memory of the image, and write them into docs/deployment.md (SIZING_ARGS=...)
@@ -158,7 +158,7 @@ $(RUNTIME): requirements.txt requirements-library.txt $(CREATED)
 	@$(INSTALL) -r requirements.txt
 	@touch $(CREATED) $(LIBRARY) $(RUNTIME)
 
-$(DEVELOPMENT): requirements-dev.txt requirements-cohort.txt requirements.txt requirements-library.txt deploy/orthanc/requirements.txt $(CREATED)
+$(DEVELOPMENT): requirements-dev.txt requirements-cohort.txt requirements.txt requirements-library.txt deploy/orthanc/requirements.txt image/tools.txt $(CREATED)
 	@echo "Installing what the application, its tests and its training need (once, some minutes)"
 	@rm -f $(CREATED) $(LIBRARY) $(RUNTIME) $(DEVELOPMENT)
 	@$(INSTALL) -r requirements-dev.txt

@@ -104,12 +104,12 @@ def _write(path: Path, text: str) -> Path:
 
 
 def fetch_wheels(variant: str, python: str) -> Path:
-    """A folder with every wheel of the locks, pip's among them, fetched by the host's pip; what is there is kept.
+    """A folder with every wheel of the locks, fetched by the host's pip; what is there is kept.
 
     Raises:
         BuildError: a package, or the wheel with the listed hash, is not to be had.
     """
-    locks = [IMAGE / name for name in (f"torch-{variant}.lock", "requirements.lock", "pip.lock")]
+    locks = [IMAGE / name for name in (f"torch-{variant}.lock", "requirements.lock", "tools.lock", "pip.lock")]
     content = "".join(lock.read_text(encoding="utf-8") for lock in locks)
     folder = CACHE / f"wheels-{variant}-{python}"
     complete = folder / "complete"

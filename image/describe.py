@@ -14,12 +14,26 @@ from pathlib import Path
 import yaml
 
 from groundglass.domain.software import VERSION
-from image.bill_of_materials import LicenceRefused, write_bill_of_materials
+from image.components import Component, LicenceRefused, all_components, refuse_gpl_family
 from image.manifests import WORK_FOLDER, write_manifests
 
 ROOT = Path("/opt/holoscan")
+TOOLS = Path("/opt/tools")
+"""Python packages that the build needs and the image doesn't; tools.lock lists them."""
+SBOM, LICENCES = "sbom.cdx.json", "licences.md"
 OUTSIDE = ("/etc/holoscan/app.json", "/etc/holoscan/pkg.json", "/etc/monai/app.json", "/etc/monai/pkg.json")
 """Files of the package that lie elsewhere; the record holds their hashes too."""
+
+
+def write_bill_of_materials(components: list[Component], folder: Path) -> None:
+    """Write the bill and the licences. The tools come on the path here: the components are known, and they are none."""
+    sys.path.append(str(TOOLS))
+    from image.bill_of_materials import to_cyclonedx, to_table
+
+    folder.mkdir(parents=True, exist_ok=True)
+    bill = to_cyclonedx(components, VERSION, int(os.environ["SOURCE_DATE_EPOCH"]))
+    (folder / SBOM).write_text(bill, encoding="utf-8")
+    (folder / LICENCES).write_text(to_table(components), encoding="utf-8")
 
 
 def main() -> int:
@@ -33,11 +47,13 @@ def main() -> int:
 
     write_manifests(settings, VERSION, options.variant)
     (ROOT / "version.txt").write_text(f"Groundglass {VERSION}, commit {options.commit}, {options.variant}\n")
+    components = all_components()
     try:
-        write_bill_of_materials(ROOT / "docs", VERSION, int(os.environ["SOURCE_DATE_EPOCH"]))
+        refuse_gpl_family(components)
     except LicenceRefused as error:
         print(error, file=sys.stderr)
         return 1
+    write_bill_of_materials(components, ROOT / "docs")
     record = [
         sys.executable,
         "-m",

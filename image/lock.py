@@ -1,8 +1,8 @@
 """Write the lists of packages, with hashes, that the image is built from: `make map-lock`.
 
 One resolution serves Python 3.11 and 3.12 and both variants of the image. It is kept in three files, so that each is a
-layer of the image: PyTorch for CPU or for CUDA, and the rest. A fourth has pip itself, which installs them and stays
-outside. pip takes a package only when its hash is listed.
+layer of the image: PyTorch for CPU or for CUDA, and the rest. Two more have what stays outside: pip itself, which
+installs them, and the tools of the build. pip takes a package only when its hash is listed.
 """
 
 import os
@@ -13,9 +13,10 @@ import tempfile
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
-REST, TORCH_CPU, TORCH_CUDA, PIP = (
-    FOLDER / name for name in ("requirements.lock", "torch-cpu.lock", "torch-cuda.lock", "pip.lock")
+REST, TORCH_CPU, TORCH_CUDA, PIP, TOOLS = (
+    FOLDER / name for name in ("requirements.lock", "torch-cpu.lock", "torch-cuda.lock", "pip.lock", "tools.lock")
 )
+REQUIRED, REQUIRED_TOOLS = FOLDER.parent / "requirements.txt", FOLDER / "tools.txt"
 
 LEFT_OUT = {
     "perf-analyzer": "loads Triton servers with test traffic",
@@ -31,7 +32,7 @@ TORCH_CPU_HASHES = {
 }
 """SHA-256 of PyTorch's CPU wheels for Linux x86-64: their own index has them, not the package index."""
 
-HEADER = "# Written by image/lock.py from requirements.txt: `make map-lock`. For Python 3.11 and 3.12, Linux x86-64.\n"
+HEADER = "# Written by image/lock.py from {}: `make map-lock`. For Python 3.11 and 3.12, Linux x86-64.\n"
 _ENTRY = re.compile(
     r"^(?P<name>[a-z0-9.-]+)==(?P<version>\S+)(?P<marker> ; [^\\]*)? \\\n(?P<hashes>(?:    --hash=.*\n)+)", re.M
 )
@@ -46,12 +47,12 @@ def index_settings() -> dict[str, str]:
     return {names[key]: value.replace("\\n", " ") for key, value in found.items()}
 
 
-def resolve(current: str) -> str:
-    """All that requirements.txt brings in, as uv writes it; versions in `current` are kept where possible."""
+def resolve(required: Path, current: str) -> str:
+    """All that a file of requirements brings in, as uv writes it; versions in `current` are kept where possible."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "all.lock"
         output.write_text(current, encoding="utf-8")
-        command = [sys.executable, "-m", "uv", "pip", "compile", str(FOLDER.parent / "requirements.txt"), "--quiet"]
+        command = [sys.executable, "-m", "uv", "pip", "compile", str(required), "--quiet"]
         command += ["--universal", "--python-version", "3.11", "--generate-hashes", "--only-binary", ":all:"]
         command += ["--index-strategy", "unsafe-best-match", "--no-header", "--no-annotate", "-o", str(output)]
         subprocess.run(command, env=os.environ | index_settings(), check=True, stdout=subprocess.DEVNULL)
@@ -66,8 +67,8 @@ def is_torch(name: str) -> bool:
 def main() -> int:
     """Resolve, split, write; returns the exit code."""
     files = (REST, TORCH_CUDA, PIP)
-    resolved = resolve("".join(file.read_text(encoding="utf-8") for file in files if file.exists()))
-    texts = dict.fromkeys((REST, TORCH_CPU, TORCH_CUDA, PIP), HEADER)
+    resolved = resolve(REQUIRED, "".join(file.read_text(encoding="utf-8") for file in files if file.exists()))
+    texts = dict.fromkeys((REST, TORCH_CPU, TORCH_CUDA, PIP), HEADER.format(REQUIRED.name))
     for entry in _ENTRY.finditer(resolved):
         name, version = entry["name"], entry["version"]
         if name in LEFT_OUT or "win32" in (entry["marker"] or ""):
@@ -79,6 +80,10 @@ def main() -> int:
         if name == "torch":
             hashes = " \\\n".join(f"    --hash=sha256:{sha256}" for sha256 in TORCH_CPU_HASHES[version])
             texts[TORCH_CPU] += f"{name}=={version} \\\n{hashes}\n"
+    current = TOOLS.read_text(encoding="utf-8") if TOOLS.exists() else ""
+    texts[TOOLS] = HEADER.format(f"image/{REQUIRED_TOOLS.name}")
+    for entry in _ENTRY.finditer(resolve(REQUIRED_TOOLS, resolved + current)):
+        texts[TOOLS] += f"{entry['name']}=={entry['version']} \\\n{entry['hashes']}"
     for file, text in texts.items():
         file.write_text(text, encoding="utf-8")
         print(f"{file.name}: {text.count('==')} packages")

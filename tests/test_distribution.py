@@ -27,16 +27,19 @@ def test_the_wheel_holds_the_library_alone(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"groundglass", f"groundglass-{VERSION}.dist-info"}
     present = {
         "py.typed", "app.yaml", "models/lungs/lungs.safetensors", "models/classifier/classifier.safetensors",
-        "result.schema.json",
+        "result.schema.json", "rendering/page.html.j2", "cohort/page.html.j2", "quality/page.html.j2",
+        "selftest/report.html.j2",
     }  # fmt: skip
     assert {f"groundglass/{name}" for name in present} <= set(names)
     assert f"groundglass-{VERSION}.dist-info/licenses/LICENSE" in names
 
 
-def test_an_installed_library_finds_its_own_settings_and_weights(wheel: Path, tmp_path: Path) -> None:
+def test_an_installed_library_finds_its_own_settings_weights_and_templates(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     program = "from groundglass import Pipeline; import groundglass.locations as places; print(places.ROOT)\n"
-    program += "print(Pipeline.load().software.version)"
+    program += "print(Pipeline.load().software.version)\n"
+    program += "from groundglass.rendering.page import render_page\n"
+    program += "print(render_page('cohort/page.html.j2', studies=3, kinds=[], figures=[]).count('<h1>3 studies</h1>'))"
     done = subprocess.run(
         [sys.executable, "-P", "-c", program],
         cwd=tmp_path,
@@ -45,7 +48,7 @@ def test_an_installed_library_finds_its_own_settings_and_weights(wheel: Path, tm
         text=True,
         check=False,
     )
-    assert done.stdout.split() == [str(tmp_path / "site" / "groundglass"), VERSION], done.stderr
+    assert done.stdout.split() == [str(tmp_path / "site" / "groundglass"), VERSION, "1"], done.stderr
 
 
 def test_an_installed_library_is_held_against_what_pip_recorded_of_it(wheel: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ REQUIREMENT_FILES = (
     "requirements-cohort.txt",
     "requirements-dev.txt",
     "deploy/orthanc/requirements.txt",
+    "image/tools.txt",
 )
 LARGEST_FILE_MIB = 12
 

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packageurl import PackageURL
 
 from groundglass.locations import ROOT
-from groundglass.selftest.build_record import commit_of
-from image import bill_of_materials, build, lock, manifests
+from groundglass.selftest.build_record import commit_of, installed_packages
+from image import build, components, lock, manifests
+from image.bill_of_materials import to_cyclonedx
 
 IMAGE = ROOT / "image"
 
@@ -31,20 +35,33 @@ def locked(*files: Path) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9.-]+)==(\S+) \\$", text, re.MULTILINE))
 
 
-def required() -> dict[str, str]:
-    files = [ROOT / name for name in ("requirements-library.txt", "requirements.txt")]
+def required(*files: Path) -> dict[str, str]:
     lines = [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]
     pins = [line.partition("#")[0].strip().split("==") for line in lines if line and not line.startswith(("#", "-r"))]
     return {name.lower(): version for name, version in pins}
 
 
-@pytest.mark.parametrize("torch", [lock.TORCH_CPU, lock.TORCH_CUDA])
-def test_the_locks_have_every_requirement_in_its_version(torch: Path) -> None:
-    packages = locked(lock.REST, torch)
-    assert {name: packages.get(name) for name in required()} == required()
+@pytest.mark.parametrize(
+    ("locks", "files"),
+    [
+        ((lock.REST, lock.TORCH_CPU), (ROOT / "requirements-library.txt", lock.REQUIRED)),
+        ((lock.REST, lock.TORCH_CUDA), (ROOT / "requirements-library.txt", lock.REQUIRED)),
+        ((lock.TOOLS,), (lock.REQUIRED_TOOLS,)),
+    ],
+)
+def test_the_locks_have_every_requirement_in_its_version(locks: tuple[Path, ...], files: tuple[Path, ...]) -> None:
+    packages, wanted = locked(*locks), required(*files)
+    assert wanted
+    assert {name: packages.get(name) for name in wanted} == wanted
 
 
-@pytest.mark.parametrize("file", [lock.REST, lock.TORCH_CPU, lock.TORCH_CUDA])
+def test_a_package_of_the_image_that_is_a_tool_too_has_one_version() -> None:
+    """The build imports the image's first."""
+    packages = locked(lock.REST, lock.TORCH_CUDA)
+    assert [name for name, version in locked(lock.TOOLS).items() if packages.get(name, version) != version] == []
+
+
+@pytest.mark.parametrize("file", [lock.REST, lock.TORCH_CPU, lock.TORCH_CUDA, lock.TOOLS])
 def test_every_locked_package_has_a_hash(file: Path) -> None:
     entries = re.split(r"^(?=[a-z])", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     assert entries
@@ -113,11 +130,11 @@ def test_a_file_that_git_does_not_know_of_marks_the_commit_as_modified(tmp_path:
     assert commit_of(tmp_path, ["app"]) == f"{clean}-modified"
 
 
-# Licences
+# Licences, and the bill of materials
 
 
-def component(name: str, licence: str, linked: bool = True) -> bill_of_materials.Component:
-    return bill_of_materials.Component("library", name, "1.0", licence, linked=linked)
+def component(name: str, licence: str, linked: bool = True) -> components.Component:
+    return components.Component("library", name, "1.0", licence, linked=linked)
 
 
 @pytest.mark.parametrize(
@@ -125,21 +142,60 @@ def component(name: str, licence: str, linked: bool = True) -> bill_of_materials
     ["GPL-3.0-only", "LGPL-2.1-or-later", "AGPL-3.0", "MIT AND GPL-2.0", "GNU General Public License v3 (GPLv3)"],
 )
 def test_what_is_linked_under_the_gpl_family_is_refused_by_name(licence: str) -> None:
-    with pytest.raises(bill_of_materials.LicenceRefused, match="pylibjpeg-libjpeg"):
-        bill_of_materials.refuse_gpl_family([component("pylibjpeg-libjpeg", licence)])
+    with pytest.raises(components.LicenceRefused, match="pylibjpeg-libjpeg"):
+        components.refuse_gpl_family([component("pylibjpeg-libjpeg", licence)])
 
 
 def test_a_program_beside_the_application_may_be_under_the_gpl_and_so_may_an_exception() -> None:
     programs = [component("bash", "GPL-3+", linked=False), component("libc6", "LGPL-2.1")]
-    bill_of_materials.refuse_gpl_family([*programs, component("libgomp", bill_of_materials.GCC_RUNTIME)])
+    components.refuse_gpl_family([*programs, component("libgomp", components.GCC_RUNTIME)])
 
 
 def test_the_bill_of_materials_depends_on_what_is_in_it_alone() -> None:
-    components = [component("numpy", "BSD-3-Clause"), component("bash", "GPL-3+", linked=False)]
-    bill = bill_of_materials.to_cyclonedx(components, "1.2.3", 0)
-    assert bill == bill_of_materials.to_cyclonedx(components, "1.2.3", 0)
-    assert bill["serialNumber"] != bill_of_materials.to_cyclonedx(components[:1], "1.2.3", 0)["serialNumber"]
-    assert [item["name"] for item in bill["components"]] == ["numpy", "bash"]
+    listed = [component("numpy", "BSD-3-Clause"), component("bash", "GPL-3+", linked=False)]
+    text = to_cyclonedx(listed, "1.2.3", 0)
+    assert text == to_cyclonedx(listed, "1.2.3", 0) == to_cyclonedx(listed[::-1], "1.2.3", 0)
+    bill = json.loads(text)
+    assert bill["serialNumber"] != json.loads(to_cyclonedx(listed[:1], "1.2.3", 0))["serialNumber"]
+    assert bill["metadata"]["timestamp"] == "1970-01-01T00:00:00+00:00"
+    assert sorted(item["name"] for item in bill["components"]) == ["bash", "numpy"]
+    (of_the_application,) = (item for item in bill["dependencies"] if item["ref"] == "groundglass")
+    assert of_the_application["dependsOn"] == ["numpy"]
+
+
+@pytest.mark.slow
+def test_two_processes_write_the_same_bill_of_materials() -> None:
+    """Each has its own order of sets and its own random numbers."""
+    program = "from image.components import python_packages; from image.bill_of_materials import to_cyclonedx\n"
+    program += "print(to_cyclonedx(python_packages(), '1.2.3', 0))"
+    bills = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=ROOT,
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(bills) == 1
+
+
+def test_the_bill_of_materials_keeps_to_the_schema_of_cyclonedx() -> None:
+    debian = components.Component("library", "libstdc++6", "12.2.0-14+deb12u1", "GPL-3", "pkg:deb/debian/libstdc++6@12")
+    system = components.Component("operating-system", "debian", "12", "as each of its packages")
+    bundled = components.Component("library", "libgomp", "1", "GPL-3.0", "pkg:generic/libgomp?in=torch", linked=True)
+    listed = [*components.weights(ROOT / "app.yaml"), *components.python_packages(), debian, system, bundled]
+    text = to_cyclonedx(listed, "1.2.3", 1_000_000_000)
+    assert JsonStrictValidator(SchemaVersion.V1_5).validate_str(text) is None
+    written = json.loads(text)["components"]
+    assert len(written) == len(listed)
+    purls = [PackageURL.from_string(item["purl"]) for item in written if "purl" in item]
+    assert {purl.name: purl.version for purl in purls if purl.type == "pypi"} == installed_packages()
+    assert {each["content"] for item in written for each in item.get("hashes", ())} == {
+        model["sha256"] for model in yaml.safe_load((ROOT / "app.yaml").read_text(encoding="utf-8"))["models"].values()
+    }
 
 
 # What goes in

@@ -13,9 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from groundglass.quality.command_line import QualityCode, main
 from groundglass.quality.drift import MINIMUM_RECENT, MINIMUM_REFERENCE, compare
+from groundglass.quality.metrics import to_metrics
 from groundglass.quality.observations import (
     QUANTITIES,
     Observation,
+    Observations,
     QualityError,
     observe_run,
     read_reference,
@@ -23,6 +25,7 @@ from groundglass.quality.observations import (
     sample_of,
     write_reference,
 )
+from groundglass.quality.page import to_html
 from groundglass.quality.report import make_report
 from tests.app.results import analysed_case, make_result, refused_case
 
@@ -161,6 +164,18 @@ def test_results_of_other_weights_are_counted_and_not_compared(tmp_path: Path, r
     assert code is QualityCode.NO_DRIFT
     assert metrics["made_otherwise"] == 90
     assert metrics["cases analysed"] + metrics["cases refused GAP"] == 150
+
+
+def test_what_a_result_calls_its_outcome_breaks_neither_the_metrics_nor_the_page() -> None:
+    """result.json may come from anywhere: a foreign reason must not pass for a line of the file, or for markup."""
+    outcome = 'refused <b>"GAP"\\ }\n'
+    rows = (Observation(LAST_DAY.date(), outcome, {}), Observation(LAST_DAY.date(), "analysed", {}, "np"))
+    report = make_report(Observations(rows, LAST_DAY.timestamp(), 0), None, window_days=7)
+    families = {family.name: family for family in text_string_to_metric_families(to_metrics(report))}
+    counted = {sample.labels["outcome"]: sample.value for sample in families["groundglass_quality_cases"].samples}
+    assert counted == {outcome: 1, "analysed": 1}
+    assert "<b>" not in to_html(report)
+    assert "1 refused &lt;b&gt;" in to_html(report)
 
 
 def test_days_are_those_of_the_files_and_only_the_last_ones_are_compared(tmp_path: Path) -> None:
