@@ -10,6 +10,7 @@ from PIL import Image
 
 from groundglass.case import Case, RunRecord
 from groundglass.dicomio.reading.volume import ReadSeries
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import FileGroup
 from groundglass.domain.findings import Box, Findings, Lesion, SliceFinding
 from groundglass.domain.software import SoftwareIdentity
@@ -113,13 +114,9 @@ class Analysis:
         return files.names
 
     def _save_case(self, series: ReadSeries, folder: Path) -> list[str]:
-        volume, findings = self.volume, self.findings
-        if series.placement is not None:
-            volume, findings = series.placement.to_sources(volume, findings)
+        analysed = AnalysedSeries.of(series, self.findings, self.software)
         first = series.sources[0]
-        case = Case(1, str(first.StudyInstanceUID), str(first.SeriesInstanceUID), series.sources, findings)
-        names = write_analysed(
-            case.name, series.sources, volume, findings, self.software, self.settings, folder, lambda done, total: None
-        )
+        case = Case(1, str(first.StudyInstanceUID), str(first.SeriesInstanceUID), series.sources, analysed.findings)
+        names = write_analysed(case.name, analysed, self.settings, folder, lambda done, total: None)
         write_result(RunRecord([], [], [(case, names)]), self.software, folder)
         return [*names, "result.json"]

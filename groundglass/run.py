@@ -13,6 +13,7 @@ from groundglass.dicomio.reading.defects import find_defects
 from groundglass.dicomio.reading.scan import Scan, Series
 from groundglass.dicomio.reading.select import Selection, choose_series
 from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_grid
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.domain.findings import Findings
 from groundglass.outputs import check_room_for, write_analysed, write_refused
 from groundglass.pipeline import ClassifiedSlices, Pipeline, SegmentedLungs
@@ -167,15 +168,10 @@ class Run:
 
     def _write(self, case: Case[WithFindings], written: list[str]) -> Case[Findings]:
         read, findings = case.found.read, case.found.findings
-        volume = read.volume
-        if read.placement is not None:  # outputs need both on the grid of the sources
-            volume, findings = read.placement.to_sources(volume, findings)
         pipeline = self._pipeline
-        written += write_analysed(
-            case.name, case.sources, volume, findings, pipeline.software, pipeline.settings, self._folder,
-            self._on("writing"),
-        )  # fmt: skip
-        return case.with_found(findings.without_arrays())
+        analysed = AnalysedSeries.of(read, findings, pipeline.software)
+        written += write_analysed(case.name, analysed, pipeline.settings, self._folder, self._on("writing"))
+        return case.with_found(analysed.findings.without_arrays())
 
     def _write_refusal(self, case: Case, reason: Case, written: list[str]) -> Case:
         code, text = reason.reason_code or "UNKNOWN", reason.reason or ""

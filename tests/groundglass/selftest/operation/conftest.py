@@ -16,6 +16,7 @@ from conformance.series import make_findings
 from groundglass.case import Case, RunRecord
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.volume import read_volume
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import write_dicom, write_image
 from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
@@ -49,12 +50,13 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> tuple[Phantom, Path]:
     models = yaml.safe_load((ROOT / "app.yaml").read_text(encoding="utf-8"))["models"]
     weights = {name: model["sha256"] for name, model in models.items()}
     software = SoftwareIdentity(NAME, VERSION, weights, "cpu", result_settings_sha256(load_settings()))
-    segmentation = make_segmentation(sources, volume, findings, software)
+    analysed = AnalysedSeries(sources, volume, findings, software)
+    segmentation = make_segmentation(analysed)
     outputs = {
         "seg": segmentation,
-        "sr": make_report(sources, volume, findings, software, segmentation),
-        "key-images": make_key_images(sources, volume, findings, software, 6),
-        "boxes": make_presentation_state(sources, volume, findings, software),
+        "sr": make_report(analysed, segmentation),
+        "key-images": make_key_images(analysed, 6),
+        "boxes": make_presentation_state(analysed),
     }
     for kind, dataset in outputs.items():
         write_dicom(dataset, out / f"case-001.{kind}.dcm")
