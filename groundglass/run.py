@@ -9,10 +9,11 @@ from functools import partial
 from pathlib import Path
 
 from groundglass.case import ANALYSED, Case, RunRecord, attempt, give_back_memory
+from groundglass.dicomio.reading.checked_series import CheckedSeries
 from groundglass.dicomio.reading.defects import find_defects
 from groundglass.dicomio.reading.scan import Scan, Series
 from groundglass.dicomio.reading.select import Selection, choose_series
-from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_grid
+from groundglass.dicomio.reading.volume import ReadSeries, read_grid
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.domain.findings import Findings
 from groundglass.outputs import check_room_for, write_analysed, write_refused
@@ -78,11 +79,12 @@ class Run:
         ]
         return selection
 
-    def read(self, series: Series, number: int) -> Case[None] | Case[ReadSeries]:
+    def read(self, chosen: CheckedSeries, number: int) -> Case[None] | Case[ReadSeries]:
         """The series as one volume in Hounsfield units: from here on it is a case, with this number."""
+        series = chosen.series
         case: Case[None] = Case(number, series.study_instance_uid, series.series_instance_uid, series.instances, None)
         looked_at: Case[None] = attempt("headers", case, _look_for_defects)
-        return attempt("volume", looked_at, partial(self._read, series=series))
+        return attempt("volume", looked_at, partial(self._read, chosen=chosen))
 
     def segment(self, case: Case[ReadSeries]) -> Case[ReadSeries] | Case[WithLungs]:
         """Its lungs. The first stage that takes its time is not begun where the disk is too full for the results."""
@@ -138,9 +140,9 @@ class Run:
                 self._whole_case(chosen, number)
         return self.record
 
-    def _whole_case(self, series: Series, number: int) -> None:
+    def _whole_case(self, chosen: CheckedSeries, number: int) -> None:
         # A call of its own, so that nothing holds the volume any more when the next one is read.
-        case: Case = self.read(series, number)
+        case: Case = self.read(chosen, number)
         for step in (self.segment, self.classify, self.explain):
             case = step(case)
         self.write(case)
@@ -153,9 +155,8 @@ class Run:
         give_back_memory()
         return case
 
-    def _read(self, case: Case[None], series: Series) -> Case[ReadSeries]:
-        # The scan knows of files that were damaged; from the instances alone a lost end of a series can't be seen.
-        grid = check_series(series, place=True)
+    def _read(self, case: Case[None], chosen: CheckedSeries) -> Case[ReadSeries]:
+        grid = chosen.grid
         done = 0
 
         def count() -> None:

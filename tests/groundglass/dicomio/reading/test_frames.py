@@ -19,10 +19,9 @@ from pydicom.uid import (
 )
 
 from groundglass.dicomio.reading.frames import Frame, refer_to_frames
-from groundglass.dicomio.reading.geometry import check_geometry
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series
-from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_grid
+from groundglass.dicomio.reading.volume import ReadSeries, read_grid
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
@@ -104,8 +103,7 @@ def read(folder: Path) -> ReadSeries:
     (series,) = scan_folder(folder).series
     selection = choose_series([series], SelectionRules())
     assert selection.chosen is not None, selection.rejected
-    check_series(selection.chosen, place=True)
-    return read_grid(check_geometry(selection.chosen.instances, place=True))
+    return read_grid(selection.chosen.grid)
 
 
 @pytest.fixture(scope="module", params=[EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage])
@@ -147,7 +145,7 @@ def refusal(image: Dataset, path: Path) -> str:
     chosen = choose_series([series], SelectionRules()).chosen
     assert chosen is not None
     with pytest.raises(Refusal) as caught:
-        check_series(chosen)
+        _ = chosen.grid
     return str(caught.value)
 
 

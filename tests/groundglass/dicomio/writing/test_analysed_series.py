@@ -5,8 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from groundglass.dicomio.reading.geometry import check_geometry
-from groundglass.dicomio.reading.volume import read_grid
+from groundglass.dicomio.reading.volume import read_images
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.domain.findings import Findings
 from tests.groundglass.dicomio.ct_samples import Sample, make_series
@@ -49,7 +48,7 @@ def test_slices_that_were_placed_on_a_grid_come_back_to_their_images() -> None:
     def tilt(image, index: int) -> None:
         image.ImagePositionPatient = [0, index, -5 * index]
 
-    read = read_grid(check_geometry(make_series(sample, tilt), place=True))
+    read = read_images(make_series(sample, tilt))
     assert read.placement is not None
     assert read.volume.hu.shape != (30, 40, 40)
     lungs = (read.volume.hu == -850).astype(np.uint8)

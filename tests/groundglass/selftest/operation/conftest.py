@@ -15,7 +15,7 @@ from pydicom import Dataset, dcmread
 from conformance.series import make_findings
 from groundglass.case import Case, RunRecord
 from groundglass.dicomio.reading.scan import scan_folder
-from groundglass.dicomio.reading.volume import read_volume
+from groundglass.dicomio.reading.volume import read_images
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import write_dicom, write_image
 from groundglass.dicomio.writing.key_images import make_key_images
@@ -44,7 +44,8 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> tuple[Phantom, Path]:
     made, truth = make_thorax("covid19", slices=24, size=96)
     files = write_study(made, study, preset="covid19", patient_position="FFP")
     (series,) = scan_folder(study).series
-    volume, sources = read_volume(series.instances)
+    read = read_images(series.instances)
+    volume, sources = read.volume, read.sources
     lungs, lesions = (on_grid(array, made.affine, volume.affine) for array in (truth.lungs, truth.lesions))
     findings = make_findings(volume, lungs, lesions, "covid19")
     models = yaml.safe_load((ROOT / "app.yaml").read_text(encoding="utf-8"))["models"]
