@@ -19,6 +19,7 @@ from groundglass.dicomio.reading.defects import Defect
 from groundglass.dicomio.reading.identity import absent_numbers, check_identity
 from groundglass.dicomio.reading.measures import directions_of, in_order, pixel_spacing_mm, shared_numbers
 from groundglass.dicomio.reading.regular_grid import are_even, are_upright, place_slices
+from groundglass.domain.arrays import Coordinates
 from groundglass.domain.errors import Refusal
 from groundglass.domain.placement import Placement
 from groundglass.domain.refusals import RefusalCode
@@ -43,8 +44,8 @@ class Grid:
     headers: tuple[Dataset, ...]
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
-    origin_mm: np.ndarray
-    directions: np.ndarray
+    origin_mm: Coordinates
+    directions: Coordinates
     placement: Placement | None
     notes: tuple[Defect, ...]
 

@@ -6,6 +6,7 @@ Those of a tilted gantry, or unevenly far apart, are placed on a larger grid; ot
 import numpy as np
 
 from groundglass.dicomio.reading.defects import Defect
+from groundglass.domain.arrays import Coordinates
 from groundglass.domain.errors import Refusal
 from groundglass.domain.placement import Placement
 from groundglass.domain.refusals import RefusalCode
@@ -20,7 +21,7 @@ LARGEST_TILT_DEGREES = 30.0
 """What gantries are built for."""
 
 
-def are_even(depths_mm: np.ndarray) -> bool:
+def are_even(depths_mm: Coordinates) -> bool:
     """Whether neighbouring slices, sorted, are equally far apart, or else can be evened out. SliceThickness is no help.
 
     Raises:
@@ -46,7 +47,7 @@ def are_even(depths_mm: np.ndarray) -> bool:
     return not (uneven.any() or off_mm > tolerance_mm)
 
 
-def are_upright(depths_mm: np.ndarray, sideways_mm: np.ndarray) -> bool:
+def are_upright(depths_mm: Coordinates, sideways_mm: Coordinates) -> bool:
     """Whether the slices lie one behind the other, or else move sideways evenly, as with a tilted gantry.
 
     Raises:
@@ -69,12 +70,12 @@ def are_upright(depths_mm: np.ndarray, sideways_mm: np.ndarray) -> bool:
 
 
 def place_slices(
-    depths_mm: np.ndarray,
-    sideways_mm: np.ndarray,
+    depths_mm: Coordinates,
+    sideways_mm: Coordinates,
     size: tuple[int, int],
     spacing_mm: tuple[float, float, float],
-    first_mm: np.ndarray,
-    directions: np.ndarray,
+    first_mm: Coordinates,
+    directions: Coordinates,
     is_even: bool,
 ) -> tuple[Placement, list[Defect]]:
     """Slices of uneven distance or a tilted gantry on a regular grid, and what there is to note."""

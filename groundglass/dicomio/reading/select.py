@@ -15,6 +15,7 @@ from groundglass.dicomio.reading.measures import measures
 from groundglass.dicomio.reading.regular_grid import LARGEST_TILT_DEGREES
 from groundglass.dicomio.reading.rule_language import NamedSelection, unmet_conditions
 from groundglass.dicomio.reading.scan import Series
+from groundglass.domain.arrays import Coordinates
 from groundglass.domain.errors import Refusal
 
 
@@ -219,7 +220,7 @@ def _is_other_part(body_part: str) -> bool:
     return any(word in body_part for word in _OTHER_PARTS) or body_part in _OTHER_PARTS_EXACT
 
 
-def _stacking(images: Sequence[Dataset]) -> tuple[np.ndarray, float]:
+def _stacking(images: Sequence[Dataset]) -> tuple[Coordinates, float]:
     """Sorted depths of the slices along their normal, in mm, and the largest angle from the axial plane in degrees.
 
     Images without readable geometry are passed over here; `geometry.check_geometry` refuses them.
@@ -252,7 +253,7 @@ def _thickness_mm(image: Dataset) -> float:
     return found[0] if found else 0.0
 
 
-def _spacing_and_extent_mm(depths_mm: np.ndarray) -> tuple[float, float]:
+def _spacing_and_extent_mm(depths_mm: Coordinates) -> tuple[float, float]:
     """Usual distance of neighbouring slices, and distance of the outermost; zeros where there are less than two."""
     steps_mm = np.diff(depths_mm)
     steps_mm = steps_mm[steps_mm > 0.05]

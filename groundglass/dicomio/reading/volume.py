@@ -13,6 +13,7 @@ from groundglass.dicomio.reading.attributes import number, quiet_pydicom
 from groundglass.dicomio.reading.defects import Defect
 from groundglass.dicomio.reading.geometry import Grid, check_geometry
 from groundglass.dicomio.reading.pixels import PADDING_HU, read_slice_hu, transfer_syntax
+from groundglass.domain.arrays import HounsfieldUnits, Indices
 from groundglass.domain.errors import Refusal
 from groundglass.domain.placement import Placement
 from groundglass.domain.refusals import RefusalCode
@@ -77,7 +78,7 @@ def read_grid(grid: Grid, threads: int = 2, on_slice: Callable[[], None] | None 
     """
     volume, store = _volume_of(grid)
 
-    def read(index: int) -> np.ndarray | None:
+    def read(index: int) -> Indices | None:
         try:
             return _tissue_counts(store(index))
         except Exception:  # Decoders raise whatever they like; the count of failures is reported.
@@ -102,20 +103,21 @@ def read_grid(grid: Grid, threads: int = 2, on_slice: Callable[[], None] | None 
     return ReadSeries(volume, grid.headers, grid.placement, grid.notes)
 
 
-def _volume_of(grid: Grid) -> tuple[CTVolume, Callable[[int], np.ndarray]]:
+def _volume_of(grid: Grid) -> tuple[CTVolume, Callable[[int], HounsfieldUnits]]:
     """A volume without content, and what puts one image into it and returns the image's own pixels."""
     placement = grid.placement
     if placement is None:
         volume_hu = np.empty(grid.shape, np.int16)
 
-        def store(index: int) -> np.ndarray:
-            read_slice_hu(grid.headers[index], volume_hu[index])
-            return volume_hu[index]
+        def store(index: int) -> HounsfieldUnits:
+            slice_hu: HounsfieldUnits = volume_hu[index]
+            read_slice_hu(grid.headers[index], slice_hu)
+            return slice_hu
 
         return CTVolume(volume_hu, grid.spacing_mm, grid.origin_mm, grid.directions), store
     placed_hu = np.full(placement.shape, PADDING_HU, np.int16)
 
-    def place(index: int) -> np.ndarray:
+    def place(index: int) -> HounsfieldUnits:
         slice_hu = np.empty(grid.shape[1:], np.int16)
         read_slice_hu(grid.headers[index], slice_hu)
         placed_hu[np.flatnonzero(placement.slices == index), *placement.window(index)] = slice_hu
@@ -133,7 +135,7 @@ def _undecoded(headers: Sequence[Dataset], failed: int) -> str:
     )
 
 
-def _tissue_counts(slice_hu: np.ndarray) -> np.ndarray:
+def _tissue_counts(slice_hu: HounsfieldUnits) -> Indices:
     """How many of a sample of the pixels are air, how many soft tissue, and how many there are."""
     sample_hu = np.ascontiguousarray(slice_hu[::4, ::4])
     lowest, highest = _SOFT_TISSUE_HU
@@ -141,7 +143,7 @@ def _tissue_counts(slice_hu: np.ndarray) -> np.ndarray:
     return np.array([np.count_nonzero(sample_hu < _AIR_HU), soft_tissue, sample_hu.size])
 
 
-def _check_plausible(tissues: np.ndarray, which: str) -> None:
+def _check_plausible(tissues: Indices, which: str) -> None:
     """Refuse what is no chest in Hounsfield units; `tissues` are the counts of images, `(image, 3)`."""
     air_count, soft_tissue_count, total = tissues.sum(axis=0)
     air, soft_tissue = air_count / total, soft_tissue_count / total

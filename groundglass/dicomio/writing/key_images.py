@@ -12,6 +12,7 @@ from pydicom.uid import ExplicitVRLittleEndian, MultiFrameTrueColorSecondaryCapt
 from groundglass.dicomio.reading.frames import reference_uid
 from groundglass.dicomio.writing import codes, identity
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
+from groundglass.domain.arrays import Picture
 from groundglass.domain.software import RESEARCH_USE, SoftwareIdentity
 from groundglass.rendering.slice_picture import draw_finding, patient_orientation, telling_slices
 
@@ -68,7 +69,7 @@ def _reference(source: Dataset) -> Dataset:
     return reference
 
 
-def _set_pixels(images: SOPClass, frames: np.ndarray) -> None:
+def _set_pixels(images: SOPClass, frames: Picture) -> None:
     """Stores RGB frames `(frame, row, col, 3)`, uint8, uncompressed."""
     count, rows, columns, samples = frames.shape
     images.NumberOfFrames = count

@@ -18,6 +18,7 @@ from groundglass.dicomio.writing.segmentation import (
     RIGHT_SEGMENT,
     tracking_uid,
 )
+from groundglass.domain.arrays import FloatMap, LabelMap
 from groundglass.domain.class_names import CLASS_NAMES, CLASSES
 from groundglass.domain.findings import Box, Findings, Lesion
 from groundglass.domain.software import RESEARCH_USE, SoftwareIdentity
@@ -200,7 +201,7 @@ def _box_group(box: Box, analysed: AnalysedSeries) -> sr.PlanarROIMeasurementsAn
     )
 
 
-def box_outline(box: Box) -> np.ndarray:
+def box_outline(box: Box) -> FloatMap:
     """The closed rectangle along the outer edges of the covered pixels, as (column, row).
 
     SCOORD puts (0, 0) at the top left corner of the first pixel and (1, 1) at its bottom right one (PS3.3 C.18.6.1.1).
@@ -210,7 +211,7 @@ def box_outline(box: Box) -> np.ndarray:
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], np.float32)
 
 
-def _side(box: Box, lungs: np.ndarray) -> Code | None:
+def _side(box: Box, lungs: LabelMap) -> Code | None:
     inside = lungs[box.slice_index][box.place]
     right, left = np.count_nonzero(inside == RIGHT_LUNG), np.count_nonzero(inside == LEFT_LUNG)
     if right == left:

@@ -25,6 +25,7 @@ from pydicom.uid import UID
 
 from groundglass.dicomio.writing import codes, identity
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
+from groundglass.domain.arrays import AnyArray, LabelMap, Mask
 from groundglass.domain.class_names import CLASS_NAMES
 from groundglass.domain.findings import Findings
 from groundglass.domain.software import SoftwareIdentity
@@ -64,20 +65,20 @@ class _OverlappingSegmentation(Segmentation):
     @classmethod
     def _check_and_cast_pixel_array(
         cls,
-        pixel_array: np.ndarray | Volume,
-        segment_numbers: np.ndarray,
+        pixel_array: LabelMap | Volume,
+        segment_numbers: AnyArray,
         segmentation_type: SegmentationTypeValues,
         dtype: type,
-    ) -> tuple[np.ndarray | Volume, SegmentsOverlapValues]:
+    ) -> tuple[LabelMap | Volume, SegmentsOverlapValues]:
         return pixel_array, SegmentsOverlapValues.YES
 
     @staticmethod
     def _get_segment_pixel_array(  # type: ignore[override]  # the other arguments don't matter here
-        pixel_array: np.ndarray, segment_number: int, **_: object
-    ) -> np.ndarray:
-        if segment_number == SALIENT_SEGMENT:
-            return (pixel_array >= _SALIENT_BIT).view(np.uint8)
-        return (pixel_array & (_SALIENT_BIT - 1) == segment_number).view(np.uint8)
+        pixel_array: LabelMap, segment_number: int, **_: object
+    ) -> LabelMap:
+        is_salient = segment_number == SALIENT_SEGMENT
+        mask: Mask = pixel_array >= _SALIENT_BIT if is_salient else pixel_array & (_SALIENT_BIT - 1) == segment_number
+        return mask.view(np.uint8)
 
 
 def make_segmentation(analysed: AnalysedSeries, form: Form = "binary") -> Segmentation:
@@ -127,7 +128,7 @@ def make_salient_label_map(analysed: AnalysedSeries) -> Segmentation:
 def _encode(
     kind: type[Segmentation],
     analysed: AnalysedSeries,
-    pixels: np.ndarray,
+    pixels: LabelMap,
     descriptions: Sequence[SegmentDescription],
     form: Form,
     variant: str = "",
