@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from groundglass.case import Case, RunRecord
 from groundglass.dicomio.reading.volume import ReadSeries
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import FileGroup
+from groundglass.domain.arrays import FloatMap, LabelMap
 from groundglass.domain.findings import Box, Findings, Lesion, SliceFinding
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
@@ -51,7 +51,7 @@ class Analysis:
         return self.findings.probabilities
 
     @property
-    def lungs(self) -> np.ndarray:
+    def lungs(self) -> LabelMap:
         """uint8 `(slice, row, col)`: BACKGROUND, RIGHT_LUNG or LEFT_LUNG."""
         return self.findings.lungs
 
@@ -71,7 +71,7 @@ class Analysis:
         return self.findings.lesions
 
     @property
-    def saliency(self) -> Mapping[int, np.ndarray]:
+    def saliency(self) -> Mapping[int, FloatMap]:
         """Joint saliency of each explained slice, float32 `(row, col)`, by slice index."""
         return self.findings.saliency
 

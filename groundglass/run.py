@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from groundglass.case import ANALYSED, Case, RunRecord, attempt, give_back_memory
 from groundglass.dicomio.reading.checked_series import CheckedSeries
@@ -118,7 +119,7 @@ class Run:
 
         return self._done("saliency", case, work)
 
-    def write(self, case: Case) -> None:
+    def write(self, case: Case[Any]) -> None:
         """The files of a case: all of one that was analysed, a report with the reason of another; it is recorded."""
         written: list[str] = []
         case = attempt("writing", case, partial(self._write, written=written))
@@ -142,7 +143,7 @@ class Run:
 
     def _whole_case(self, chosen: CheckedSeries, number: int) -> None:
         # A call of its own, so that nothing holds the volume any more when the next one is read.
-        case: Case = self.read(chosen, number)
+        case: Case[Any] = self.read(chosen, number)
         for step in (self.segment, self.classify, self.explain):
             case = step(case)
         self.write(case)
@@ -150,7 +151,7 @@ class Run:
     def _on(self, stage: str) -> Callable[[int, int], None]:
         return partial(self._progress, stage)
 
-    def _done(self, stage: str, case: Case, work: Callable[[Case], Case]) -> Case:
+    def _done(self, stage: str, case: Case[Any], work: Callable[[Case[Any]], Case[Any]]) -> Case[Any]:
         case = attempt(stage, case, work)
         give_back_memory()
         return case
@@ -174,7 +175,7 @@ class Run:
         written += write_analysed(case.name, analysed, pipeline.settings, self._folder, self._on("writing"))
         return case.with_found(analysed.findings.without_arrays())
 
-    def _write_refusal(self, case: Case, reason: Case, written: list[str]) -> Case:
+    def _write_refusal(self, case: Case[Any], reason: Case[Any], written: list[str]) -> Case[Any]:
         code, text = reason.reason_code or "UNKNOWN", reason.reason or ""
         written += write_refused(case.name, case.sources, self._pipeline.software, code, text, self._folder)
         self._progress("writing", 1, 1)
