@@ -17,8 +17,14 @@ Picture = NDArray[np.uint8]
 """Red, green and blue of each pixel `(row, col, 3)`, or its grey."""
 Coordinates = NDArray[np.float64]
 """Positions in millimetres, directions, affine matrices, and what is reckoned with them."""
+Numbers = NDArray[np.float64]
+"""Other numbers that are reckoned with in double precision: distances, weights, errors, volumes."""
+Floats = NDArray[np.floating[Any]]
+"""Of single or double precision, whatever comes."""
 Indices = NDArray[np.intp]
 """Of voxels, of slices, or how many there are."""
+Regions = NDArray[np.int32]
+"""The number of the connected region that each voxel belongs to, from 1; 0 where it belongs to none."""
 AnyArray = NDArray[Any]
 """Of whatever the caller has."""
 
