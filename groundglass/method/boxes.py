@@ -36,7 +36,7 @@ def salient_regions(saliency: FloatMap, inside: Mask, minimum_pixels: float, clo
     values = smooth[inside]
     if values.size == 0 or not np.isfinite(values).all() or values.max() <= values.min():
         return nothing
-    mask = inside & (smooth > threshold_isodata(values))
+    mask = inside & (smooth > threshold_isodata(values))  # type: ignore[no-untyped-call]
     structure = np.ones((closing_pixels, closing_pixels), dtype=bool)
     edge = closing_pixels
     closed = ndimage.binary_closing(np.pad(mask, edge), structure)[edge:-edge, edge:-edge] & inside
