@@ -31,7 +31,7 @@ from benchmarks.sdk import make_graph, make_reader
 from groundglass.dicomio.reading.measures import order_by_position
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.select import choose_series
-from groundglass.dicomio.reading.volume import check_series, read_volume
+from groundglass.dicomio.reading.volume import read_grid
 from groundglass.dicomio.writing.files import write_text
 from groundglass.phantom.study import write_study
 from groundglass.phantom.thorax import make_thorax
@@ -51,9 +51,10 @@ def load_with_ours(folder: Path) -> Loaded:
     chosen = choose_series(scan_folder(folder).series, settings.selection).chosen
     if chosen is None:
         raise ValueError("No series was chosen.")
-    check_series(chosen)
-    volume, headers = read_volume(chosen.instances, settings.decoding_threads)
-    return volume.hu, [str(header.SOPInstanceUID) for header in headers]
+    read = read_grid(chosen.grid, settings.decoding_threads)
+    if read.placement is not None:
+        raise ValueError("The slices of the series make no regular grid, so that they can't be compared.")
+    return read.volume.hu, [str(header.SOPInstanceUID) for header in read.sources]
 
 
 def make_sdk_loader() -> Callable[[Path], Loaded]:

@@ -19,11 +19,11 @@ from pydicom import Dataset, dcmread
 
 from benchmarks.machine import describe_machine, machine_in_words
 from benchmarks.sdk import make_graph, make_segmentation_writer
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import write_dicom, write_text
 from groundglass.dicomio.writing.segmentation import Form, make_segmentation
 from groundglass.domain.findings import Findings
 from groundglass.domain.software import SoftwareIdentity
-from groundglass.domain.volume import CTVolume
 from groundglass.phantom.study import write_study
 from groundglass.phantom.thorax import make_thorax
 
@@ -44,11 +44,11 @@ def sdk_writer(
     return lambda folder: operator.create_dicom_seg(labels, series, folder)
 
 
-def our_writer(headers: Sequence[Dataset], volume: CTVolume, findings: Findings, form: Form) -> Callable[[Path], None]:
-    """Our own, with the same headers."""
+def our_writer(analysed: AnalysedSeries, form: Form) -> Callable[[Path], None]:
+    """Our own."""
 
     def write(folder: Path) -> None:
-        write_dicom(make_segmentation(headers, volume, findings, SOFTWARE, form), folder / "ours.dcm")
+        write_dicom(make_segmentation(analysed, form), folder / "ours.dcm")
 
     return write
 
@@ -61,14 +61,18 @@ def make_writers(slices: int, size: int, folder: Path) -> dict[str, Callable[[Pa
     lungs = Findings(truth.lungs, truth.right_ml, truth.left_ml, "covid19", (0.1, 0.1, 0.8), 0.1, ())
     overlapping = Findings(truth.lungs, truth.right_ml, truth.left_ml, "covid19", (0.1, 0.1, 0.8), 0.1, (), {}, salient)
     holed = np.where(salient, np.uint8(3), truth.lungs).astype(np.uint8)  # the SDK's operator can't overlap
+
+    def ours(findings: Findings, form: Form) -> Callable[[Path], None]:
+        return our_writer(AnalysedSeries(headers, volume, findings, SOFTWARE), form)
+
     two, three = ["Right lung", "Left lung"], ["Right lung", "Left lung", "Salient"]
     return {
         "SDK, two lungs, all frames": sdk_writer(headers, truth.lungs, two, omit_empty=False),
-        "ours, two lungs, all frames": our_writer(headers, volume, lungs, "binary"),
+        "ours, two lungs, all frames": ours(lungs, "binary"),
         "SDK, two lungs, empty frames left out": sdk_writer(headers, truth.lungs, two, omit_empty=True),
         "SDK, three segments, all frames": sdk_writer(headers, holed, three, omit_empty=False),
-        "ours, lungs and salient regions that overlap": our_writer(headers, volume, overlapping, "binary"),
-        "ours, label map of the lungs": our_writer(headers, volume, lungs, "labelmap"),
+        "ours, lungs and salient regions that overlap": ours(overlapping, "binary"),
+        "ours, label map of the lungs": ours(lungs, "labelmap"),
     }
 
 

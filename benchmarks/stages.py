@@ -36,7 +36,7 @@ from groundglass.changed_settings import write_changed_settings
 from groundglass.device import choose_device
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.select import choose_series
-from groundglass.dicomio.reading.volume import read_volume
+from groundglass.dicomio.reading.volume import read_grid
 from groundglass.locations import ROOT
 from groundglass.method.precision import exact_float32, fast_precision
 from groundglass.phantom.study import write_study
@@ -205,7 +205,7 @@ def limits(study: Path, seconds: dict[str, float], settings: Settings) -> dict[s
     chosen = choose_series(scan_folder(study).series, settings.selection).chosen
     if chosen is None:
         raise ValueError("No series was chosen.")
-    volume, _ = read_volume(chosen.instances, settings.decoding_threads)
+    volume = read_grid(chosen.grid, settings.decoding_threads).volume
     device = choose_device(settings.device)
     machine = rates(device)
     found = {}

@@ -6,6 +6,7 @@ from pathlib import Path
 from pydicom import Dataset
 
 from conformance.series import Series, case_of
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import write_dicom
 from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
@@ -23,21 +24,15 @@ Made = dict[str, Dataset]
 
 REFUSAL = "refusal SR"
 
-OBJECTS: dict[str, Callable[[Series, Made], Dataset | None]] = {
-    "SEG": lambda of, made: make_segmentation(of.sources, of.volume, of.findings, SOFTWARE),
-    "SR": lambda of, made: make_report(of.sources, of.volume, of.findings, SOFTWARE, made["SEG"]),
+OBJECTS: dict[str, Callable[[AnalysedSeries, Made], Dataset | None]] = {
+    "SEG": lambda of, made: make_segmentation(of),
+    "SR": lambda of, made: make_report(of, made["SEG"]),
     REFUSAL: lambda of, made: make_refusal_report(of.sources, SOFTWARE, "GAP", "A slice is missing."),
-    "key images": lambda of, made: make_key_images(of.sources, of.volume, of.findings, SOFTWARE, count=3),
-    "saliency map": lambda of, made: (
-        make_saliency_map(of.sources, of.volume, of.findings, SOFTWARE) if of.findings.saliency else None
-    ),
-    "boxes": lambda of, made: (
-        make_presentation_state(of.sources, of.volume, of.findings, SOFTWARE) if of.findings.boxes else None
-    ),
-    "label map": lambda of, made: make_segmentation(of.sources, of.volume, of.findings, SOFTWARE, "labelmap"),
-    "salient label map": lambda of, made: (
-        make_salient_label_map(of.sources, of.volume, of.findings, SOFTWARE) if of.findings.boxes else None
-    ),
+    "key images": lambda of, made: make_key_images(of, count=3),
+    "saliency map": lambda of, made: make_saliency_map(of) if of.findings.saliency else None,
+    "boxes": lambda of, made: make_presentation_state(of) if of.findings.boxes else None,
+    "label map": lambda of, made: make_segmentation(of, "labelmap"),
+    "salient label map": lambda of, made: make_salient_label_map(of) if of.findings.boxes else None,
 }
 """Name in the table, and what makes the object: one line for each. None where a series has no such object."""
 
@@ -45,9 +40,10 @@ OBJECTS: dict[str, Callable[[Series, Made], Dataset | None]] = {
 def write_outputs(series: Series, folder: Path, wanted: Callable[[str], bool]) -> Iterator[Output]:
     """Makes and writes the objects of a series whose names are `wanted`."""
     folder.mkdir(parents=True, exist_ok=True)
+    analysed = AnalysedSeries(series.sources, series.volume, series.findings, SOFTWARE)
     made: Made = {}
     for name, make in OBJECTS.items():
-        dataset = make(series, made)
+        dataset = make(analysed, made)
         if dataset is None:
             continue
         made[name] = dataset

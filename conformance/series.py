@@ -12,7 +12,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 from groundglass.dicomio.reading.scan import scan_folder
-from groundglass.dicomio.reading.volume import read_volume
+from groundglass.dicomio.reading.volume import read_images
 from groundglass.domain.class_names import CLASSES
 from groundglass.domain.findings import Box, Findings, Lesion, SliceFinding
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume, on_grid
@@ -127,7 +127,8 @@ def write_phantom(name: str, folder: Path) -> Series:
             setattr(image, keyword, value)
         image.save_as(file)
     (series,) = scan_folder(folder).series
-    read, sources = read_volume(series.instances)
+    images = read_images(series.instances)
+    read, sources = images.volume, images.sources
     if not np.array_equal(on_grid(volume.hu, volume.affine, read.affine), read.hu):
         raise ValueError(f"The CT volume that was read from '{name}' is not the phantom at every place of the patient.")
     findings = make_findings(
@@ -143,7 +144,8 @@ def write_phantom(name: str, folder: Path) -> Series:
 def read_real(folder: Path) -> Iterator[Series]:
     """Real series of a folder; their findings are made up, since what is checked is where they end up."""
     for number, series in enumerate(scan_folder(folder).series, start=1):
-        volume, sources = read_volume(series.instances)
+        images = read_images(series.instances)
+        volume, sources = images.volume, images.sources
         lungs = _air_inside(volume)
         lesions = np.zeros_like(lungs)
         middle = len(lungs) // 2

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from groundglass.case import Case, RunRecord
 from groundglass.dicomio.reading.volume import ReadSeries
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import FileGroup
+from groundglass.domain.arrays import FloatMap, LabelMap
 from groundglass.domain.findings import Box, Findings, Lesion, SliceFinding
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
@@ -50,7 +51,7 @@ class Analysis:
         return self.findings.probabilities
 
     @property
-    def lungs(self) -> np.ndarray:
+    def lungs(self) -> LabelMap:
         """uint8 `(slice, row, col)`: BACKGROUND, RIGHT_LUNG or LEFT_LUNG."""
         return self.findings.lungs
 
@@ -70,7 +71,7 @@ class Analysis:
         return self.findings.lesions
 
     @property
-    def saliency(self) -> Mapping[int, np.ndarray]:
+    def saliency(self) -> Mapping[int, FloatMap]:
         """Joint saliency of each explained slice, float32 `(row, col)`, by slice index."""
         return self.findings.saliency
 
@@ -113,13 +114,9 @@ class Analysis:
         return files.names
 
     def _save_case(self, series: ReadSeries, folder: Path) -> list[str]:
-        volume, findings = self.volume, self.findings
-        if series.placement is not None:
-            volume, findings = series.placement.to_sources(volume, findings)
+        analysed = AnalysedSeries.of(series, self.findings, self.software)
         first = series.sources[0]
-        case = Case(1, str(first.StudyInstanceUID), str(first.SeriesInstanceUID), series.sources, findings)
-        names = write_analysed(
-            case.name, series.sources, volume, findings, self.software, self.settings, folder, lambda done, total: None
-        )
+        case = Case(1, str(first.StudyInstanceUID), str(first.SeriesInstanceUID), series.sources, analysed.findings)
+        names = write_analysed(case.name, analysed, self.settings, folder, lambda done, total: None)
         write_result(RunRecord([], [], [(case, names)]), self.software, folder)
         return [*names, "result.json"]

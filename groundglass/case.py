@@ -6,7 +6,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from pydicom import Dataset
@@ -68,7 +68,7 @@ class RunRecord:
 
     files_ignored: list[dict[str, str]] = field(default_factory=list)
     series_rejected: list[dict[str, object]] = field(default_factory=list)
-    cases: list[tuple[Case, list[str]]] = field(default_factory=list)
+    cases: list[tuple[Case[Any], list[str]]] = field(default_factory=list)
 
 
 def attempt(stage: str, case: Case[Found], work: Callable[[Case[Found]], Case[Next]]) -> Case[Found] | Case[Next]:

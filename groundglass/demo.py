@@ -18,6 +18,7 @@ from groundglass.command.analyse import analyse
 from groundglass.command.logs import set_up_logging
 from groundglass.demo_folder import make_anew
 from groundglass.dicomio.writing.files import write_text
+from groundglass.domain.arrays import LabelMap
 from groundglass.domain.class_names import LONG_CLASS_NAMES
 from groundglass.domain.volume import CTVolume
 from groundglass.locations import MODEL_FOLDER
@@ -34,7 +35,7 @@ explain. One window on coarser cubes finds the phantom's lungs as well (Dice .98
 three does not (.973, and gas of the stomach among them)."""
 
 
-def count_hits(boxes: list[dict[str, Any]], lesions: np.ndarray) -> int:
+def count_hits(boxes: list[dict[str, Any]], lesions: LabelMap) -> int:
     """How many boxes hold a voxel of a true lesion.
 
     Args:
@@ -53,7 +54,7 @@ def count_hits(boxes: list[dict[str, Any]], lesions: np.ndarray) -> int:
     )
 
 
-def count_lesions(lesions: np.ndarray) -> int:
+def count_lesions(lesions: LabelMap) -> int:
     """Separate true lesions: connected in three dimensions."""
     return int(ndimage.label(lesions > 0, structure=np.ones((3, 3, 3)))[1])
 

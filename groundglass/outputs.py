@@ -7,13 +7,13 @@ from pathlib import Path
 from pydicom import Dataset
 
 from groundglass.dicomio.reading.frames import refer_to_frames
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import FileGroup, check_room
 from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import make_refusal_report, make_report
 from groundglass.dicomio.writing.segmentation import make_salient_label_map, make_segmentation
-from groundglass.domain.findings import Findings
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
 from groundglass.rendering.preview import make_preview
@@ -42,22 +42,13 @@ def check_room_for(sources: Sequence[Dataset], volume: CTVolume, folder: Path, s
 
 
 def write_analysed(
-    name: str,
-    sources: Sequence[Dataset],
-    volume: CTVolume,
-    findings: Findings,
-    software: SoftwareIdentity,
-    settings: Settings,
-    folder: Path,
-    on_file: Callable[[int, int], None],
+    name: str, analysed: AnalysedSeries, settings: Settings, folder: Path, on_file: Callable[[int, int], None]
 ) -> list[str]:
     """Write all files of a case that was analysed, all together or none.
 
     Args:
         name: of the case, with which the names of the files begin.
-        sources: headers of the source images in slice order.
-        volume, findings: on the grid of the sources.
-        software: who found it.
+        analysed: what the files are made of.
         settings: which files, and in which form.
         folder: where.
         on_file: called with files done and files in all.
@@ -68,24 +59,24 @@ def write_analysed(
     Raises:
         OutputFailed: the disk is full, or a file can't be written.
     """
-    common = (sources, volume, findings, software)
-    segmentation = make_segmentation(*common, settings.segmentation)
+    findings = analysed.findings
+    segmentation = make_segmentation(analysed, settings.segmentation)
     make: dict[str, Callable[[], Dataset]] = {"seg": lambda: segmentation}
     if settings.segmentation == "labelmap" and findings.salient is not None and findings.salient.any():
-        make["salient-seg"] = partial(make_salient_label_map, *common)
-    make["sr"] = partial(make_report, *common, segmentation)
-    make["key-images"] = partial(make_key_images, *common, settings.key_images)
+        make["salient-seg"] = partial(make_salient_label_map, analysed)
+    make["sr"] = partial(make_report, analysed, segmentation)
+    make["key-images"] = partial(make_key_images, analysed, settings.key_images)
     if findings.boxes:
-        make["boxes"] = partial(make_presentation_state, *common)
+        make["boxes"] = partial(make_presentation_state, analysed)
     if settings.saliency_map and findings.saliency:
-        make["saliency"] = partial(make_saliency_map, *common)
+        make["saliency"] = partial(make_saliency_map, analysed)
     steps = len(make) + 1
     # Half a set of results would look like a whole one to the archive.
     with FileGroup(folder) as files:
         for kind, make_dataset in make.items():
-            files.write_dicom(refer_to_frames(make_dataset(), sources), f"{name}.{kind}.dcm")
+            files.write_dicom(refer_to_frames(make_dataset(), analysed.sources), f"{name}.{kind}.dcm")
             on_file(len(files.names), steps)
-        files.write_image(make_preview(volume, findings), f"{name}.preview.png")
+        files.write_image(make_preview(analysed.volume, findings), f"{name}.preview.png")
     on_file(steps, steps)
     return files.names
 

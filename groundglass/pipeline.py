@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from groundglass.analysis import Analysis
 from groundglass.device import DeviceError, choose_device
 from groundglass.dicomio.reading.volume import ReadSeries
+from groundglass.domain.arrays import LabelMap
 from groundglass.domain.errors import UsageError
 from groundglass.domain.findings import Findings, SliceFinding
 from groundglass.domain.software import NAME, VERSION, SoftwareIdentity
@@ -47,7 +47,7 @@ class SegmentedLungs:
         reach_border: whether the images cut the lungs, so that volumes and fractions are of what they show.
     """
 
-    labels: np.ndarray
+    labels: LabelMap
     right_ml: float
     left_ml: float
     reach_border: bool

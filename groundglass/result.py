@@ -72,7 +72,7 @@ def make_result(record: RunRecord, software: SoftwareIdentity) -> dict[str, Any]
     }
 
 
-def _case(case: Case, outputs: list[str]) -> dict[str, Any]:
+def _case(case: Case[Any], outputs: list[str]) -> dict[str, Any]:
     result: dict[str, Any] = {
         "case": case.name,
         "study_instance_uid": case.study_instance_uid,

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from groundglass.case import ANALYSED, Case, RunRecord, attempt, give_back_memory
+from groundglass.dicomio.reading.checked_series import CheckedSeries
 from groundglass.dicomio.reading.defects import find_defects
 from groundglass.dicomio.reading.scan import Scan, Series
 from groundglass.dicomio.reading.select import Selection, choose_series
-from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_grid
+from groundglass.dicomio.reading.volume import ReadSeries, read_grid
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.domain.findings import Findings
 from groundglass.outputs import check_room_for, write_analysed, write_refused
 from groundglass.pipeline import ClassifiedSlices, Pipeline, SegmentedLungs
@@ -77,11 +80,12 @@ class Run:
         ]
         return selection
 
-    def read(self, series: Series, number: int) -> Case[None] | Case[ReadSeries]:
+    def read(self, chosen: CheckedSeries, number: int) -> Case[None] | Case[ReadSeries]:
         """The series as one volume in Hounsfield units: from here on it is a case, with this number."""
+        series = chosen.series
         case: Case[None] = Case(number, series.study_instance_uid, series.series_instance_uid, series.instances, None)
         looked_at: Case[None] = attempt("headers", case, _look_for_defects)
-        return attempt("volume", looked_at, partial(self._read, series=series))
+        return attempt("volume", looked_at, partial(self._read, chosen=chosen))
 
     def segment(self, case: Case[ReadSeries]) -> Case[ReadSeries] | Case[WithLungs]:
         """Its lungs. The first stage that takes its time is not begun where the disk is too full for the results."""
@@ -115,7 +119,7 @@ class Run:
 
         return self._done("saliency", case, work)
 
-    def write(self, case: Case) -> None:
+    def write(self, case: Case[Any]) -> None:
         """The files of a case: all of one that was analysed, a report with the reason of another; it is recorded."""
         written: list[str] = []
         case = attempt("writing", case, partial(self._write, written=written))
@@ -137,9 +141,9 @@ class Run:
                 self._whole_case(chosen, number)
         return self.record
 
-    def _whole_case(self, series: Series, number: int) -> None:
+    def _whole_case(self, chosen: CheckedSeries, number: int) -> None:
         # A call of its own, so that nothing holds the volume any more when the next one is read.
-        case: Case = self.read(series, number)
+        case: Case[Any] = self.read(chosen, number)
         for step in (self.segment, self.classify, self.explain):
             case = step(case)
         self.write(case)
@@ -147,14 +151,13 @@ class Run:
     def _on(self, stage: str) -> Callable[[int, int], None]:
         return partial(self._progress, stage)
 
-    def _done(self, stage: str, case: Case, work: Callable[[Case], Case]) -> Case:
+    def _done(self, stage: str, case: Case[Any], work: Callable[[Case[Any]], Case[Any]]) -> Case[Any]:
         case = attempt(stage, case, work)
         give_back_memory()
         return case
 
-    def _read(self, case: Case[None], series: Series) -> Case[ReadSeries]:
-        # The scan knows of files that were damaged; from the instances alone a lost end of a series can't be seen.
-        grid = check_series(series, place=True)
+    def _read(self, case: Case[None], chosen: CheckedSeries) -> Case[ReadSeries]:
+        grid = chosen.grid
         done = 0
 
         def count() -> None:
@@ -167,17 +170,12 @@ class Run:
 
     def _write(self, case: Case[WithFindings], written: list[str]) -> Case[Findings]:
         read, findings = case.found.read, case.found.findings
-        volume = read.volume
-        if read.placement is not None:  # outputs need both on the grid of the sources
-            volume, findings = read.placement.to_sources(volume, findings)
         pipeline = self._pipeline
-        written += write_analysed(
-            case.name, case.sources, volume, findings, pipeline.software, pipeline.settings, self._folder,
-            self._on("writing"),
-        )  # fmt: skip
-        return case.with_found(findings.without_arrays())
+        analysed = AnalysedSeries.of(read, findings, pipeline.software)
+        written += write_analysed(case.name, analysed, pipeline.settings, self._folder, self._on("writing"))
+        return case.with_found(analysed.findings.without_arrays())
 
-    def _write_refusal(self, case: Case, reason: Case, written: list[str]) -> Case:
+    def _write_refusal(self, case: Case[Any], reason: Case[Any], written: list[str]) -> Case[Any]:
         code, text = reason.reason_code or "UNKNOWN", reason.reason or ""
         written += write_refused(case.name, case.sources, self._pipeline.software, code, text, self._folder)
         self._progress("writing", 1, 1)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series
-from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_grid
+from groundglass.dicomio.reading.volume import ReadSeries, read_grid
 from groundglass.domain.errors import UsageError
 
 
@@ -34,4 +34,4 @@ def read_study(folder: Path | str, rules: SelectionRules | None = None) -> ReadS
     if selection.chosen is None:
         reasons = " ".join(reason for item in selection.rejected for reason in item.reasons)
         raise UsageError(f"No series of the folder can be analysed. {reasons}".strip())
-    return read_grid(check_series(selection.chosen, place=True))
+    return read_grid(selection.chosen.grid)

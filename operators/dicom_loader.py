@@ -8,6 +8,7 @@ from monai.deploy.core import Operator, OperatorSpec
 from monai.deploy.core.domain.dicom_series import DICOMSeries
 from monai.deploy.core.domain.dicom_study import DICOMStudy
 
+from groundglass.dicomio.reading.checked_series import CheckedSeries, check_series
 from groundglass.dicomio.reading.scan import Scan, Series
 from groundglass.run import Run
 
@@ -20,6 +21,14 @@ class ScannedSeries(DICOMSeries):
         self.scanned = scanned
         for instance in scanned.instances:
             self.add_sop_instance(instance)  # the SDK wraps it itself
+
+
+class ChosenSeries(ScannedSeries):
+    """The one that is analysed, with what the selection has checked of it."""
+
+    def __init__(self, checked: CheckedSeries) -> None:
+        super().__init__(checked.series)
+        self.checked = checked
 
 
 class DICOMLoaderOperator(Operator):
@@ -67,3 +76,8 @@ def as_scanned(study: DICOMStudy, series: DICOMSeries) -> Series:
         return series.scanned
     instances = tuple(instance.get_native_sop_instance() for instance in series.get_sop_instances())
     return Series(study.get_study_instance_uid(), series.get_series_instance_uid(), instances)
+
+
+def as_checked(study: DICOMStudy, series: DICOMSeries) -> CheckedSeries:
+    """The series with the checks of the selection; one from another selector is checked now."""
+    return series.checked if isinstance(series, ChosenSeries) else check_series(as_scanned(study, series))

@@ -7,7 +7,7 @@ from monai.deploy.core import Operator, OperatorSpec
 from monai.deploy.core.domain.dicom_series_selection import SelectedSeries, StudySelectedSeries
 
 from groundglass.run import Run
-from operators.dicom_loader import ScannedSeries, as_scanned
+from operators.dicom_loader import ChosenSeries, as_scanned
 
 
 class SeriesSelectorOperator(Operator):
@@ -36,7 +36,7 @@ class SeriesSelectorOperator(Operator):
             selection = self._run.select([as_scanned(study, series) for series in study.get_all_series()])
             if selection.chosen is not None:
                 selected = StudySelectedSeries(study)
-                selected.add_selected_series(SelectedSeries(selection.name, ScannedSeries(selection.chosen)))
+                selected.add_selected_series(SelectedSeries(selection.name, ChosenSeries(selection.chosen)))
                 chosen.append(selected)
         if chosen:
             op_output.emit(chosen, "study_selected_series_list")

@@ -17,7 +17,7 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from groundglass.dicomio.reading.scan import scan_folder
-from groundglass.dicomio.reading.volume import read_volume
+from groundglass.dicomio.reading.volume import read_images
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import RefusalCode
 from groundglass.domain.volume import CANONICAL_AXES, CTVolume
@@ -123,7 +123,7 @@ def read_patient(data: Path, name: str) -> CTVolume:
     """One COVID-CT-MD patient, or `lung_dx_A0001`, as a volume."""
     folder = data / "dicom" / name
     if folder.is_dir():
-        return read_volume(scan_folder(folder).series[0].instances)[0]
+        return read_images(scan_folder(folder).series[0].instances).volume
     with np.load(data / "volumes" / f"{name}.npz") as stored:
         spacing_mm = tuple(float(step) for step in stored["spacing_mm"])
         return CTVolume(stored["hu"], spacing_mm, np.zeros(3), CANONICAL_AXES)  # type: ignore[arg-type]

@@ -44,9 +44,10 @@ import numpy as np
 from tqdm import tqdm
 
 from groundglass.dicomio.reading.attributes import quiet_pydicom, text
+from groundglass.dicomio.reading.geometry import Grid
 from groundglass.dicomio.reading.scan import Series, scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series
-from groundglass.dicomio.reading.volume import check_series, read_volume
+from groundglass.dicomio.reading.volume import read_grid
 from groundglass.domain.class_names import CLASS_ABBREVIATIONS, CLASSES
 from groundglass.domain.errors import Refusal
 from groundglass.method.lung_network import LungUNet
@@ -127,7 +128,7 @@ def read_training_set(folder: Path, cache: Path, lungs: LungUNet) -> TrainingSet
         stored = cache / path.parent.name / f"{path.name}.{_hash_state(path, weights)}.npz"
         try:
             if not stored.exists():
-                volume, _ = read_volume(_choose(scan_folder(path).series).instances)
+                volume = read_grid(_choose(scan_folder(path).series)).volume
                 slices_of_volume(lungs, volume).save(stored)
             patients.append(Patient(_name(path), CLASSES.index(path.parent.name), SliceSet.load(stored), None))
         except (Refusal, NothingEligible) as refusal:
@@ -284,19 +285,18 @@ class NothingEligible(Exception):
         self.reason = reason
 
 
-def _choose(series: Sequence[Series]) -> Series:
-    """The series that is read of all that a patient's folder holds.
+def _choose(series: Sequence[Series]) -> Grid:
+    """The geometry of the series that is read of all that a patient's folder holds.
 
     Raises:
         NothingEligible: no series is eligible.
-        Refusal: any code of `check_series`.
+        Refusal: any code of `CheckedSeries.grid`.
     """
     selection = choose_series(series, SelectionRules())
     if selection.chosen is None:
         reasons = dict.fromkeys(reason for rejection in selection.rejected for reason in rejection.reasons)
         raise NothingEligible(" ".join(reasons) or "There is no DICOM image in the folder.")
-    check_series(selection.chosen)
-    return selection.chosen
+    return selection.chosen.grid
 
 
 def _refused(patient_folder: Path, refusal: Refusal | NothingEligible) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from tqdm import tqdm
 
 from groundglass.dicomio.reading.scan import scan_folder
-from groundglass.dicomio.reading.volume import read_volume
+from groundglass.dicomio.reading.volume import read_images
 from groundglass.domain.errors import Refusal
 from groundglass.domain.software import sha256_of
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
@@ -177,7 +177,7 @@ def score_sides(network: LungUNet, slices: int = 60, size: int = 256) -> dict[st
     for position in tqdm(STORED_AXES, desc="right and left", unit="series"):
         with TemporaryDirectory() as folder:
             write_study(volume, Path(folder), preset=preset, patient_position=position)
-            stored = read_volume(scan_folder(Path(folder)).series[0].instances)[0]
+            stored = read_images(scan_folder(Path(folder)).series[0].instances).volume
         labels = stored.to_canonical(segment_lungs(network, stored, MultiWindow(), GRID_MM))
         figures[position] = {
             "right": dice_score(labels == RIGHT_LUNG, truth.lungs == RIGHT_LUNG),

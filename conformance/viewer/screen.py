@@ -12,7 +12,7 @@ from pydicom import Dataset, dcmread
 
 from conformance.viewer.browser import Measured
 from groundglass.dicomio.reading.scan import scan_folder
-from groundglass.dicomio.reading.volume import read_volume
+from groundglass.dicomio.reading.volume import read_images
 from groundglass.rendering.slice_picture import WINDOW_CENTER_HU, WINDOW_WIDTH_HU
 
 SLICES = 3
@@ -63,7 +63,7 @@ class Case:
         result = json.loads((results / "result.json").read_text(encoding="utf-8"))
         found = next(case for case in result["cases"] if case["case"] == name)
         series = next(s for s in scan_folder(study).series if s.series_instance_uid == found["series_instance_uid"])
-        _, sources = read_volume(series.instances)
+        sources = read_images(series.instances).sources
         segmentations = tuple(
             path for kind in ("seg", "salient-seg") if (path := results / f"{name}.{kind}.dcm").is_file()
         )

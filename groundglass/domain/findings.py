@@ -6,6 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from groundglass.domain.arrays import FloatMap, LabelMap, Mask
+
 
 @dataclass(frozen=True)
 class Box:
@@ -97,15 +99,15 @@ class Findings:
         reach_border: whether the images cut the lungs, so that volumes and fractions are of what they show.
     """
 
-    lungs: np.ndarray
+    lungs: LabelMap
     right_ml: float
     left_ml: float
     label: str
     probabilities: tuple[float, float, float]
     salient_fraction: float | None
     slices: tuple[SliceFinding, ...]
-    saliency: Mapping[int, np.ndarray] = field(default_factory=dict)
-    salient: np.ndarray | None = None
+    saliency: Mapping[int, FloatMap] = field(default_factory=dict)
+    salient: Mask | None = None
     boxes: tuple[Box, ...] = ()
     lesions: tuple[Lesion, ...] = ()
     reach_border: bool = False
@@ -116,4 +118,4 @@ class Findings:
 
     def without_arrays(self) -> "Findings":
         """The findings with masks and maps let go: what is told of them in words and numbers is small."""
-        return replace(self, lungs=np.empty(0), saliency={}, salient=None)
+        return replace(self, lungs=np.empty(0, np.uint8), saliency={}, salient=None)

@@ -8,7 +8,9 @@ pixels of the sources.
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from groundglass.domain.arrays import Coordinates, Indices, Scalar
 from groundglass.domain.findings import Box, Findings
 from groundglass.domain.volume import CTVolume
 
@@ -27,13 +29,13 @@ class Placement:
 
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
-    origin_mm: np.ndarray
-    slices: np.ndarray
-    homes: np.ndarray
-    offsets: np.ndarray
+    origin_mm: Coordinates
+    slices: Indices
+    homes: Indices
+    offsets: Indices
     source_shape: tuple[int, int, int]
     source_spacing_mm: tuple[float, float, float]
-    source_origin_mm: np.ndarray
+    source_origin_mm: Coordinates
 
     def window(self, source: int) -> tuple[slice, slice]:
         """The rows and columns of the grid that a source covers."""
@@ -48,7 +50,7 @@ class Placement:
         """
         return replace(self, homes=self._told_by(findings))._to_sources(volume, findings)
 
-    def _told_by(self, findings: Findings) -> np.ndarray:
+    def _told_by(self, findings: Findings) -> Indices:
         """The slice of the grid to ask about each source: its home, or the nearest that is explained."""
         homes = self.homes.copy()
         for source, home in enumerate(self.homes):
@@ -90,7 +92,7 @@ class Placement:
             ),
         )
 
-    def _crop(self, array: np.ndarray) -> np.ndarray:
+    def _crop(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """`(slice, row, col)` of the sources, from an array on the grid."""
         cropped = np.empty(self.source_shape, array.dtype)
         for source, home in enumerate(self.homes):

@@ -7,6 +7,9 @@ patient's left, y to the back, z to the head (PS3.3 C.7.6.2.1.1).
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
+from groundglass.domain.arrays import AnyArray, Coordinates, HounsfieldUnits, Scalar
 
 BACKGROUND, RIGHT_LUNG, LEFT_LUNG = 0, 1, 2
 """Values of a lung label array; right and left are the patient's."""
@@ -27,13 +30,13 @@ class CTVolume:
             line, shape `(3, 3)`. Note that the row index grows along DICOM's "column direction cosine", and so on.
     """
 
-    hu: np.ndarray
+    hu: HounsfieldUnits
     spacing_mm: tuple[float, float, float]
-    origin_mm: np.ndarray
-    directions: np.ndarray
+    origin_mm: Coordinates
+    directions: Coordinates
 
     @classmethod
-    def from_array(cls, hu: np.ndarray, spacing_mm: tuple[float, float, float]) -> "CTVolume":
+    def from_array(cls, hu: AnyArray, spacing_mm: tuple[float, float, float]) -> "CTVolume":
         """A volume from an array alone, of a patient who lies on the back: as `to_canonical` orders it.
 
         >>> import numpy as np
@@ -60,7 +63,7 @@ class CTVolume:
         return cls(rounded, (slice_mm, row_mm, col_mm), np.zeros(3), CANONICAL_AXES.copy())
 
     @property
-    def affine(self) -> np.ndarray:
+    def affine(self) -> Coordinates:
         """4x4 matrix from homogeneous `(slice, row, col)` indices to patient coordinates in mm."""
         matrix = np.eye(4)
         matrix[:3, :3] = (self.directions * np.asarray(self.spacing_mm)[:, None]).T
@@ -85,18 +88,18 @@ class CTVolume:
         flipped = [position for position, axis in enumerate(order) if alignment[position, axis] < 0]
         return order, flipped
 
-    def to_canonical(self, array: np.ndarray) -> np.ndarray:
+    def to_canonical(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """A view of `array` with slices from head to feet, rows from front to back, columns from right to left."""
         order, flipped = self._canonical_order()
         return np.flip(array.transpose(order), tuple(flipped))
 
-    def from_canonical(self, array: np.ndarray) -> np.ndarray:
+    def from_canonical(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """The inverse of `to_canonical`: a view on the source's own grid."""
         order, flipped = self._canonical_order()
         return np.flip(array, tuple(flipped)).transpose(np.argsort(order))
 
     @property
-    def canonical_directions(self) -> np.ndarray:
+    def canonical_directions(self) -> Coordinates:
         """Unit vectors along which the canonical view's slice, row and column index grow, `(3, 3)`."""
         order, flipped = self._canonical_order()
         directions = self.directions[order]
@@ -110,7 +113,7 @@ class CTVolume:
         return first, second, third
 
 
-def on_grid(array: np.ndarray, affine: np.ndarray, other_affine: np.ndarray) -> np.ndarray:
+def on_grid(array: NDArray[Scalar], affine: Coordinates, other_affine: Coordinates) -> NDArray[Scalar]:
     """A view of `array` on another grid with the same voxels, whatever its order and directions of axes.
 
     Args:

@@ -4,20 +4,20 @@ import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_isodata
 
+from groundglass.domain.arrays import FloatMap, Mask, Regions
 from groundglass.domain.findings import Box
 
 _GAUSSIAN_5X5 = np.outer(*(np.array([1.0, 4.0, 6.0, 4.0, 1.0]) / 16.0,) * 2).astype(np.float32)
 """The 5x5 Gaussian kernel: binomial weights, standard deviation 1 pixel."""
 
 
-def blur(saliency: np.ndarray) -> np.ndarray:
+def blur(saliency: FloatMap) -> FloatMap:
     """|saliency| blurred with the 5x5 Gaussian, `(row, col)`, float32."""
-    return ndimage.convolve(np.abs(saliency).astype(np.float32), _GAUSSIAN_5X5, mode="constant")
+    blurred: FloatMap = ndimage.convolve(np.abs(saliency).astype(np.float32), _GAUSSIAN_5X5, mode="constant")
+    return blurred
 
 
-def salient_regions(
-    saliency: np.ndarray, inside: np.ndarray, minimum_pixels: float, closing_pixels: int = 3
-) -> np.ndarray:
+def salient_regions(saliency: FloatMap, inside: Mask, minimum_pixels: float, closing_pixels: int = 3) -> Regions:
     """Number the salient regions of one slice.
 
     |joint saliency| -> 5x5 Gaussian -> ISODATA threshold -> closing -> connected components above an area.
@@ -36,7 +36,7 @@ def salient_regions(
     values = smooth[inside]
     if values.size == 0 or not np.isfinite(values).all() or values.max() <= values.min():
         return nothing
-    mask = inside & (smooth > threshold_isodata(values))
+    mask = inside & (smooth > threshold_isodata(values))  # type: ignore[no-untyped-call]
     structure = np.ones((closing_pixels, closing_pixels), dtype=bool)
     edge = closing_pixels
     closed = ndimage.binary_closing(np.pad(mask, edge), structure)[edge:-edge, edge:-edge] & inside
@@ -46,12 +46,13 @@ def salient_regions(
     numbers = np.zeros(count + 1, dtype=np.int32)
     kept = [region for region in np.argsort(-sizes, kind="stable") if sizes[region] >= max(minimum_pixels, 1)]
     numbers[kept] = np.arange(1, len(kept) + 1)
-    return numbers[regions]
+    numbered: Regions = numbers[regions]
+    return numbered
 
 
 def boxes_of_regions(
-    regions: np.ndarray, slice_index: int, label: str, score: float, pixel_area_mm2: float
-) -> list[tuple[Box, np.ndarray]]:
+    regions: Regions, slice_index: int, label: str, score: float, pixel_area_mm2: float
+) -> list[tuple[Box, Mask]]:
     """The minimal upright rectangle of each numbered region, in the order of the numbers, and the region in it.
 
     Args:

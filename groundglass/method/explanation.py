@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from groundglass.domain.arrays import FloatMap, Indices, LabelMap, Mask, Regions
 from groundglass.domain.class_names import CLASSES
 from groundglass.domain.findings import Box, Lesion, SliceFinding
 from groundglass.domain.volume import CTVolume
@@ -40,18 +41,18 @@ class ExplanationRules:
     joint_blur_mm: float = 5.0
     joint_part: Part = "absolute"
 
-    def joint_saliency(self, found: PathIntegrals, pixel_mm: float) -> np.ndarray:
+    def joint_saliency(self, found: PathIntegrals, pixel_mm: float) -> FloatMap:
         """The joint saliency of one image on the scale of one map, `(row, col)`."""
         maps = found.gradients if self.joint_factor == "gradient" else found.attributions
         return geometric_mean(joint_saliency(maps, self.joint_blur_mm / pixel_mm, self.joint_part))
 
-    def salient_regions(self, saliency: np.ndarray, lung: np.ndarray, pixel_mm: float) -> np.ndarray:
+    def salient_regions(self, saliency: FloatMap, lung: Mask, pixel_mm: float) -> Regions:
         """The numbered salient regions of one slice's saliency inside the lung, `(row, col)` all three."""
         closing_pixels = max(round(self.closing_mm / pixel_mm), 1)
         return salient_regions(saliency * lung, lung, self.minimum_area_mm2 / pixel_mm**2, closing_pixels)
 
 
-class SaliencyMaps(Mapping[int, np.ndarray]):
+class SaliencyMaps(Mapping[int, FloatMap]):
     """Saliency by slice index, float32 `(row, col)` on the source's own grid, zero outside the lungs.
 
     It is kept as the network saw it and brought to the grid when it is asked for: on the grid, that of 150 slices would
@@ -61,15 +62,16 @@ class SaliencyMaps(Mapping[int, np.ndarray]):
     def __init__(self, volume: CTVolume, inputs: SliceInputs) -> None:
         self._volume = volume
         self._inputs = inputs
-        self._squares: dict[int, np.ndarray] = {}
+        self._squares: dict[int, FloatMap] = {}
 
-    def add(self, index: int, square: np.ndarray) -> None:
+    def add(self, index: int, square: FloatMap) -> None:
         """The saliency of one slice, `(224, 224)`."""
         self._squares[index] = square
 
-    def __getitem__(self, index: int) -> np.ndarray:
+    def __getitem__(self, index: int) -> FloatMap:
         full = self._inputs.square.paste(self._squares[index], self._inputs.hu.shape[1:], smooth=True)
-        return self._volume.from_canonical((full * self._inputs.lung(index))[None])[0]
+        saliency: FloatMap = self._volume.from_canonical((full * self._inputs.lung(index))[None])[0]
+        return saliency
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._squares)
@@ -83,8 +85,8 @@ class Explanation:
     """What `explain_slices` found; the fields are those of `groundglass.domain.findings.Findings`."""
 
     slices: tuple[SliceFinding, ...]
-    saliency: Mapping[int, np.ndarray]
-    salient: np.ndarray
+    saliency: Mapping[int, FloatMap]
+    salient: Mask
     boxes: tuple[Box, ...]
     lesions: tuple[Lesion, ...]
     salient_fraction: float | None
@@ -93,7 +95,7 @@ class Explanation:
 def explain_slices(
     network: MultiScaleClassifier,
     volume: CTVolume,
-    lungs: np.ndarray,
+    lungs: LabelMap,
     inputs: SliceInputs,
     slices: Sequence[SliceFinding],
     label: str,
@@ -132,7 +134,7 @@ def explain_slices(
     pixel_mm = inputs.square.rows * volume.canonical_spacing_mm[1] / INPUT_SIZE
     plane_shape = inputs.hu.shape[1:]
     saliency = SaliencyMaps(volume, inputs)
-    found: list[tuple[Box, np.ndarray]] = []
+    found: list[tuple[Box, Mask]] = []
     explained: dict[int, SliceFinding] = {}
     for done, item in enumerate(sorted(chosen, key=lambda item: item.index), start=1):
         lung = inputs.lung_square(item.index)
@@ -178,8 +180,8 @@ def explain_slices(
 
 
 def _salient_fraction(
-    lung_pixels: np.ndarray,
-    salient: np.ndarray,
+    lung_pixels: Indices,
+    salient: Mask,
     diseased: Sequence[SliceFinding],
     explained: Sequence[int],
 ) -> float | None:

@@ -21,4 +21,5 @@ def folded(network: Network, precision: torch.dtype) -> Network:
         for place, (first, second) in enumerate(pairwise(list(sequence))):
             if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
                 sequence[place], sequence[place + 1] = fuse_conv_bn_eval(first, second), nn.Identity()
-    return result.to(dtype=precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    rounded: Network = result.to(dtype=precision, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return rounded

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from groundglass.domain.arrays import LabelMap, Mask, Regions
 from groundglass.domain.findings import Box, Lesion
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
 
@@ -26,7 +27,7 @@ def _overlap(one: Box, other: Box) -> bool:
     )
 
 
-def group_boxes(boxes: Sequence[Box], explained: Sequence[int], spacing_mm: float) -> np.ndarray:
+def group_boxes(boxes: Sequence[Box], explained: Sequence[int], spacing_mm: float) -> Regions:
     """Number of the lesion of each box, from 0: boxes are linked where they overlap on neighbouring explained slices.
 
     Args:
@@ -49,10 +50,10 @@ def group_boxes(boxes: Sequence[Box], explained: Sequence[int], spacing_mm: floa
 
 
 def find_lesions(
-    found: Sequence[tuple[Box, np.ndarray]],
+    found: Sequence[tuple[Box, Mask]],
     explained: Sequence[int],
     diseased: Sequence[int],
-    lungs: np.ndarray,
+    lungs: LabelMap,
     volume: CTVolume,
     minimum_ml: float,
 ) -> tuple[tuple[Lesion, ...], tuple[int, ...]]:
@@ -87,9 +88,9 @@ def find_lesions(
 
 
 def _measure(
-    members: Sequence[tuple[Box, np.ndarray]],
+    members: Sequence[tuple[Box, Mask]],
     diseased: Sequence[int],
-    lungs: np.ndarray,
+    lungs: LabelMap,
     lungs_ml: float,
     spacing_mm: Sequence[float],
 ) -> Lesion:
@@ -110,7 +111,7 @@ def _measure(
     return Lesion(0, tuple(slices), extent_mm, volume_ml, part, _lung_of(members, lungs))
 
 
-def _lung_of(members: Sequence[tuple[Box, np.ndarray]], lungs: np.ndarray) -> str:
+def _lung_of(members: Sequence[tuple[Box, Mask]], lungs: LabelMap) -> str:
     counts = np.zeros(3)
     for box, region in members:
         counts += np.bincount(lungs[box.slice_index][box.place][region], minlength=3)[:3]

@@ -57,7 +57,8 @@ class SequentialAttention(nn.Module):
         )
         weight = (query * key).sum(4, keepdim=True) * (channels // self.heads) ** -0.5
         mixed = (weight.softmax(2) * value).sum(2).flatten(2, 3)
-        return centre + self.out(mixed.flatten(0, 1)).view_as(centre)
+        attended: Tensor = centre + self.out(mixed.flatten(0, 1)).view_as(centre)
+        return attended
 
 
 class LungUNet(nn.Module):
@@ -108,4 +109,5 @@ class LungUNet(nn.Module):
         for up, block, skip in zip(self.up, self.decoder, skips[-2::-1], strict=True):
             own = skip.view(batch, count, *skip.shape[1:])[:, half : half + centres].flatten(0, 1)
             decoded = block(torch.cat([up(decoded), own], dim=1))
-        return self.head(decoded).view(batch, centres, *planes.shape[2:])
+        scores: Tensor = self.head(decoded).view(batch, centres, *planes.shape[2:])
+        return scores

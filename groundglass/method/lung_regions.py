@@ -6,6 +6,7 @@ All of it works on cubes, canonical `(slice, row, col)`: columns run from the pa
 import numpy as np
 from scipy import ndimage
 
+from groundglass.domain.arrays import FloatMap, LabelMap, Mask, Numbers, Regions
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import RefusalCode
 from groundglass.domain.volume import BACKGROUND, LEFT_LUNG, RIGHT_LUNG
@@ -21,7 +22,7 @@ WALL_HU, WALL_MM, WALL_PART = -500.0, 7.0, 0.45
 and colon .50 to .57; bullae and emphysema lie in lung, .1 to .2."""
 
 
-def drop_gas(probability: np.ndarray, hu: np.ndarray, grid_mm: float) -> np.ndarray:
+def drop_gas(probability: FloatMap, hu: FloatMap, grid_mm: float) -> FloatMap:
     """Take out gas that a wall encloses: colon and stomach below the diaphragm, trachea and main bronchi.
 
     The bowel lies against the diaphragm, and its wall is thinner than a cube: no shape tells it from lung. But its gas
@@ -50,7 +51,7 @@ def drop_gas(probability: np.ndarray, hu: np.ndarray, grid_mm: float) -> np.ndar
     return result
 
 
-def label_lungs(probability: np.ndarray, grid_mm: float, midline: float | None = None) -> np.ndarray:
+def label_lungs(probability: FloatMap, grid_mm: float, midline: float | None = None) -> LabelMap:
     """Keep what can be a lung, fill holes, tell right from left.
 
     Args:
@@ -83,7 +84,7 @@ def label_lungs(probability: np.ndarray, grid_mm: float, midline: float | None =
     return labels
 
 
-def _pieces(mask: np.ndarray, grid_mm: float) -> tuple[np.ndarray, np.ndarray]:
+def _pieces(mask: Mask, grid_mm: float) -> tuple[Regions, Numbers]:
     """Number the connected pieces of a mask from 1; and the size of each in ml by its number, 0 for what is none."""
     numbers, count = ndimage.label(mask)
     sizes_ml = np.bincount(numbers.ravel(), minlength=count + 1) * grid_mm**3 / 1000
@@ -91,7 +92,7 @@ def _pieces(mask: np.ndarray, grid_mm: float) -> tuple[np.ndarray, np.ndarray]:
     return numbers, sizes_ml
 
 
-def _slices_and_rows(mask: np.ndarray) -> tuple[slice, slice]:
+def _slices_and_rows(mask: Mask) -> tuple[slice, slice]:
     """Those that hold the mask, and two on each side; distances to and inside the mask are the same there."""
     bounds = []
     for axis in (0, 1):
@@ -100,7 +101,7 @@ def _slices_and_rows(mask: np.ndarray) -> tuple[slice, slice]:
     return bounds[0], bounds[1]
 
 
-def _close(lung: np.ndarray, grid_mm: float, radius_mm: float = 6.0) -> np.ndarray:
+def _close(lung: Mask, grid_mm: float, radius_mm: float = 6.0) -> Mask:
     """Close gaps narrower than twice the radius, and fill what a sagittal plane encloses: dense disease is lung too.
 
     In an axial plane the dome of the diaphragm is enclosed as well, in a sagittal one it opens downwards.
@@ -112,7 +113,7 @@ def _close(lung: np.ndarray, grid_mm: float, radius_mm: float = 6.0) -> np.ndarr
     return fill_enclosed(closed, axis=2)
 
 
-def _separate_sides(mask: np.ndarray, grid_mm: float, midline: float) -> np.ndarray:
+def _separate_sides(mask: Mask, grid_mm: float, midline: float) -> LabelMap:
     """Name the voxels of `mask` by side: cores from an erosion, then every voxel goes to the nearest core.
 
     Where the lungs touch, in front of the heart or behind it, the erosion parts them. How far to erode is found by
@@ -136,7 +137,7 @@ def _separate_sides(mask: np.ndarray, grid_mm: float, midline: float) -> np.ndar
     return mask * np.uint8(RIGHT_LUNG if middle < midline else LEFT_LUNG)
 
 
-def _sides_of_cores(cores: np.ndarray, middle: float) -> np.ndarray | None:
+def _sides_of_cores(cores: Mask, middle: float) -> LabelMap | None:
     """Side of every core voxel, or None where the cores are not yet one or more for each side."""
     regions, count = ndimage.label(cores)
     if count < 2:
@@ -150,10 +151,11 @@ def _sides_of_cores(cores: np.ndarray, middle: float) -> np.ndarray | None:
         return None
     if any(_part_beyond(regions == part.argmax() + 1, middle) > 0.25 for part in largest):
         return None
-    return np.concatenate([[np.uint8(0)], names])[regions]
+    sides: LabelMap = np.concatenate([[np.uint8(0)], names])[regions]
+    return sides
 
 
-def _part_beyond(region: np.ndarray, middle: float) -> float:
+def _part_beyond(region: Mask, middle: float) -> float:
     """How much of a region lies beyond the middle, seen from its larger side."""
     right = int(region[..., : max(int(middle), 0)].sum())
     total = int(region.sum())

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from groundglass.domain.arrays import AnyArray, FloatMap, LabelMap, Numbers
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_regions import drop_gas, label_lungs
@@ -39,15 +40,15 @@ class MultiWindow:
     windows: tuple[SlidingWindow, ...] = (SlidingWindow(1400.0, 20.0), SlidingWindow(1000.0, 20.0))
     range_fractions: tuple[float, ...] = (0.8, 1.0)
 
-    def for_range_of(self, image: np.ndarray) -> "MultiWindow":
+    def for_range_of(self, image: AnyArray) -> "MultiWindow":
         """The windows for an image with no HU."""
         return replace(self, windows=tuple(SlidingWindow.for_range(image, part, 0.01) for part in self.range_fractions))
 
-    def fixed_on(self, image: np.ndarray) -> "MultiWindow":
+    def fixed_on(self, image: AnyArray) -> "MultiWindow":
         """The windows placed on `image`, to stay there for parts of it."""
         return replace(self, windows=tuple(window.fixed_on(image) for window in self.windows))
 
-    def views_of(self, image: np.ndarray) -> list[np.ndarray]:
+    def views_of(self, image: AnyArray) -> list[FloatMap]:
         """`image` normalised by each window."""
         return [window.normalise(image) for window in self.windows]
 
@@ -55,11 +56,11 @@ class MultiWindow:
 @torch.inference_mode()
 def predict_planes(
     network: LungUNet,
-    planes: np.ndarray,
+    planes: AnyArray,
     windows: MultiWindow,
     batch: int | None = None,
     on_planes: Callable[[int], None] | None = None,
-) -> np.ndarray:
+) -> FloatMap:
     """Probability of lung on consecutive planes, averaged over the windows.
 
     Args:
@@ -87,31 +88,35 @@ def predict_planes(
             total[first:last] += probability[:, : planes.shape[1], : planes.shape[2]].cpu().numpy()
             if on_planes is not None:
                 on_planes(last - first)
-    return total / len(windows.windows)
+    total /= len(windows.windows)
+    return total
 
 
-def _centres(length: int, of: int) -> np.ndarray:
+def _centres(length: int, of: int) -> Numbers:
     """Where the centres of `length` voxels lie among `of` voxels over the same extent, as fractional indices."""
     return np.clip((np.arange(length) + 0.5) * of / length - 0.5, 0, of - 1)
 
 
-def _plane_at(volume: np.ndarray, position: float) -> np.ndarray:
+def _plane_at(volume: AnyArray, position: float) -> FloatMap:
     """The plane at a fractional slice index, float32, linear between its two neighbours."""
     below = int(position)
     weight = np.float32(position - below)
+    plane: FloatMap
     if weight == 0:
-        return volume[below].astype(np.float32)
-    return volume[below] * (1 - weight) + volume[below + 1] * weight
+        plane = volume[below].astype(np.float32)
+    else:
+        plane = volume[below] * (1 - weight) + volume[below + 1] * weight
+    return plane
 
 
-def _resize_plane(plane: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def _resize_plane(plane: AnyArray, shape: Sequence[int]) -> FloatMap:
     """Resize `(row, col)`: averages over areas where it shrinks, linear where it grows."""
     tensor = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
     mode = "area" if shape[0] < plane.shape[0] else "bilinear"
     return torch.nn.functional.interpolate(tensor, size=tuple(shape), mode=mode)[0, 0].numpy()
 
 
-def to_cubes(volume: np.ndarray, spacing_mm: Sequence[float], grid_mm: float) -> np.ndarray:
+def to_cubes(volume: AnyArray, spacing_mm: Sequence[float], grid_mm: float) -> FloatMap:
     """Resample `(slice, row, col)` to cubes of `grid_mm`, float32; one plane at a time, so that no copy is held."""
     shape = [max(round(length * step / grid_mm), 1) for length, step in zip(volume.shape, spacing_mm, strict=True)]
     positions = _centres(shape[0], volume.shape[0])
@@ -125,7 +130,7 @@ def segment_lungs(
     grid_mm: float,
     views: Sequence[str] = tuple(VIEWS),
     on_planes: Callable[[int, int], None] | None = None,
-) -> np.ndarray:
+) -> LabelMap:
     """Find the two lungs of a chest CT.
 
     Args:
@@ -164,13 +169,13 @@ def segment_lungs(
     return volume.from_canonical(_to_source_grid(probability, labels, source.shape))
 
 
-def lung_volumes_ml(lungs: np.ndarray, volume: CTVolume) -> tuple[float, float]:
+def lung_volumes_ml(lungs: LabelMap, volume: CTVolume) -> tuple[float, float]:
     """Volumes of the right and of the left lung in ml, from labels on the source grid."""
     right, left = (sum(np.count_nonzero(plane == side) for plane in lungs) for side in (RIGHT_LUNG, LEFT_LUNG))
     return float(right * volume.voxel_volume_ml), float(left * volume.voxel_volume_ml)
 
 
-def reach_border(lungs: np.ndarray, volume: CTVolume) -> bool:
+def reach_border(lungs: LabelMap, volume: CTVolume) -> bool:
     """Whether the images cut the lungs: labels on the source grid have some area on an outer plane of the volume."""
     for axis, spacing_mm in enumerate(volume.spacing_mm):
         pixel_mm2 = float(np.prod(volume.spacing_mm)) / spacing_mm
@@ -194,7 +199,7 @@ def _midline(volume: CTVolume, columns: int) -> float | None:
     return float((columns - 1) / 2 - centre[0] / to_the_left)
 
 
-def _to_source_grid(probability: np.ndarray, labels: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+def _to_source_grid(probability: FloatMap, labels: LabelMap, shape: Sequence[int]) -> LabelMap:
     """Bring probability and sides to the source grid: the border from the interpolated probability, the side from the
     nearest labelled cube."""
     side = grow_labels(labels)

@@ -9,8 +9,10 @@ from itertools import product
 import numpy as np
 from scipy import ndimage
 
+from groundglass.domain.arrays import LabelMap, Mask
 
-def within(mask: np.ndarray, radius: float) -> np.ndarray:
+
+def within(mask: Mask, radius: float) -> Mask:
     """Whether each cube lies at most `radius` from the mask: a dilation by a ball.
 
     The squared distance is built up axis by axis and cut off beyond the radius, so that it fits into a byte.
@@ -36,7 +38,7 @@ def within(mask: np.ndarray, radius: float) -> np.ndarray:
     return squared <= limit
 
 
-def fill_enclosed(mask: np.ndarray, axis: int) -> np.ndarray:
+def fill_enclosed(mask: Mask, axis: int) -> Mask:
     """The mask, and what it encloses within each plane across `axis`."""
     in_plane = np.zeros((3,) * mask.ndim, dtype=bool)
     in_plane[(1,) * mask.ndim] = True
@@ -49,10 +51,11 @@ def fill_enclosed(mask: np.ndarray, axis: int) -> np.ndarray:
     enclosed = np.ones(count + 1, dtype=bool)
     enclosed[regions[border]] = False
     enclosed[0] = True  # the mask itself
-    return enclosed[regions]
+    filled: Mask = enclosed[regions]
+    return filled
 
 
-def grow_labels(labels: np.ndarray) -> np.ndarray:
+def grow_labels(labels: LabelMap) -> LabelMap:
     """Give each cube beside a labelled one, corners included, the label of the nearest.
 
     Args:

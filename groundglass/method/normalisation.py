@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from groundglass.domain.arrays import AnyArray, FloatMap
+
 
 @dataclass(frozen=True)
 class SlidingWindow:
@@ -22,12 +24,12 @@ class SlidingWindow:
             raise ValueError(f"A sliding window needs 0 < step <= width, not width {self.width} and step {self.step}.")
 
     @classmethod
-    def for_range(cls, values: np.ndarray, width_fraction: float, step_fraction: float) -> "SlidingWindow":
+    def for_range(cls, values: AnyArray, width_fraction: float, step_fraction: float) -> "SlidingWindow":
         """The window for images with no HU: Q and S as fractions of the range of `values`."""
         span = float(values.max()) - float(values.min()) or 1.0
         return cls(width_fraction * span, step_fraction * span)
 
-    def place(self, values: np.ndarray) -> tuple[float, float]:
+    def place(self, values: AnyArray) -> tuple[float, float]:
         """Slide to the position that covers the most values.
 
         One histogram with bins of S and one cumulative sum give the coverage of every position. Where several positions
@@ -59,11 +61,11 @@ class SlidingWindow:
         start = low + (position - bins_inside) * self.step
         return start, start + self.width
 
-    def normalise(self, values: np.ndarray) -> np.ndarray:
+    def normalise(self, values: AnyArray) -> FloatMap:
         """Clip to the best position of the window and scale to [0, 1], float32, same shape."""
         return scale_to_window(values, *self.place(values))
 
-    def fixed_on(self, values: np.ndarray) -> "FixedWindow":
+    def fixed_on(self, values: AnyArray) -> "FixedWindow":
         """The window where it covers the most of `values`, to stay there for parts of them."""
         low, high = self.place(values)
         return FixedWindow(high - low, self.step, low)
@@ -75,11 +77,11 @@ class FixedWindow(SlidingWindow):
 
     low: float = 0.0
 
-    def place(self, values: np.ndarray) -> tuple[float, float]:
+    def place(self, values: AnyArray) -> tuple[float, float]:
         return self.low, self.low + self.width
 
 
-def scale_to_window(values: np.ndarray, low: float, high: float) -> np.ndarray:
+def scale_to_window(values: AnyArray, low: float, high: float) -> FloatMap:
     """Clip to `[low, high]` and scale to [0, 1], float32, same shape."""
     scaled = values.astype(np.float32)
     scaled -= np.float32(low)

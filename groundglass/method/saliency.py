@@ -8,6 +8,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
+from groundglass.domain.arrays import FloatMap, Floats, Numbers
 from groundglass.method.classifier_network import MultiScaleClassifier
 from groundglass.method.score_gradients import Reading, ScoreGradients
 
@@ -36,7 +37,7 @@ class IntegratedGradients:
     gradient_power: float = 0.0
     batch: int | None = None
 
-    def nodes(self) -> tuple[np.ndarray, np.ndarray]:
+    def nodes(self) -> tuple[Numbers, Numbers]:
         """Positions on the path from 0 to 1 and their weights, float64."""
         if self.rule == "riemann_right":
             return np.arange(1, self.steps + 1) / self.steps, np.full(self.steps, 1 / self.steps)
@@ -93,12 +94,12 @@ class PathIntegrals:
         completeness_errors: of the attributions, `(3,)`.
     """
 
-    attributions: np.ndarray
-    gradients: np.ndarray
-    completeness_errors: np.ndarray
+    attributions: Floats
+    gradients: Floats
+    completeness_errors: Numbers
 
 
-def completeness_errors(attributed: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def completeness_errors(attributed: Numbers, scores: Numbers) -> Numbers:
     """How far attributions miss their sum, S(x) - S(0), relative to how far S moves away from S(0) on the path.
 
     Not relative to S(x) - S(0): a score that rises and falls again ends near where it began, and the ratio would say
@@ -116,7 +117,7 @@ def completeness_errors(attributed: np.ndarray, scores: np.ndarray) -> np.ndarra
     return np.abs(attributed - moved[:, 0]) / np.where(furthest > 0, furthest, 1.0)
 
 
-def joint_saliency(attributions: np.ndarray, blur_pixels: float = 0.0, part: Part = "absolute") -> np.ndarray:
+def joint_saliency(attributions: Floats, blur_pixels: float = 0.0, part: Part = "absolute") -> FloatMap:
     """The joint saliency: the pixel-wise product of the three scales' maps.
 
     Each map is first divided by its largest value: the product is unchanged up to a factor, and can't underflow.
@@ -136,10 +137,11 @@ def joint_saliency(attributions: np.ndarray, blur_pixels: float = 0.0, part: Par
     peaks = maps.max(axis=(1, 2), keepdims=True)
     if not np.all(peaks > 0):
         return np.zeros(maps.shape[1:], dtype=np.float32)
-    return np.prod(maps / peaks, axis=0).astype(np.float32)
+    joint: FloatMap = np.prod(maps / peaks, axis=0).astype(np.float32)
+    return joint
 
 
-def geometric_mean(joint: np.ndarray) -> np.ndarray:
+def geometric_mean(joint: FloatMap) -> FloatMap:
     """The joint saliency on the scale of one map: its cube root.
 
     The order of the pixels stays that of the product, but a threshold no longer cuts off all but the highest peaks

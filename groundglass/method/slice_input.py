@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from groundglass.domain.arrays import AnyArray, FloatMap, HounsfieldUnits, Indices, LabelMap, Mask
 from groundglass.domain.volume import CTVolume
 from groundglass.method.classifier_network import INPUT_SIZE
 from groundglass.method.normalisation import SlidingWindow, scale_to_window
@@ -26,7 +27,7 @@ class LungSquare:
     columns: int
 
     @classmethod
-    def around(cls, lungs: np.ndarray, spacing_mm: tuple[float, float], margin: float = 0.04) -> "LungSquare":
+    def around(cls, lungs: AnyArray, spacing_mm: tuple[float, float], margin: float = 0.04) -> "LungSquare":
         """The square around all lungs of a volume.
 
         Args:
@@ -47,20 +48,20 @@ class LungSquare:
         centre = (rows[0] + rows[-1] + 1) / 2, (columns[0] + columns[-1] + 1) / 2
         return cls(round(centre[0] - size[0] / 2), round(centre[1] - size[1] / 2), size[0], size[1])
 
-    def cut(self, plane: np.ndarray, outside: float) -> np.ndarray:
+    def cut(self, plane: AnyArray, outside: float) -> AnyArray:
         """The square's pixels; `outside` fills what lies beyond the image."""
         result = np.full((self.rows, self.columns), outside, dtype=plane.dtype)
         source, target = self._overlap(plane.shape)
         result[target] = plane[source]
         return result
 
-    def resize(self, plane: np.ndarray, outside: float) -> np.ndarray:
+    def resize(self, plane: AnyArray, outside: float) -> FloatMap:
         """The square as float32 of 224 x 224, averaged over areas where it shrinks."""
         square = torch.from_numpy(self.cut(plane, outside).astype(np.float32))[None, None]
         mode = "area" if min(self.rows, self.columns) >= INPUT_SIZE else "bilinear"
         return torch.nn.functional.interpolate(square, (INPUT_SIZE, INPUT_SIZE), mode=mode)[0, 0].numpy()
 
-    def paste(self, square: np.ndarray, shape: tuple[int, int], smooth: bool) -> np.ndarray:
+    def paste(self, square: AnyArray, shape: tuple[int, int], smooth: bool) -> FloatMap:
         """The inverse of `resize`: 224 x 224 values on a plane of `shape`, zero outside the square.
 
         Args:
@@ -86,7 +87,7 @@ class LungSquare:
         return (in_image[0], in_image[1]), (in_square[0], in_square[1])
 
 
-def normalise_square(hu: np.ndarray, lung: np.ndarray, window: tuple[float, float], masked: bool) -> np.ndarray:
+def normalise_square(hu: FloatMap, lung: Mask, window: tuple[float, float], masked: bool) -> FloatMap:
     """The classifier's input from a 224 x 224 square: scaled to [0, 1]; with `masked`, 0 outside the lungs."""
     image = scale_to_window(hu, *window)
     return image * lung if masked else image
@@ -103,31 +104,31 @@ class SliceInputs:
         masked: whether pixels outside the lungs are hidden.
     """
 
-    hu: np.ndarray
-    lungs: np.ndarray
+    hu: HounsfieldUnits
+    lungs: LabelMap
     square: LungSquare
     window: tuple[float, float]
     masked: bool
 
     @classmethod
-    def of_volume(cls, volume: CTVolume, lungs: np.ndarray, window: SlidingWindow, masked: bool) -> "SliceInputs":
+    def of_volume(cls, volume: CTVolume, lungs: LabelMap, window: SlidingWindow, masked: bool) -> "SliceInputs":
         """Prepare a volume and its lung labels, both on the source grid."""
         labels = volume.to_canonical(lungs)
         square = LungSquare.around(labels, volume.canonical_spacing_mm[1:])
         return cls(volume.to_canonical(volume.hu), labels, square, window.place(volume.hu), masked)
 
-    def lung(self, index: int) -> np.ndarray:
+    def lung(self, index: int) -> Mask:
         """The slice's lungs, bool `(row, col)`."""
         return np.asarray(self.lungs[index] > 0)
 
-    def lung_pixels(self) -> np.ndarray:
+    def lung_pixels(self) -> Indices:
         """How many pixels of each slice are lung, `(slice,)`."""
         return np.array([np.count_nonzero(plane) for plane in self.lungs])
 
-    def lung_square(self, index: int) -> np.ndarray:
+    def lung_square(self, index: int) -> Mask:
         """The slice's lungs, bool `(224, 224)`."""
         return self.square.resize(self.lung(index), 0.0) > 0.5
 
-    def image(self, index: int, lung: np.ndarray) -> np.ndarray:
+    def image(self, index: int, lung: Mask) -> FloatMap:
         """The slice's input, float32 `(224, 224)` in [0, 1]; `lung` is its `lung_square`."""
         return normalise_square(self.square.resize(self.hu[index], AIR_HU), lung, self.window, self.masked)

@@ -63,4 +63,5 @@ def _fill(network: Network, path: Path, sha256: str | None) -> Network:
             f"{len(unexpected)} unknown."
         )
     # No gradient of a weight is ever needed here, and channels-last is the faster layout for convolutions.
-    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from groundglass.domain.arrays import Floats, LabelMap, Mask
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG
 from groundglass.phantom.shapes import Noise, Tube, common, ellipse, profile, tubes, union
 from groundglass.phantom.vessels import LungTree, grow_tree
@@ -70,26 +71,27 @@ class Section:
     """
 
     z: float
-    x: np.ndarray
-    y: np.ndarray
-    cavity: np.ndarray
+    x: Floats
+    y: Floats
+    cavity: Floats
     """Distance to the inner surface of the ribs."""
-    mediastinum: np.ndarray
-    diaphragm: np.ndarray
+    mediastinum: Floats
+    diaphragm: Floats
     """Depth below the diaphragm along z; negative above it."""
-    lungs: np.ndarray
-    side: np.ndarray
+    lungs: Floats
+    side: LabelMap
     """uint8, RIGHT_LUNG or LEFT_LUNG: the half of the chest."""
 
     @property
-    def lower_lobes(self) -> np.ndarray:
+    def lower_lobes(self) -> Mask:
         """bool: behind and below the oblique fissure."""
         return self.fissure < 0
 
     @property
-    def fissure(self) -> np.ndarray:
+    def fissure(self) -> Floats:
         """Distance to the oblique fissure."""
-        return ((118.0 - self.z) + (18.0 - self.y) * 1.15 + 6.0 * np.sin(self.x / 30.0)) * 0.65
+        distance: Floats = ((118.0 - self.z) + (18.0 - self.y) * 1.15 + 6.0 * np.sin(self.x / 30.0)) * 0.65
+        return distance
 
 
 class Chest:
@@ -105,7 +107,7 @@ class Chest:
         self.fine = Noise(rng, 2.8, SCAN_LENGTH_MM, 400.0)
         self.trees = {side: self._grow(side, rng) for side in (RIGHT_LUNG, LEFT_LUNG)}
 
-    def section(self, z: float, rows_mm: np.ndarray, cols_mm: np.ndarray) -> Section:
+    def section(self, z: float, rows_mm: Floats, cols_mm: Floats) -> Section:
         """The section at height `z`, with pixels at the given rows (y) and columns (x)."""
         a, b, c, d = self.phases
         # A gentle shear along both axes: no organ is an exact ellipse, for the price of two lines.
@@ -119,7 +121,7 @@ class Chest:
         lungs = common(common(cavity, -mediastinum, 8.0), 0.6 * diaphragm, 3.0)
         return Section(z, x, y, cavity, mediastinum, diaphragm, lungs, side)
 
-    def _cavity(self, x: np.ndarray, y: np.ndarray, z: float, mediastinum: np.ndarray) -> np.ndarray:
+    def _cavity(self, x: Floats, y: Floats, z: float, mediastinum: Floats) -> Floats:
         # The back of the cavity is deepest in the gutters on either side of the spine.
         gutter = 15.0 * np.exp(-((x / 42.0) ** 2)) * np.clip(y / 60.0, 0.0, 1.0)
         cavity = ellipse(x, y + gutter, (-3, CAVITY_CENTRE_Y(z)), (CAVITY_X(z), CAVITY_Y(z)), 2.25)
@@ -132,7 +134,7 @@ class Chest:
         apex = ellipse(np.abs(x + 2.0), y, (60, 10), (74 * dome**0.6, 86 * dome**0.6), 2.5)
         return common(cavity, union(apex, mediastinum, 4.0), 8.0)
 
-    def _mediastinum(self, x: np.ndarray, y: np.ndarray, z: float) -> np.ndarray:
+    def _mediastinum(self, x: Floats, y: Floats, z: float) -> Floats:
         spine_y, front = SPINE_Y(z), CAVITY_CENTRE_Y(z) - CAVITY_Y(z)
         solid = union(ellipse(x, y, (0, spine_y + 14), (21, 36)), ellipse(x, y, (2, spine_y - 26), (16, 34)), 20.0)
         # The anterior junction line, where the lungs nearly touch behind the sternum.
@@ -143,7 +145,7 @@ class Chest:
                 solid = union(solid, nearest - margin, 9.0)
         return solid
 
-    def _diaphragm(self, x: np.ndarray, y: np.ndarray, z: float, side: np.ndarray) -> np.ndarray:
+    def _diaphragm(self, x: Floats, y: Floats, z: float, side: LabelMap) -> Floats:
         if z < 160.0:
             return np.full_like(x, -99.0)
         top = np.where(side == RIGHT_LUNG, self.dome_mm[RIGHT_LUNG], self.dome_mm[LEFT_LUNG])
@@ -151,12 +153,13 @@ class Chest:
         radius_y = np.where(y > -16, 98.0, 84.0)
         relative = ((x - centre_x) / 84.0) ** 2 + ((y + 16) / radius_y) ** 2
         fall = 44.0 + 30.0 * np.clip((y + 70.0) / 110.0, 0.0, 1.0)
-        return (z - top - fall * relative**1.15).astype(np.float32)
+        depth: Floats = (z - top - fall * relative**1.15).astype(np.float32)
+        return depth
 
     def _grow(self, side: int, rng: np.random.Generator) -> LungTree:
         step_mm = 5.0
         rows, cols = np.arange(-110.0, 111.0, step_mm), np.arange(-150.0, 151.0, step_mm)
-        places: list[np.ndarray] = []
+        places: list[Floats] = []
         for z in np.arange(20.0, SCAN_LENGTH_MM, step_mm):
             section = self.section(float(z), rows, cols)
             row, col = np.nonzero((section.lungs < -2.5) & (section.side == side))

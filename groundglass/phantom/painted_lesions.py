@@ -12,6 +12,8 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 
+from groundglass.domain.arrays import Floats, HounsfieldUnits, Indices, Mask
+
 Kind = Literal["ground_glass", "consolidation", "crazy_paving", "nodule"]
 Pattern = Literal["cap", "covid19"]
 
@@ -40,16 +42,17 @@ class Lesion:
 
 def _smooth_noise(
     shape: Sequence[int], scale_mm: float, spacing_mm: Sequence[float], rng: np.random.Generator
-) -> np.ndarray:
+) -> Floats:
     """Gaussian noise of unit deviation whose detail is about `scale_mm` wide."""
     sigma = [scale_mm / step if size > 1 else 0.0 for step, size in zip(spacing_mm, shape, strict=True)]
     noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma, mode="wrap")
-    return noise / max(float(noise.std()), 1e-6)
+    even: Floats = noise / max(float(noise.std()), 1e-6)
+    return even
 
 
 def paint_lesion(
-    hu: np.ndarray, inside: np.ndarray, spacing_mm: Sequence[float], lesion: Lesion, rng: np.random.Generator
-) -> np.ndarray:
+    hu: HounsfieldUnits, inside: Mask, spacing_mm: Sequence[float], lesion: Lesion, rng: np.random.Generator
+) -> Mask:
     """Paint one lesion into `hu`, in place.
 
     A voxel never becomes darker: vessels stay visible in ground glass, as they do in a patient.
@@ -111,9 +114,9 @@ class _Side:
         rng: random source.
     """
 
-    lung: np.ndarray
-    depth_mm: np.ndarray
-    spacing_mm: np.ndarray
+    lung: Mask
+    depth_mm: Floats
+    spacing_mm: Floats
     rng: np.random.Generator
 
     @property
@@ -121,14 +124,15 @@ class _Side:
         """The place farthest from the pleura."""
         return float(self.depth_mm.max())
 
-    def pick(self, near_pleura: bool) -> np.ndarray:
+    def pick(self, near_pleura: bool) -> Indices:
         """Index of a voxel of the lung: near the pleura, or half way from there to the deepest place."""
         depths, limit = self.depth_mm[self.lung], self.deepest_mm
         weight = np.exp(-depths / 10.0) if near_pleura else np.exp(-((depths - 0.5 * limit) ** 2) / (0.3 * limit) ** 2)
         chosen = self.rng.choice(len(depths), p=weight / weight.sum())
-        return np.argwhere(self.lung)[chosen]
+        index: Indices = np.argwhere(self.lung)[chosen]
+        return index
 
-    def rounded(self, index: np.ndarray, radius_mm: float, kind: Kind) -> Lesion:
+    def rounded(self, index: Indices | Floats, radius_mm: float, kind: Kind) -> Lesion:
         """A lesion about as long as wide."""
         radii = radius_mm * self.rng.uniform(0.6, 1.5, 3)
         return Lesion(tuple(index * self.spacing_mm), tuple(radii), kind)
@@ -144,7 +148,7 @@ class _Side:
         return lesions
 
 
-def _sides(lungs: np.ndarray, spacing_mm: Sequence[float], rng: np.random.Generator) -> list[_Side]:
+def _sides(lungs: Mask, spacing_mm: Sequence[float], rng: np.random.Generator) -> list[_Side]:
     """Both sides in random order, without one that shows next to no lung."""
     if not lungs.any():
         return []
@@ -188,7 +192,7 @@ def _lesions_of_cap(sides: list[_Side], rng: np.random.Generator) -> list[Lesion
 
 
 def sample_lesions(
-    pattern: Pattern, lungs: np.ndarray, spacing_mm: Sequence[float], rng: np.random.Generator
+    pattern: Pattern, lungs: Mask, spacing_mm: Sequence[float], rng: np.random.Generator
 ) -> list[Lesion]:
     """Draw the lesions of one disease for one or more slices.
 
@@ -209,8 +213,8 @@ def sample_lesions(
 
 
 def paint_pattern(
-    hu: np.ndarray, lungs: np.ndarray, spacing_mm: Sequence[float], pattern: Pattern, rng: np.random.Generator
-) -> np.ndarray:
+    hu: HounsfieldUnits, lungs: Mask, spacing_mm: Sequence[float], pattern: Pattern, rng: np.random.Generator
+) -> Mask:
     """Paint one disease into `hu`, in place; returns the bool mask of all painted voxels."""
     painted = np.zeros(hu.shape, dtype=bool)
     for lesion in sample_lesions(pattern, lungs, spacing_mm, rng):

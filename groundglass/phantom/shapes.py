@@ -6,6 +6,8 @@ from itertools import pairwise
 import numpy as np
 from scipy.interpolate import PchipInterpolator
 
+from groundglass.domain.arrays import Floats
+
 Sphere = tuple[float, float, float, float]
 """x, y, z, radius in mm."""
 Tube = tuple[Sphere, ...]
@@ -20,8 +22,8 @@ def profile(*knots: tuple[float, float]) -> Callable[[float], float]:
 
 
 def ellipse(
-    x: np.ndarray, y: np.ndarray, centre: tuple[float, float], radii: tuple[float, float], power: float = 2.0
-) -> np.ndarray:
+    x: Floats, y: Floats, centre: tuple[float, float], radii: tuple[float, float], power: float = 2.0
+) -> Floats:
     """Distance to a (super)ellipse along the ray from its centre, in mm."""
     # The small offset keeps the ray defined at the centre itself.
     dx, dy = np.abs(x - centre[0]) + 1e-3, np.abs(y - centre[1]) + 1e-3
@@ -29,22 +31,24 @@ def ellipse(
         relative = np.hypot(dx / radii[0], dy / radii[1])
     else:
         relative = ((dx / radii[0]) ** power + (dy / radii[1]) ** power) ** (1.0 / power)
-    return np.hypot(dx, dy) * (1.0 - 1.0 / relative)
+    distance: Floats = np.hypot(dx, dy) * (1.0 - 1.0 / relative)
+    return distance
 
 
-def capsule(x: np.ndarray, y: np.ndarray, z: float | np.ndarray, start: Sphere, end: Sphere) -> np.ndarray:
+def capsule(x: Floats, y: Floats, z: float | Floats, start: Sphere, end: Sphere) -> Floats:
     """Distance to the cone with rounded ends between two spheres, in mm."""
     ax, ay, az, radius = start
     dx, dy, dz = end[0] - ax, end[1] - ay, end[2] - az
     length_squared = max(dx * dx + dy * dy + dz * dz, 1e-6)
     along = np.clip(((x - ax) * dx + (y - ay) * dy + (z - az) * dz) / length_squared, 0.0, 1.0)
     square = (x - ax - along * dx) ** 2 + (y - ay - along * dy) ** 2 + (z - az - along * dz) ** 2
-    return np.sqrt(square) - (radius + along * (end[3] - radius))
+    distance: Floats = np.sqrt(square) - (radius + along * (end[3] - radius))
+    return distance
 
 
-def tubes(x: np.ndarray, y: np.ndarray, z: float, group: Iterable[Tube], reach_mm: float = 2.0) -> np.ndarray | None:
+def tubes(x: Floats, y: Floats, z: float, group: Iterable[Tube], reach_mm: float = 2.0) -> Floats | None:
     """Distance to the nearest of the tubes that come within `reach_mm` of the section `z`; None where none does."""
-    nearest: np.ndarray | None = None
+    nearest: Floats | None = None
     for tube in group:
         for start, end in pairwise(tube):
             reach = max(start[3], end[3]) + reach_mm
@@ -54,13 +58,13 @@ def tubes(x: np.ndarray, y: np.ndarray, z: float, group: Iterable[Tube], reach_m
     return nearest
 
 
-def union(a: np.ndarray, b: np.ndarray, blend_mm: float) -> np.ndarray:
+def union(a: Floats, b: Floats, blend_mm: float) -> Floats:
     """Union of two shapes with a rounded seam (polynomial smooth minimum)."""
     h = np.clip(0.5 + 0.5 * (b - a) / blend_mm, 0.0, 1.0)
     return b + (a - b) * h - blend_mm * h * (1.0 - h)
 
 
-def common(a: np.ndarray, b: np.ndarray, blend_mm: float) -> np.ndarray:
+def common(a: Floats, b: Floats, blend_mm: float) -> Floats:
     """Intersection of two shapes with a rounded edge."""
     return -union(-a, -b, blend_mm)
 
@@ -74,11 +78,12 @@ class Noise:
         # Linear interpolation between grid points takes a third of the deviation away.
         self.values = 1.5 * rng.standard_normal(shape, dtype=np.float32)
 
-    def _weights(self, position_mm: np.ndarray, size: int) -> np.ndarray:
+    def _weights(self, position_mm: Floats, size: int) -> Floats:
         place = np.clip(position_mm / self.detail_mm + 1.0, 0.0, size - 1.0)
-        return np.maximum(1.0 - np.abs(place[:, None] - np.arange(size)), 0.0).astype(np.float32)
+        weights: Floats = np.maximum(1.0 - np.abs(place[:, None] - np.arange(size)), 0.0).astype(np.float32)
+        return weights
 
-    def plane(self, z: float, rows_mm: np.ndarray, cols_mm: np.ndarray) -> np.ndarray:
+    def plane(self, z: float, rows_mm: Floats, cols_mm: Floats) -> Floats:
         """The field on one section, shape `(row, col)`; rows and columns are measured from the middle of the field."""
         depth, height, width = self.values.shape
         plane = np.tensordot(self._weights(np.array([z]), depth)[0], self.values, axes=1)

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 from pydicom.valuerep import format_number_as_ds
 
+from groundglass.domain.arrays import HounsfieldUnits
 from groundglass.domain.volume import CTVolume
 from groundglass.phantom.thorax import MAXIMUM_HU, MINIMUM_HU, Truth
 
@@ -171,7 +172,7 @@ def _common_attributes(preset: str, seed: int, identity: str) -> Dataset:
     return dataset
 
 
-def _set_pixels(dataset: Dataset, plane_hu: np.ndarray) -> None:
+def _set_pixels(dataset: Dataset, plane_hu: HounsfieldUnits) -> None:
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.Rows, dataset.Columns = plane_hu.shape

@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 from scipy import ndimage
 
+from groundglass.domain.arrays import Floats, HounsfieldUnits, LabelMap, Mask
 from groundglass.domain.volume import BACKGROUND, CANONICAL_AXES, LEFT_LUNG, RIGHT_LUNG, CTVolume
 from groundglass.phantom.anatomy import CAVITY_CENTRE_Y, CAVITY_X, CAVITY_Y, FIELD_OF_VIEW_MM, SCAN_LENGTH_MM, Chest
 from groundglass.phantom.painted_lesions import Kind, Lesion, paint_lesion
@@ -39,8 +40,8 @@ class Truth:
         lesion_list: lesion number n is entry n - 1.
     """
 
-    lungs: np.ndarray
-    lesions: np.ndarray
+    lungs: LabelMap
+    lesions: LabelMap
     label: str
     right_ml: float
     left_ml: float
@@ -126,7 +127,7 @@ def _chest(seed: int) -> Chest:
     return Chest(seed)
 
 
-def _trees(chest: Chest, z_mm: np.ndarray, rows_mm: np.ndarray, cols_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _trees(chest: Chest, z_mm: Floats, rows_mm: Floats, cols_mm: Floats) -> tuple[LabelMap, LabelMap]:
     """How far vessels and bronchial walls, and the lumen of the bronchi, fill each voxel: uint8, 255 entirely."""
     vessels, lumen = np.zeros((2, len(z_mm), len(rows_mm), len(cols_mm)), dtype=np.uint8)
     for tree in chest.trees.values():
@@ -137,8 +138,8 @@ def _trees(chest: Chest, z_mm: np.ndarray, rows_mm: np.ndarray, cols_mm: np.ndar
 
 
 def _choose_lesions(
-    preset: str, lungs: np.ndarray, lower_lobes: np.ndarray, rng: np.random.Generator
-) -> tuple[list[Lesion], list[np.ndarray]]:
+    preset: str, lungs: LabelMap, lower_lobes: Mask, rng: np.random.Generator
+) -> tuple[list[Lesion], list[Mask]]:
     """Lesions with their centre in mm of the patient (z, y, x), and where each may spread."""
     if preset == "covid19":
         inside = lungs > 0
@@ -164,7 +165,7 @@ def _choose_lesions(
     return [], []
 
 
-def _add_noise(hu: np.ndarray, spacing_mm: tuple[float, float, float], seed: int) -> None:
+def _add_noise(hu: HounsfieldUnits, spacing_mm: tuple[float, float, float], seed: int) -> None:
     """Noise that is correlated in the plane, as the reconstruction leaves it; one stream a slice."""
     sigma = [_NOISE_DETAIL_MM / step for step in spacing_mm[1:]]
     for index, plane in enumerate(hu):

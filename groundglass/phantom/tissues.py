@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from groundglass.domain.arrays import FloatMap, Floats
 from groundglass.phantom import anatomy
 from groundglass.phantom.anatomy import Chest, Section
 from groundglass.phantom.shapes import Tube, capsule, ellipse, profile, tubes
@@ -21,7 +22,7 @@ class SectionPainter:
         hu: float32 `(row, col)`, the section without the vessels of the lung and without noise.
     """
 
-    def __init__(self, chest: Chest, section: Section, rows_mm: np.ndarray, cols_mm: np.ndarray) -> None:
+    def __init__(self, chest: Chest, section: Section, rows_mm: Floats, cols_mm: Floats) -> None:
         self.section, self.fat_mm = section, chest.fat_mm
         self.rows_mm, self.cols_mm = rows_mm, cols_mm
         self.edge_mm = max(float(rows_mm[1] - rows_mm[0]), 0.7)
@@ -29,7 +30,7 @@ class SectionPainter:
         self.fine = chest.fine.plane(section.z, rows_mm, cols_mm)
         self.hu = np.full(section.x.shape, AIR, dtype=np.float32)
 
-    def paint(self) -> np.ndarray:
+    def paint(self) -> FloatMap:
         self._couch()
         self._chest_wall()
         self._abdomen()
@@ -41,7 +42,7 @@ class SectionPainter:
         self._shoulders()
         return self.hu
 
-    def _fill(self, distance: np.ndarray | None, value: float | np.ndarray) -> None:
+    def _fill(self, distance: Floats | None, value: float | Floats) -> None:
         """Fill a shape; its edge passes through a pixel as a mixture, as on a real scanner."""
         if distance is None:
             return
@@ -54,7 +55,7 @@ class SectionPainter:
         part = self.hu[reach]
         part += ((value[reach] if isinstance(value, np.ndarray) else value) - part) * cover
 
-    def _tubes(self, group: tuple[Tube, ...], value: float | np.ndarray, wall_mm: float = 0.0) -> None:
+    def _tubes(self, group: tuple[Tube, ...], value: float | Floats, wall_mm: float = 0.0) -> None:
         distance = tubes(self.section.x, self.section.y, self.section.z, group, wall_mm + 1.0)
         self._fill(None if distance is None else distance - wall_mm, value)
 
@@ -132,7 +133,7 @@ class SectionPainter:
         self._fill(s.lungs, parenchyma)
         self._tubes((anatomy.TRACHEA, *anatomy.MAIN_BRONCHI), LUMEN)
 
-    def _bone(self, outer: np.ndarray, cortex_mm: float, marrow: float = MARROW) -> None:
+    def _bone(self, outer: Floats, cortex_mm: float, marrow: float = MARROW) -> None:
         self._fill(outer, CORTEX)
         self._fill(outer + cortex_mm, marrow + 45.0 * self.fine)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from groundglass.domain.arrays import Floats, LabelMap
 from groundglass.phantom.shapes import Sphere, capsule
 
 _TWIG_RADIUS_MM = 0.58
@@ -25,7 +26,7 @@ def bronchial_wall(piece: tuple[Sphere, Sphere]) -> tuple[Sphere, Sphere]:
     return (ax, ay, az, 1.15 * start + 0.3), (bx, by, bz, 1.15 * end + 0.3)
 
 
-def grow_tree(places: np.ndarray, hilum: tuple[float, float, float], rng: np.random.Generator) -> LungTree:
+def grow_tree(places: Floats, hilum: tuple[float, float, float], rng: np.random.Generator) -> LungTree:
     """Grow the trees of one lung.
 
     Args:
@@ -42,7 +43,7 @@ def grow_tree(places: np.ndarray, hilum: tuple[float, float, float], rng: np.ran
     return LungTree(arteries + veins, _bronchi(arteries))
 
 
-def _spread(places: np.ndarray, distance_mm: float, rng: np.random.Generator) -> np.ndarray:
+def _spread(places: Floats, distance_mm: float, rng: np.random.Generator) -> Floats:
     """One place from each cell of a lattice."""
     shuffled = rng.permutation(places)
     cells = np.floor((shuffled + rng.uniform(0, distance_mm, 3)) / distance_mm).astype(int)
@@ -50,7 +51,7 @@ def _spread(places: np.ndarray, distance_mm: float, rng: np.random.Generator) ->
     return shuffled[np.sort(first)]
 
 
-def _branch(root: np.ndarray, ends: np.ndarray, rng: np.random.Generator) -> list[tuple[Sphere, Sphere]]:
+def _branch(root: Floats, ends: Floats, rng: np.random.Generator) -> list[tuple[Sphere, Sphere]]:
     """A binary tree from `root` to every one of `ends`: each part of the ends is halved across its longest axis."""
     pieces: list[tuple[Sphere, Sphere]] = []
     outwards = np.array([np.sign(root[0]), 0.0, 0.0])
@@ -87,7 +88,7 @@ def _branch(root: np.ndarray, ends: np.ndarray, rng: np.random.Generator) -> lis
     return pieces
 
 
-def _sphere(centre: np.ndarray, radius: float) -> Sphere:
+def _sphere(centre: Floats, radius: float) -> Sphere:
     x, y, z = centre.tolist()
     return x, y, z, float(radius)
 
@@ -115,11 +116,11 @@ def _bronchi(arteries: list[tuple[Sphere, Sphere]]) -> list[tuple[Sphere, Sphere
 
 
 def render(
-    cover: np.ndarray,
+    cover: LabelMap,
     pieces: list[tuple[Sphere, Sphere]],
-    z_mm: np.ndarray,
-    rows_mm: np.ndarray,
-    cols_mm: np.ndarray,
+    z_mm: Floats,
+    rows_mm: Floats,
+    cols_mm: Floats,
 ) -> None:
     """Draw pieces into `cover`, in place: uint8 `(slice, row, col)`, 255 where a voxel is filled entirely.
 

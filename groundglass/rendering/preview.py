@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from groundglass.domain.arrays import Mask, Picture
 from groundglass.domain.class_names import CLASS_NAMES, CLASSES
 from groundglass.domain.findings import Findings
 from groundglass.domain.software import RESEARCH_USE
@@ -65,7 +66,7 @@ def _head_first(volume: CTVolume, indices: Sequence[int]) -> list[int]:
     return sorted(indices, key=lambda index: -(volume.affine @ (index, 0, 0, 1))[2])
 
 
-def _tile(volume: CTVolume, findings: Findings, index: int, width: int) -> np.ndarray:
+def _tile(volume: CTVolume, findings: Findings, index: int, width: int) -> Picture:
     """A slice cropped to the surroundings of the lungs, which are the same in all tiles of a study."""
     extent = orient(volume, findings.lungs.max(axis=0))
     rows, columns = _surroundings(extent.max(axis=1)), _surroundings(extent.max(axis=0))
@@ -74,7 +75,7 @@ def _tile(volume: CTVolume, findings: Findings, index: int, width: int) -> np.nd
     return draw_slice(shown.hu, shown.lungs, shown.saliency, shown.boxes, title, width, shown.aspect, sides)
 
 
-def _surroundings(occupied: np.ndarray, margin_fraction: float = 0.07) -> slice:
+def _surroundings(occupied: Mask, margin_fraction: float = 0.07) -> slice:
     where = np.flatnonzero(occupied)
     if where.size == 0:
         return slice(0, occupied.size)
@@ -88,7 +89,7 @@ def _badge(draw: ImageDraw.ImageDraw, center: tuple[float, float], text: str) ->
     draw_text(draw, (x, y), text, 15, BACKGROUND, anchor="mm")
 
 
-def _rounded(tile: np.ndarray) -> Image.Image:
+def _rounded(tile: Picture) -> Image.Image:
     image = Image.fromarray(tile)
     mask = Image.new("L", image.size, 0)
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, image.width - 1, image.height - 1), 10, fill=255)
@@ -182,7 +183,7 @@ def _draw_overview(
         name_x += 22 + round(draw.textlength(CLASS_NAMES[label], ImageFont.load_default(size=16))) + 26
 
 
-def _coronal_view(volume: CTVolume, findings: Findings, across: slice, width: int) -> np.ndarray:
+def _coronal_view(volume: CTVolume, findings: Findings, across: slice, width: int) -> Picture:
     lungs = volume.to_canonical(findings.lungs)
     depth = int(np.count_nonzero(lungs, axis=(0, 2)).argmax())
     hu = volume.to_canonical(volume.hu)[:, max(0, depth - 2) : depth + 3, across].mean(axis=1)

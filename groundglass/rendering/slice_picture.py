@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from groundglass.domain.arrays import AnyArray, Coordinates, FloatMap, HounsfieldUnits, LabelMap, Picture, Scalar
 from groundglass.domain.class_names import CLASS_NAMES, CLASSES
 from groundglass.domain.findings import Box, Findings
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
@@ -28,15 +30,15 @@ _HEAT_ALPHA = 0.6
 
 
 def draw_slice(
-    hu_slice: np.ndarray,
-    lungs_slice: np.ndarray,
-    saliency_slice: np.ndarray | None,
+    hu_slice: HounsfieldUnits,
+    lungs_slice: LabelMap,
+    saliency_slice: FloatMap | None,
     boxes: Sequence[Box],
     title: str,
     width: int = KEY_IMAGE_WIDTH,
     aspect: float = 1.0,
     sides: str = "RL",
-) -> np.ndarray:
+) -> Picture:
     """One slice in the lung window with lung outlines, saliency and boxes, as uint8 RGB `(row, col, 3)`.
 
     Args:
@@ -76,7 +78,7 @@ def draw_slice(
     return np.asarray(_captioned(image, title, text_size) if title else image)
 
 
-def draw_finding(volume: CTVolume, findings: Findings, index: int, width: int = KEY_IMAGE_WIDTH) -> np.ndarray:
+def draw_finding(volume: CTVolume, findings: Findings, index: int, width: int = KEY_IMAGE_WIDTH) -> Picture:
     """The source slice `index` with everything found on it, oriented for display; uint8 RGB `(row, col, 3)`."""
     shown = oriented(volume, findings, index)
     title = f"{slice_title(findings, index)}   |   Research use only"
@@ -106,7 +108,7 @@ _SLANT = 0.02
 """Direction cosine from which a further letter is worth it: about a degree."""
 
 
-def _letters(direction: np.ndarray) -> str:
+def _letters(direction: Coordinates) -> str:
     axes = [axis for axis in np.argsort(-np.abs(direction), kind="stable") if abs(direction[axis]) > _SLANT]
     return "".join(_AXIS_LETTERS[axis][int(direction[axis] > 0)] for axis in axes)
 
@@ -147,9 +149,9 @@ def telling_slices(findings: Findings, count: int) -> list[int]:
 class _Shown:
     """One slice oriented for display, `(row, col)`."""
 
-    hu: np.ndarray
-    lungs: np.ndarray
-    saliency: np.ndarray | None
+    hu: HounsfieldUnits
+    lungs: LabelMap
+    saliency: FloatMap | None
     boxes: list[Box]
     aspect: float
 
@@ -182,7 +184,7 @@ def oriented(volume: CTVolume, findings: Findings, index: int) -> _Shown:
     )
 
 
-def orient(volume: CTVolume, array: np.ndarray) -> np.ndarray:
+def orient(volume: CTVolume, array: NDArray[Scalar]) -> NDArray[Scalar]:
     """One slice `(row, col)` with the patient's right on the left, where the plane has a right."""
     slab = volume.to_canonical(array[None])
     return slab.squeeze(slab.shape.index(1))
@@ -208,12 +210,12 @@ def slice_title(findings: Findings, index: int) -> str:
     return title
 
 
-def _resized(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _resized(array: AnyArray, size: tuple[int, int]) -> FloatMap:
     image = Image.fromarray(np.ascontiguousarray(array, np.float32))
     return np.array(image.resize(size, Image.Resampling.BILINEAR))
 
 
-def _outline(mask: np.ndarray) -> np.ndarray:
+def _outline(mask: FloatMap) -> FloatMap:
     """Opacity 0 to 1 of a smooth line, about 1.5 pixels wide, where a resized mask crosses one half."""
     smooth = ndimage.gaussian_filter(mask, 1.0)
     slope = np.hypot(*np.gradient(smooth))
@@ -221,11 +223,11 @@ def _outline(mask: np.ndarray) -> np.ndarray:
     return np.where(slope > 0.02, np.clip(1.3 - distance, 0.0, 1.0), 0.0)
 
 
-def _blend(picture: np.ndarray, opacity: np.ndarray, color: Color) -> None:
+def _blend(picture: FloatMap, opacity: FloatMap, color: Color) -> None:
     picture += opacity[..., None] * (np.asarray(color, np.float32) - picture)
 
 
-def _blend_heat(picture: np.ndarray, heat: np.ndarray) -> None:
+def _blend_heat(picture: FloatMap, heat: FloatMap) -> None:
     position = heat * (len(HEAT) - 1)
     color = np.stack([np.interp(position, np.arange(len(HEAT)), HEAT[:, channel]) for channel in range(3)], axis=-1)
     picture += (_HEAT_ALPHA * np.sqrt(heat))[..., None] * (color - picture)

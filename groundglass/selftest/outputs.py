@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 from pydicom import dcmread
 from pydicom.uid import UID
 
+from groundglass.domain.arrays import Coordinates, Mask
 from groundglass.domain.findings import Findings
 from groundglass.domain.volume import CTVolume
 from groundglass.selftest.expected import Case, cases_of
@@ -26,11 +26,11 @@ class KnownSeries(Protocol):
         """On the grid of `volume`."""
 
     @property
-    def segments(self) -> dict[str, np.ndarray]:
+    def segments(self) -> dict[str, Mask]:
         """`(slice, row, col)` masks by segment label."""
 
     @property
-    def segments_affine(self) -> np.ndarray:
+    def segments_affine(self) -> Coordinates:
         """Where the segments lie in the patient, 4x4."""
 
 

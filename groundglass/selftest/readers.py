@@ -16,6 +16,7 @@ from pydicom.pixels.utils import pixel_array
 from pydicom.valuerep import STR_VR, validate_value
 
 from groundglass.dicomio.writing.codes import CLASS_CODES, EXPLAINED_CLASS
+from groundglass.domain.arrays import Coordinates, FloatMap, Mask
 from groundglass.domain.volume import on_grid
 from groundglass.selftest.expected import AREA, LENGTH, VOLUME, Numbers, boxes, numbers, study
 from groundglass.selftest.outputs import Output
@@ -66,7 +67,7 @@ def highdicom_segmentation(output: Output) -> list[str]:
     return compare_segments(output, found)
 
 
-def compare_segments(output: Output, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[str]:
+def compare_segments(output: Output, found: dict[str, tuple[Mask, Coordinates]]) -> list[str]:
     """Masks and affines by label, as somebody has read them, against the truth, or else against result.json."""
     if output.series is None:
         return _compare_volumes(output, found)
@@ -93,7 +94,7 @@ def _labelled(name: str, found: dict[str, Any]) -> bool:
     return any(label.startswith(name) for label in found)
 
 
-def _compare_volumes(output: Output, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> list[str]:
+def _compare_volumes(output: Output, found: dict[str, tuple[Mask, Coordinates]]) -> list[str]:
     errors = []
     for side in ("right", "left") if output.case else ():
         for label, (mask, affine) in found.items():
@@ -172,7 +173,7 @@ def compare_numbers(output: Output, found: Numbers) -> list[str]:
     return errors
 
 
-def compare_boxes(output: Output, outlines: list[tuple[str, np.ndarray]]) -> list[str]:
+def compare_boxes(output: Output, outlines: list[tuple[str, FloatMap]]) -> list[str]:
     """The outlines that somebody has read, each with the UID of its image, against the boxes."""
     read = sorted((uid, (*points.min(axis=0), *points.max(axis=0))) for uid, points in outlines)
     true = boxes(output.case) if output.case else []

@@ -178,7 +178,7 @@ class Runs:
             self._temporary.cleanup()
 
     @cached_property
-    def _temporary(self) -> TemporaryDirectory:
+    def _temporary(self) -> TemporaryDirectory[str]:
         return TemporaryDirectory(prefix="groundglass-selftest-")
 
     @property

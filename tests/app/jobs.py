@@ -10,7 +10,7 @@ import pytest
 
 from groundglass.changed_settings import write_changed_settings
 from groundglass.dicomio.reading.scan import scan_folder
-from groundglass.dicomio.reading.volume import read_volume
+from groundglass.dicomio.reading.volume import read_images
 from tests.app.runs import call, read_result
 from tests.groundglass.dicomio.outputs_fixture import dciodvfy_errors
 
@@ -73,7 +73,7 @@ def lung_positions_mm(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def assert_lungs_lie_on_lungs(job: Job) -> None:
     """Every SEG position, looked up in the source by patient coordinates, is mostly aerated; right is on the right."""
-    volume, _ = read_volume(scan_folder(job.study).series[0].instances)
+    volume = read_images(scan_folder(job.study).series[0].instances).volume
     right, left = lung_positions_mm(job.out / "case-001.seg.dcm")
     to_index = np.linalg.inv(volume.affine)
     hu_of_lungs = []

@@ -9,7 +9,7 @@ from pydicom import dcmread
 
 from groundglass.demo import count_hits
 from groundglass.dicomio.reading.scan import scan_folder
-from groundglass.dicomio.reading.volume import read_volume
+from groundglass.dicomio.reading.volume import read_images
 from tests.app.jobs import Job, assert_conforms, assert_lungs_lie_on_lungs, lung_positions_mm, run
 
 POSITION = ["ImagePositionPatient"]
@@ -43,7 +43,7 @@ def test_dicom_outputs_of_a_real_study_conform(real: Job) -> None:
 
 def test_boxes_of_a_real_study_lie_inside_the_lungs(real: Job) -> None:
     right, left = lung_positions_mm(real.out / "case-001.seg.dcm")
-    volume, _ = read_volume(scan_folder(real.study).series[0].instances)
+    volume = read_images(scan_folder(real.study).series[0].instances).volume
     lungs = np.zeros(volume.hu.shape, dtype=bool)
     to_index = np.linalg.inv(volume.affine)
     for positions in (right, left):

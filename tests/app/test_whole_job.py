@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from groundglass.demo import count_hits
 from groundglass.dicomio.reading.scan import scan_folder
-from groundglass.dicomio.reading.volume import read_volume
+from groundglass.dicomio.reading.volume import read_images
 from groundglass.domain.volume import CTVolume
 from groundglass.method.classifier_network import SCALES
 from groundglass.phantom.study import write_study
@@ -107,7 +107,7 @@ def test_the_presentation_state_draws_the_boxes_of_the_result_on_their_slices(ph
 
 
 def test_slices_are_numbered_as_the_source_lies_in_the_patient(phantom: PhantomJob) -> None:
-    _, sources = read_volume(scan_folder(phantom.study).series[0].instances)
+    sources = read_images(scan_folder(phantom.study).series[0].instances).sources
     for item in phantom.case["slices"]:
         assert sources[item["index"]].SOPInstanceUID == item["sop_instance_uid"]
 
@@ -140,7 +140,7 @@ def test_label_maps_hold_the_same_voxels_as_the_binary_segmentation(binary: Job,
     label_maps = run(binary.study, tmp_path / "label-maps", **QUICK, output={"segmentation": "labelmap"})
     names = [name.replace("case-001.seg.dcm", "case-001.salient-seg.dcm") for name in binary.case["outputs"]]
     assert sorted(label_maps.case["outputs"]) == sorted([*names, "case-001.seg.dcm"])
-    _, sources = read_volume(scan_folder(binary.study).series[0].instances)
+    sources = read_images(scan_folder(binary.study).series[0].instances).sources
     uids = [source.SOPInstanceUID for source in sources]
     lungs, salient = (label_maps.out / f"case-001.{kind}.dcm" for kind in ("seg", "salient-seg"))
     assert all(dcmread(path, stop_before_pixels=True).SegmentationType == "LABELMAP" for path in (lungs, salient))

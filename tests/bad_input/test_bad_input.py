@@ -17,10 +17,9 @@ import numpy as np
 import pytest
 
 from app.command_line import main
-from groundglass.dicomio.reading.geometry import check_geometry
 from groundglass.dicomio.reading.scan import Series, scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series
-from groundglass.dicomio.reading.volume import check_series, read_grid
+from groundglass.dicomio.reading.volume import read_grid
 from groundglass.domain.errors import Refusal
 from groundglass.domain.volume import CTVolume
 from groundglass.pipeline import Pipeline
@@ -118,8 +117,7 @@ def read_cases(folder: Path) -> tuple[list[CTVolume], list[Refusal], str]:
         if selection.chosen is None:
             continue
         try:
-            check_series(selection.chosen, place=True)
-            read = read_grid(check_geometry(selection.chosen.instances, place=True))
+            read = read_grid(selection.chosen.grid)
             volumes.append(read.volume)
             said += read.notes
         except Refusal as refusal:

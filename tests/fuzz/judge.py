@@ -12,10 +12,9 @@ from pydicom.pixels.utils import pixel_array
 
 from groundglass.dicomio.reading.attributes import quiet_pydicom
 from groundglass.dicomio.reading.frames import Frame
-from groundglass.dicomio.reading.geometry import check_geometry
 from groundglass.dicomio.reading.scan import Scan, Series, scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series
-from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_grid
+from groundglass.dicomio.reading.volume import ReadSeries, read_grid
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import REFUSALS
 
@@ -78,15 +77,14 @@ def _follow(scan: Scan, pixels_are_sound: bool) -> Outcome:
         if selection.chosen is None:
             continue
         try:
-            check_series(selection.chosen, place=True)
-            found = read_grid(check_geometry(selection.chosen.instances, place=True))
+            found = read_grid(selection.chosen.grid)
         except Refusal as refusal:
             codes.append(refusal.code)
             said.append(refusal.reason)
             continue
         read.append(found)
         said += [note.problem for note in found.notes]
-        left_out = len(selection.chosen.instances) - len(found.sources)
+        left_out = len(selection.chosen.series.instances) - len(found.sources)
         assert left_out == 0 or any("left out" in note.problem for note in found.notes), (
             "images are left out in silence"
         )

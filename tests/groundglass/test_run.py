@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from groundglass.case import Case
+from groundglass.dicomio.reading.checked_series import CheckedSeries, check_series
 from groundglass.dicomio.reading.scan import Scan, Series
 from groundglass.dicomio.reading.select import Selection
 from groundglass.run import Run
@@ -19,7 +20,7 @@ class Volume:
 def test_nothing_holds_a_volume_when_the_next_one_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     volumes: list[weakref.ref[Volume]] = []
 
-    def read(series: Series, number: int) -> Case[Volume]:
+    def read(chosen: CheckedSeries, number: int) -> Case[Volume]:
         assert [volume for volume in volumes if volume() is not None] == []
         volume = Volume()
         volumes.append(weakref.ref(volume))
@@ -27,7 +28,7 @@ def test_nothing_holds_a_volume_when_the_next_one_is_read(tmp_path: Path, monkey
 
     run: Any = Run(None, tmp_path, lambda stage, done, total: None)  # type: ignore[arg-type]
     for name, step in {
-        "select": lambda study: Selection(study[0], ()),
+        "select": lambda study: Selection(check_series(study[0]), ()),
         "read": read,
         "write": lambda case: None,
     }.items():

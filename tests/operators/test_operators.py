@@ -9,9 +9,10 @@ from monai.deploy.core.domain.dicom_study import DICOMStudy
 
 from app.application import GroundglassApplication
 from groundglass.case import Case
+from groundglass.dicomio.reading.checked_series import CheckedSeries, check_series
 from groundglass.dicomio.reading.scan import Scan, Series
 from groundglass.dicomio.reading.select import Selection
-from operators.dicom_loader import ScannedSeries, as_scanned
+from operators.dicom_loader import ChosenSeries, ScannedSeries, as_checked, as_scanned
 from tests.groundglass.dicomio.ct_samples import Sample, make_series
 
 STEPS = ("select", "read", "segment", "classify", "explain", "write")
@@ -28,9 +29,10 @@ class Recorder:
 
     def select(self, study: list[Series]) -> Selection:
         self.done.append(("select", study[0].study_instance_uid))
-        return Selection(None if study[0].study_instance_uid == "rejected" else study[0], ())
+        return Selection(None if study[0].study_instance_uid == "rejected" else check_series(study[0]), ())
 
-    def read(self, series: Series, number: int) -> Case[str]:
+    def read(self, chosen: CheckedSeries, number: int) -> Case[str]:
+        series = chosen.series
         self.done.append(("read", series.study_instance_uid))
         return Case(number, series.study_instance_uid, series.series_instance_uid, (), "read")
 
@@ -83,3 +85,13 @@ def test_a_series_of_another_loader_is_taken_as_it_is() -> None:
     assert as_scanned(study, series) == Series("1.2", "1.2.3", tuple(images))
     scanned = Series("1.2", "1.2.3", tuple(images), damaged=1)
     assert as_scanned(study, ScannedSeries(scanned)) is scanned
+
+
+def test_a_series_is_checked_by_the_selection_alone_unless_another_selector_chose_it() -> None:
+    images = make_series()
+    study, series = DICOMStudy("1.2"), DICOMSeries("1.2.3")
+    for image in images:
+        series.add_sop_instance(image)
+    assert as_checked(study, series).grid.shape == (30, 24, 32)
+    checked = check_series(Series("1.2", "1.2.3", tuple(images)))
+    assert as_checked(study, ChosenSeries(checked)) is checked

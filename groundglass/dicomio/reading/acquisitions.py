@@ -12,6 +12,7 @@ from groundglass.dicomio.reading.attributes import text
 from groundglass.dicomio.reading.defects import Defect
 from groundglass.dicomio.reading.measures import in_order
 from groundglass.dicomio.reading.pixels import pixel_digest
+from groundglass.domain.arrays import Coordinates
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import RefusalCode
 
@@ -22,7 +23,7 @@ _BEYOND = 0.1
 
 
 def one_image_a_position(
-    instances: Sequence[Dataset], directions: np.ndarray
+    instances: Sequence[Dataset], directions: Coordinates
 ) -> tuple[tuple[Dataset, ...], tuple[Defect, ...]]:
     """The images without copies, and of several acquisitions at the same positions the one that covers the others.
 
@@ -53,13 +54,13 @@ def one_image_a_position(
     )
 
 
-def _count_shared(instances: Sequence[Dataset], directions: np.ndarray) -> int:
+def _count_shared(instances: Sequence[Dataset], directions: Coordinates) -> int:
     """How many images lie where another does."""
     _, positions_mm = in_order(instances, directions)
     return int((np.diff(positions_mm @ directions[0]) < _SAME_POSITION_MM).sum())
 
 
-def _without_copies(instances: Sequence[Dataset], directions: np.ndarray) -> tuple[tuple[Dataset, ...], int]:
+def _without_copies(instances: Sequence[Dataset], directions: Coordinates) -> tuple[tuple[Dataset, ...], int]:
     """The images without those that show, at the place of another, the same pixels with the same rescale."""
     headers, positions_mm = in_order(instances, directions)
     depths_mm = positions_mm @ directions[0]
@@ -80,7 +81,7 @@ def _without_copies(instances: Sequence[Dataset], directions: np.ndarray) -> tup
     return tuple(header for header in instances if id(header) not in copies), len(copies)
 
 
-def _covering_group(instances: Sequence[Dataset], keyword: str, directions: np.ndarray) -> tuple[Dataset, ...] | None:
+def _covering_group(instances: Sequence[Dataset], keyword: str, directions: Coordinates) -> tuple[Dataset, ...] | None:
     """The largest group of images with one value of `keyword`, if it reaches as far as all the others.
 
     None where the groups don't lie over one another, as the parts of a step-and-shoot series don't: nothing of a scan

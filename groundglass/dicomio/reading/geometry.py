@@ -19,6 +19,7 @@ from groundglass.dicomio.reading.defects import Defect
 from groundglass.dicomio.reading.identity import absent_numbers, check_identity
 from groundglass.dicomio.reading.measures import directions_of, in_order, pixel_spacing_mm, shared_numbers
 from groundglass.dicomio.reading.regular_grid import are_even, are_upright, place_slices
+from groundglass.domain.arrays import Coordinates
 from groundglass.domain.errors import Refusal
 from groundglass.domain.placement import Placement
 from groundglass.domain.refusals import RefusalCode
@@ -43,21 +44,20 @@ class Grid:
     headers: tuple[Dataset, ...]
     shape: tuple[int, int, int]
     spacing_mm: tuple[float, float, float]
-    origin_mm: np.ndarray
-    directions: np.ndarray
+    origin_mm: Coordinates
+    directions: Coordinates
     placement: Placement | None
     notes: tuple[Defect, ...]
 
 
-def check_geometry(instances: Sequence[Dataset], place: bool) -> Grid:
+def check_geometry(instances: Sequence[Dataset]) -> Grid:
     """Every check that needs no pixels, the ones that explain most first.
 
     Args:
         instances: headers of one series, in any order. Pixels are read of those that lie at one position.
-        place: whether a tilted gantry and uneven distances are evened out; otherwise they are refused.
 
     Raises:
-        Refusal: see `volume.read_volume`.
+        Refusal: see `volume.read_images`.
     """
     if len(instances) < 2:
         raise Refusal(
@@ -74,7 +74,7 @@ def check_geometry(instances: Sequence[Dataset], place: bool) -> Grid:
     _check_extent(rows * row_spacing_mm, columns * column_spacing_mm)
     depths_mm = (positions_mm - positions_mm[0]) @ directions[0]
     sideways_mm = (positions_mm - positions_mm[0]) @ directions[1:].T
-    is_even, is_upright = are_even(depths_mm, place), are_upright(depths_mm, sideways_mm, place)
+    is_even, is_upright = are_even(depths_mm), are_upright(depths_mm, sideways_mm)
     _check_pixel_description(headers)
     # The mean over all steps, each near the median, is free of the rounding of single positions.
     steps_mm = np.diff(depths_mm)

@@ -9,6 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from groundglass.dicomio.reading.attributes import number, numbers
+from groundglass.domain.arrays import Coordinates
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import RefusalCode
 
@@ -56,7 +57,7 @@ def pixel_spacing_mm(instances: Sequence[Dataset]) -> tuple[float, float]:
     return float(spacings[0, 0]), float(spacings[0, 1])
 
 
-def directions_of(instances: Sequence[Dataset]) -> np.ndarray:
+def directions_of(instances: Sequence[Dataset]) -> Coordinates:
     """Unit vectors along which the slice, row and column index grow, `(3, 3)`; slices run from head to feet."""
     cosines = _stack(instances, "ImageOrientationPatient", 6)
     differing = int((np.abs(cosines - cosines[0]) > _COSINE_TOLERANCE).any(axis=1).sum())
@@ -92,14 +93,14 @@ def order_by_position(instances: Sequence[Dataset]) -> tuple[Dataset, ...]:
     return in_order(instances, directions_of(instances))[0]
 
 
-def in_order(instances: Sequence[Dataset], directions: np.ndarray) -> tuple[tuple[Dataset, ...], np.ndarray]:
+def in_order(instances: Sequence[Dataset], directions: Coordinates) -> tuple[tuple[Dataset, ...], Coordinates]:
     """The images in the order of the slices, and their positions in mm, `(slice, 3)`."""
     positions_mm = _stack(instances, "ImagePositionPatient", 3)
     order = np.argsort(positions_mm @ directions[0], kind="stable")
     return tuple(instances[index] for index in order), positions_mm[order]
 
 
-def _stack(instances: Sequence[Dataset], keyword: str, count: int) -> np.ndarray:
+def _stack(instances: Sequence[Dataset], keyword: str, count: int) -> Coordinates:
     """A numeric attribute of all images, float64 `(image, count)`."""
     found = [measures(header, keyword, count) for header in instances]
     missing = sum(values is None for values in found)

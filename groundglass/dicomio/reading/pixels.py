@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
@@ -35,9 +36,13 @@ from pydicom.uid import (
 from groundglass.dicomio.reading.attributes import number, text
 from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.reading.header import Header
+from groundglass.domain.arrays import AnyArray, HounsfieldUnits
 
 PADDING_HU = -1024
 """What pixels outside the reconstructed field become."""
+
+StoredPixels = NDArray[np.uint16]
+"""As they are in the file, whatever their sign; `(row, col)`."""
 
 _PIXEL_TAGS = [
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
@@ -61,7 +66,7 @@ Its decoder for HTJ2K alone tells errors on standard error; OpenJPEG, behind the
 """
 
 
-def read_slice_hu(header: Dataset, slice_hu: np.ndarray) -> None:
+def read_slice_hu(header: Dataset, slice_hu: HounsfieldUnits) -> None:
     """Decode one image into `slice_hu`, int16 `(row, col)`; any error of a decoder comes through."""
     stored_bits, high_bit = number(header, "BitsStored"), number(header, "HighBit")
     is_signed = number(header, "PixelRepresentation") == 1
@@ -83,7 +88,8 @@ def transfer_syntax(header: Dataset) -> str:
     if isinstance(header, Frame):
         header = header.whole
     if isinstance(header, Header):
-        return header.syntax
+        syntax: str = header.syntax
+        return syntax
     meta = getattr(header, "file_meta", None)
     return "" if meta is None else text(meta, "TransferSyntaxUID")
 
@@ -102,7 +108,7 @@ def pixel_digest(header: Dataset) -> bytes | None:
         return None
 
 
-def _stored(header: Dataset, slice_hu: np.ndarray, bits: int, is_signed: bool) -> np.ndarray:
+def _stored(header: Dataset, slice_hu: HounsfieldUnits, bits: int, is_signed: bool) -> StoredPixels:
     """The stored pixels, uint16 `(row, col)`, perhaps in the memory of `slice_hu`; bits above the stored ones count
     for nothing.
     """
@@ -143,7 +149,7 @@ def _is_plain(header: Dataset) -> bool:
     return (number(header, "SamplesPerPixel") or 1) == 1 and number(header, "BitsAllocated") == 16
 
 
-def _read_into(path: str, place: int, slice_hu: np.ndarray) -> None:
+def _read_into(path: str, place: int, slice_hu: HounsfieldUnits) -> None:
     file = os.open(path, os.O_RDONLY)
     try:
         if os.preadv(file, [slice_hu.data.cast("B")], place) != slice_hu.nbytes:
@@ -196,7 +202,7 @@ def _codestream_size(frame: bytes) -> tuple[int, int] | None:
     return None
 
 
-def _decode_into(frame: bytes, syntax: str, slice_hu: np.ndarray, bits: int, is_signed: bool) -> bool:
+def _decode_into(frame: bytes, syntax: str, slice_hu: HounsfieldUnits, bits: int, is_signed: bool) -> bool:
     """Whether a compressed frame was decoded into `slice_hu`, as bits that could be stored ones."""
     target = slice_hu if is_signed and syntax in _JPEG_2000 else slice_hu.view(np.uint16)
     try:
@@ -212,14 +218,14 @@ _JPEG_2000 = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLossless
 """Their codestreams say themselves whether the values are signed."""
 
 
-def _decoder(name: str) -> Callable[..., np.ndarray]:
+def _decoder(name: str) -> Callable[..., AnyArray]:
     import imagecodecs  # when it is needed: most series are not compressed
 
-    decode: Callable[..., np.ndarray] = getattr(imagecodecs, name)
+    decode: Callable[..., AnyArray] = getattr(imagecodecs, name)
     return decode
 
 
-def _fits(stored: np.ndarray, bits: int, is_signed: bool) -> bool:
+def _fits(stored: NDArray[np.integer], bits: int, is_signed: bool) -> bool:
     """Whether no value has more than the stored bits."""
     if is_signed:
         values = stored.view(np.int16)
@@ -228,8 +234,8 @@ def _fits(stored: np.ndarray, bits: int, is_signed: bool) -> bool:
 
 
 def _rescale(
-    stored: np.ndarray,
-    slice_hu: np.ndarray,
+    stored: StoredPixels,
+    slice_hu: HounsfieldUnits,
     bits: int,
     is_signed: bool,
     slope: float,
@@ -254,13 +260,15 @@ def _rescale(
 
 
 @lru_cache(maxsize=32)
-def _table(bits: int, is_signed: bool, slope: float, intercept: float, padding: tuple[int, int] | None) -> np.ndarray:
+def _table(
+    bits: int, is_signed: bool, slope: float, intercept: float, padding: tuple[int, int] | None
+) -> HounsfieldUnits:
     """Hounsfield units, int16, of every pattern of 16 bits of which the lowest are stored ones."""
     values = np.arange(2**16) & (2**bits - 1)
     if is_signed:
         values = np.where(values >= 2 ** (bits - 1), values - 2**bits, values)
     limits = np.iinfo(np.int16)
-    table = np.clip(np.rint(values * slope + intercept), PADDING_HU, limits.max).astype(np.int16)
+    table: HounsfieldUnits = np.clip(np.rint(values * slope + intercept), PADDING_HU, limits.max).astype(np.int16)
     if padding is not None:
         table[(values >= padding[0]) & (values <= padding[1])] = PADDING_HU
     return table

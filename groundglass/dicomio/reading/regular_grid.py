@@ -6,6 +6,7 @@ Those of a tilted gantry, or unevenly far apart, are placed on a larger grid; ot
 import numpy as np
 
 from groundglass.dicomio.reading.defects import Defect
+from groundglass.domain.arrays import Coordinates
 from groundglass.domain.errors import Refusal
 from groundglass.domain.placement import Placement
 from groundglass.domain.refusals import RefusalCode
@@ -20,7 +21,7 @@ LARGEST_TILT_DEGREES = 30.0
 """What gantries are built for."""
 
 
-def are_even(depths_mm: np.ndarray, place: bool) -> bool:
+def are_even(depths_mm: Coordinates) -> bool:
     """Whether neighbouring slices, sorted, are equally far apart, or else can be evened out. SliceThickness is no help.
 
     Raises:
@@ -31,7 +32,7 @@ def are_even(depths_mm: np.ndarray, place: bool) -> bool:
     # Half the usual distance is the limit for very thin slices, so that a missing one is always seen.
     tolerance_mm = min(max(_UNEVEN_FRACTION * usual_mm, _UNEVEN_MM), 0.5 * usual_mm)
     uneven = np.abs(steps_mm - usual_mm) > tolerance_mm
-    refused = uneven & ~(place & (steps_mm > _LEAST_STEP * usual_mm) & (steps_mm < _LARGEST_STEP * usual_mm))
+    refused = uneven & ~((steps_mm > _LEAST_STEP * usual_mm) & (steps_mm < _LARGEST_STEP * usual_mm))
     if refused.any():
         wrong_mm = steps_mm[refused]
         raise Refusal(
@@ -43,17 +44,10 @@ def are_even(depths_mm: np.ndarray, place: bool) -> bool:
     # Small deviations of the same sign add up to large ones.
     regular_mm = np.linspace(depths_mm[0], depths_mm[-1], len(depths_mm))
     off_mm = float(np.abs(depths_mm - regular_mm).max())
-    is_drifting = off_mm > tolerance_mm
-    if is_drifting and not place:
-        raise Refusal(
-            RefusalCode.GAP,
-            f"Neighbouring slices are {steps_mm.min():.2f} to {steps_mm.max():.2f} mm apart, so slices lie up to "
-            f"{off_mm:.1f} mm off the places of equally distant ones. Send a series of equally distant slices.",
-        )
-    return not (uneven.any() or is_drifting)
+    return not (uneven.any() or off_mm > tolerance_mm)
 
 
-def are_upright(depths_mm: np.ndarray, sideways_mm: np.ndarray, place: bool) -> bool:
+def are_upright(depths_mm: Coordinates, sideways_mm: Coordinates) -> bool:
     """Whether the slices lie one behind the other, or else move sideways evenly, as with a tilted gantry.
 
     Raises:
@@ -65,7 +59,7 @@ def are_upright(depths_mm: np.ndarray, sideways_mm: np.ndarray, place: bool) -> 
     slopes = depths_mm @ sideways_mm / (depths_mm @ depths_mm)
     rest_mm = float(np.abs(sideways_mm - depths_mm[:, None] * slopes).max())
     tilt_degrees = float(np.degrees(np.arctan(np.linalg.norm(slopes))))
-    if not place or rest_mm > _SIDEWAYS_MM or tilt_degrees > LARGEST_TILT_DEGREES:
+    if rest_mm > _SIDEWAYS_MM or tilt_degrees > LARGEST_TILT_DEGREES:
         raise Refusal(
             RefusalCode.TILT,
             f"The slices move up to {drift_mm:.1f} mm sideways along the series, as with a gantry tilted by "
@@ -76,12 +70,12 @@ def are_upright(depths_mm: np.ndarray, sideways_mm: np.ndarray, place: bool) -> 
 
 
 def place_slices(
-    depths_mm: np.ndarray,
-    sideways_mm: np.ndarray,
+    depths_mm: Coordinates,
+    sideways_mm: Coordinates,
     size: tuple[int, int],
     spacing_mm: tuple[float, float, float],
-    first_mm: np.ndarray,
-    directions: np.ndarray,
+    first_mm: Coordinates,
+    directions: Coordinates,
     is_even: bool,
 ) -> tuple[Placement, list[Defect]]:
     """Slices of uneven distance or a tilted gantry on a regular grid, and what there is to note."""

@@ -101,7 +101,7 @@ def unmet_conditions(selection: NamedSelection, image: Dataset) -> list[str]:
 
 def _is_met(keyword: str, wanted: Any, image: Dataset) -> bool:
     if keyword == _ORIENTATION:
-        return _plane(image) == wanted.strip().lower()
+        return bool(_plane(image) == wanted.strip().lower())
     found = text(image, keyword)
     if not found:
         return False
@@ -122,7 +122,7 @@ def _is_met(keyword: str, wanted: Any, image: Dataset) -> bool:
     if measured is None:
         return False
     if not isinstance(wanted, list):
-        return measured[0] == wanted
+        return bool(measured[0] == wanted)
     if isinstance(wanted[1], str):
         return _COMPARISONS[wanted[1]](measured[0], wanted[0])
     return bool(wanted[0] <= measured[0] <= wanted[1])

@@ -9,12 +9,13 @@ from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 
 from groundglass.dicomio.reading.attributes import quiet_pydicom, text
+from groundglass.dicomio.reading.checked_series import CheckedSeries, check_series
 from groundglass.dicomio.reading.frames import MULTI_FRAME_CT, is_multi_frame_ct, take_apart
 from groundglass.dicomio.reading.measures import measures
 from groundglass.dicomio.reading.regular_grid import LARGEST_TILT_DEGREES
 from groundglass.dicomio.reading.rule_language import NamedSelection, unmet_conditions
 from groundglass.dicomio.reading.scan import Series
-from groundglass.dicomio.reading.volume import check_series
+from groundglass.domain.arrays import Coordinates
 from groundglass.domain.errors import Refusal
 
 
@@ -50,7 +51,7 @@ class Rejection:
 class Selection:
     """The series of a study that is analysed, if any is eligible, and all the others."""
 
-    chosen: Series | None
+    chosen: CheckedSeries | None
     rejected: tuple[Rejection, ...]
     name: str = "chest CT"
     """Of the site's selection that was met."""
@@ -75,8 +76,8 @@ _PROJECTIONS = frozenset({"MIP", "MINIP", "MAXIP", "AIP", "PROJECTION", "VRT", "
 def judge_series(series: Series, rules: SelectionRules) -> list[str]:
     """Every reason why a series is not eligible, as sentences without patient data; empty where it is eligible.
 
-    An eligible series may still be refused (`volume.check_series`, `volume.read_volume`): this asks whether the series
-    is meant to be a chest CT, not whether it is sound. What a header does not say is no reason against the series.
+    An eligible series may still be refused (`checked_series.check_series`, `volume.read_grid`): this asks whether the
+    series is meant to be a chest CT, not whether it is sound. What a header does not say is no reason against it.
     """
     images = series.instances
     if not images:
@@ -151,9 +152,10 @@ def choose_series(study_series: Sequence[Series], rules: SelectionRules) -> Sele
     name = Selection.name
     if rules.selections:
         name, eligible = _asked_for(eligible, rules.selections, reasons)
-    ranked = sorted(((_preference(series), series.series_instance_uid, series) for series in eligible), key=_rank)
-    for preference, _, series in ranked[1:]:
-        reasons[id(series)] = _why_not(ranked[0][0], preference)
+    checked = map(check_series, eligible)
+    ranked = sorted(((_preference(item), item.series.series_instance_uid, item) for item in checked), key=_rank)
+    for preference, _, other in ranked[1:]:
+        reasons[id(other.series)] = _why_not(ranked[0][0], preference)
     rejected = tuple(
         Rejection(series.series_instance_uid, tuple(reasons[id(series)]))
         for series in study_series
@@ -162,7 +164,7 @@ def choose_series(study_series: Sequence[Series], rules: SelectionRules) -> Sele
     return Selection(ranked[0][2] if ranked else None, rejected, name)
 
 
-def _rank(item: tuple[list[tuple[int, str]], str, Series]) -> tuple[list[int], str]:
+def _rank(item: tuple[list[tuple[int, str]], str, CheckedSeries]) -> tuple[list[int], str]:
     return [rank for rank, _ in item[0]], item[1]
 
 
@@ -218,10 +220,10 @@ def _is_other_part(body_part: str) -> bool:
     return any(word in body_part for word in _OTHER_PARTS) or body_part in _OTHER_PARTS_EXACT
 
 
-def _stacking(images: Sequence[Dataset]) -> tuple[np.ndarray, float]:
+def _stacking(images: Sequence[Dataset]) -> tuple[Coordinates, float]:
     """Sorted depths of the slices along their normal, in mm, and the largest angle from the axial plane in degrees.
 
-    Images without readable geometry are passed over here; `volume.check_series` refuses them.
+    Images without readable geometry are passed over here; `geometry.check_geometry` refuses them.
     """
     geometry = [(measures(i, "ImageOrientationPatient", 6), measures(i, "ImagePositionPatient", 3)) for i in images]
     readable = [(cosines, position) for cosines, position in geometry if cosines is not None and position is not None]
@@ -251,7 +253,7 @@ def _thickness_mm(image: Dataset) -> float:
     return found[0] if found else 0.0
 
 
-def _spacing_and_extent_mm(depths_mm: np.ndarray) -> tuple[float, float]:
+def _spacing_and_extent_mm(depths_mm: Coordinates) -> tuple[float, float]:
     """Usual distance of neighbouring slices, and distance of the outermost; zeros where there are less than two."""
     steps_mm = np.diff(depths_mm)
     steps_mm = steps_mm[steps_mm > 0.05]
@@ -261,13 +263,15 @@ def _spacing_and_extent_mm(depths_mm: np.ndarray) -> tuple[float, float]:
 
 
 @quiet_pydicom()
-def _preference(series: Series) -> list[tuple[int, str]]:
+def _preference(checked: CheckedSeries) -> list[tuple[int, str]]:
     """How a series ranks by each criterion of `choose_series`, lowest first, and what to call it."""
-    try:
-        placement = check_series(series, place=True).placement
-        soundness, told = (1, "has slices to be placed on a regular grid") if placement else (0, "is one volume")
-    except Refusal as refusal:
-        soundness, told = 2, f"would be refused ({refusal.code})"
+    series, outcome = checked.series, checked.outcome
+    if isinstance(outcome, Refusal):
+        soundness, told = 2, f"would be refused ({outcome.code})"
+    elif outcome.placement is not None:
+        soundness, told = 1, "has slices to be placed on a regular grid"
+    else:
+        soundness, told = 0, "is one volume"
     spacing_mm, extent_mm = _spacing_and_extent_mm(_stacking(series.instances)[0])
     first, slices = series.instances[0], len(series.instances)
     is_derived = text(first, "ImageType").upper().startswith("DERIVED")

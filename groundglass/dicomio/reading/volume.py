@@ -13,7 +13,7 @@ from groundglass.dicomio.reading.attributes import number, quiet_pydicom
 from groundglass.dicomio.reading.defects import Defect
 from groundglass.dicomio.reading.geometry import Grid, check_geometry
 from groundglass.dicomio.reading.pixels import PADDING_HU, read_slice_hu, transfer_syntax
-from groundglass.dicomio.reading.scan import Series
+from groundglass.domain.arrays import HounsfieldUnits, Indices
 from groundglass.domain.errors import Refusal
 from groundglass.domain.placement import Placement
 from groundglass.domain.refusals import RefusalCode
@@ -44,72 +44,41 @@ class ReadSeries:
 
 
 @quiet_pydicom()
-def check_series(series: Series, place: bool = False) -> Grid:
-    """Refuse a series that is known to be incomplete, or whose headers do not describe one regular volume.
-
-    Reads pixels only of images that lie at one position.
-
-    Args:
-        series: as the scan found it.
-        place: whether the slices of a tilted gantry, or unevenly far apart, are to be placed on a regular grid.
-
-    Raises:
-        Refusal: DAMAGED_FILES, MISSING_FILES, or any code of `read_volume` that concerns headers.
-    """
-    if series.damaged:
-        raise Refusal(
-            RefusalCode.DAMAGED_FILES,
-            f"{series.damaged} of the {len(series.instances) + series.damaged} files of the series are cut or not "
-            "valid, so slices are missing. Send the series again, and check the disk space and the network of the "
-            "sender.",
-        )
-    if series.absent:
-        raise Refusal(
-            RefusalCode.MISSING_FILES,
-            f"The DICOMDIR lists {len(series.instances) + series.absent} images of the series, and {series.absent} of "
-            "them are not in the folder. Copy the whole file set, or leave the DICOMDIR out if they are left out on "
-            "purpose.",
-        )
-    return check_geometry(series.instances, place)
-
-
-@quiet_pydicom()
-def read_volume(
+def read_images(
     instances: Sequence[Dataset], threads: int = 2, on_slice: Callable[[], None] | None = None
-) -> tuple[CTVolume, tuple[Dataset, ...]]:
-    """Decode a CT series into one int16 array in Hounsfield units, one slice an image.
-
-    The headers stay as small as they were: pixels are decoded from the files, one image in memory a thread.
+) -> ReadSeries:
+    """A series that is known to be complete and was not checked before: its geometry, then `read_grid`.
 
     Args:
         instances: the headers of one series, in any order.
-        threads: images decoded at the same time.
-        on_slice: called in the calling thread after each slice, to show progress.
-
-    Returns:
-        The volume, and the headers in the order of its slices, from the patient's head to the feet.
+        threads, on_slice: as `read_grid` has them.
 
     Raises:
         Refusal: TOO_FEW_SLICES, MIXED_PATIENTS, SHARED_SOP_INSTANCE_UID, FRAME_OF_REFERENCE, MATRIX,
             MISSING_GEOMETRY, PIXEL_SPACING, ORIENTATION, DUPLICATE_POSITION, GAP, TILT, PHOTOMETRIC, NO_RESCALE,
             TOO_LARGE, PIXELS or NOT_HU.
     """
-    read = read_grid(check_geometry(instances, place=False), threads, on_slice)
-    return read.volume, read.sources
+    return read_grid(check_geometry(instances), threads, on_slice)
 
 
 @quiet_pydicom()
 def read_grid(grid: Grid, threads: int = 2, on_slice: Callable[[], None] | None = None) -> ReadSeries:
-    """As `read_volume`, of a series whose geometry was found to be sound: of `check_series` with `place`.
+    """Decode the images of a series whose geometry was found to be sound into one int16 array in Hounsfield units.
 
-    Series with a tilted gantry or uneven distances are read too, on a regular grid.
+    One slice is one image, but where the gantry was tilted or the distances are uneven: those are placed on a regular
+    grid. The headers stay as small as they were: pixels are decoded from the files, one image in memory a thread.
+
+    Args:
+        grid: of `check_series` or `check_geometry`.
+        threads: images decoded at the same time.
+        on_slice: called in the calling thread after each image, to show progress.
 
     Raises:
-        Refusal: TOO_LARGE, PIXELS or NOT_HU.
+        Refusal: PIXELS or NOT_HU.
     """
     volume, store = _volume_of(grid)
 
-    def read(index: int) -> np.ndarray | None:
+    def read(index: int) -> Indices | None:
         try:
             return _tissue_counts(store(index))
         except Exception:  # Decoders raise whatever they like; the count of failures is reported.
@@ -134,20 +103,21 @@ def read_grid(grid: Grid, threads: int = 2, on_slice: Callable[[], None] | None 
     return ReadSeries(volume, grid.headers, grid.placement, grid.notes)
 
 
-def _volume_of(grid: Grid) -> tuple[CTVolume, Callable[[int], np.ndarray]]:
+def _volume_of(grid: Grid) -> tuple[CTVolume, Callable[[int], HounsfieldUnits]]:
     """A volume without content, and what puts one image into it and returns the image's own pixels."""
     placement = grid.placement
     if placement is None:
         volume_hu = np.empty(grid.shape, np.int16)
 
-        def store(index: int) -> np.ndarray:
-            read_slice_hu(grid.headers[index], volume_hu[index])
-            return volume_hu[index]
+        def store(index: int) -> HounsfieldUnits:
+            slice_hu: HounsfieldUnits = volume_hu[index]
+            read_slice_hu(grid.headers[index], slice_hu)
+            return slice_hu
 
         return CTVolume(volume_hu, grid.spacing_mm, grid.origin_mm, grid.directions), store
     placed_hu = np.full(placement.shape, PADDING_HU, np.int16)
 
-    def place(index: int) -> np.ndarray:
+    def place(index: int) -> HounsfieldUnits:
         slice_hu = np.empty(grid.shape[1:], np.int16)
         read_slice_hu(grid.headers[index], slice_hu)
         placed_hu[np.flatnonzero(placement.slices == index), *placement.window(index)] = slice_hu
@@ -165,7 +135,7 @@ def _undecoded(headers: Sequence[Dataset], failed: int) -> str:
     )
 
 
-def _tissue_counts(slice_hu: np.ndarray) -> np.ndarray:
+def _tissue_counts(slice_hu: HounsfieldUnits) -> Indices:
     """How many of a sample of the pixels are air, how many soft tissue, and how many there are."""
     sample_hu = np.ascontiguousarray(slice_hu[::4, ::4])
     lowest, highest = _SOFT_TISSUE_HU
@@ -173,7 +143,7 @@ def _tissue_counts(slice_hu: np.ndarray) -> np.ndarray:
     return np.array([np.count_nonzero(sample_hu < _AIR_HU), soft_tissue, sample_hu.size])
 
 
-def _check_plausible(tissues: np.ndarray, which: str) -> None:
+def _check_plausible(tissues: Indices, which: str) -> None:
     """Refuse what is no chest in Hounsfield units; `tissues` are the counts of images, `(image, 3)`."""
     air_count, soft_tissue_count, total = tissues.sum(axis=0)
     air, soft_tissue = air_count / total, soft_tissue_count / total

@@ -11,32 +11,23 @@ from pydicom.uid import ExplicitVRLittleEndian, MultiFrameTrueColorSecondaryCapt
 
 from groundglass.dicomio.reading.frames import reference_uid
 from groundglass.dicomio.writing import codes, identity
-from groundglass.dicomio.writing.segmentation import check_grid
-from groundglass.domain.findings import Findings
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
+from groundglass.domain.arrays import Picture
 from groundglass.domain.software import RESEARCH_USE, SoftwareIdentity
-from groundglass.domain.volume import CTVolume
 from groundglass.rendering.slice_picture import draw_finding, patient_orientation, telling_slices
 
 
-def make_key_images(
-    sources: Sequence[Dataset], volume: CTVolume, findings: Findings, software: SoftwareIdentity, count: int = 6
-) -> SOPClass:
+def make_key_images(analysed: AnalysedSeries, count: int = 6) -> SOPClass:
     """A Multi-frame True Color Secondary Capture with one frame for each of `count` slices.
 
     The burned-in text is about the algorithm alone, never about the patient. Each frame of an axial or coronal source
     shows the patient's right on the viewer's left.
 
     Args:
-        sources: headers of the source images in slice order.
-        volume: pixels and geometry.
-        findings: what is drawn.
-        software: written into the equipment.
+        analysed: whose images and findings are drawn.
         count: number of frames; fewer where the series has fewer slices.
-
-    Raises:
-        ValueError: if the findings don't lie on the grid of the sources.
     """
-    check_grid(sources, findings)
+    sources, volume, findings = analysed.sources, analysed.volume, analysed.findings
     indices = telling_slices(findings, count)
     frames = np.stack([draw_finding(volume, findings, index) for index in indices])
     shown = [sources[index] for index in indices]
@@ -47,9 +38,9 @@ def make_key_images(
         sop_class_uid=MultiFrameTrueColorSecondaryCaptureImageStorage,
         modality="OT",
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        **identity.instance_attributes(identity.KEY_IMAGES, sources, software, f"{count} frames"),
+        **identity.instance_attributes(identity.KEY_IMAGES, sources, analysed.software, f"{count} frames"),
     )
-    _describe(images, shown, software)
+    _describe(images, shown, analysed.software)
     images.PatientOrientation = list(patient_orientation(volume))
     _set_pixels(images, frames)
     for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
@@ -78,7 +69,7 @@ def _reference(source: Dataset) -> Dataset:
     return reference
 
 
-def _set_pixels(images: SOPClass, frames: np.ndarray) -> None:
+def _set_pixels(images: SOPClass, frames: Picture) -> None:
     """Stores RGB frames `(frame, row, col, 3)`, uint8, uncompressed."""
     count, rows, columns, samples = frames.shape
     images.NumberOfFrames = count

@@ -1,7 +1,5 @@
 """The joint saliency itself, unthresholded, as a Parametric Map (PS3.3 A.75)."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from highdicom import VOILUTFunctionValues, VOILUTTransformation
 from highdicom.pm import DerivedPixelContrastValues, ImageFlavorValues, ParametricMap, RealWorldValueMapping
@@ -9,33 +7,26 @@ from highdicom.sr import CodedConcept
 from pydicom import Dataset
 
 from groundglass.dicomio.writing import codes, identity
-from groundglass.dicomio.writing.segmentation import check_grid, set_pixel_measures
-from groundglass.domain.findings import Findings
-from groundglass.domain.software import SoftwareIdentity
-from groundglass.domain.volume import CTVolume
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
+from groundglass.dicomio.writing.segmentation import set_pixel_measures
 
 NOT_EXPLAINED = -1.0
 """In frames of slices that weren't explained: no saliency is known there, which is not the same as none."""
 
 
-def make_saliency_map(
-    sources: Sequence[Dataset], volume: CTVolume, findings: Findings, software: SoftwareIdentity
-) -> ParametricMap:
+def make_saliency_map(analysed: AnalysedSeries) -> ParametricMap:
     """A float32 frame for each slice from the first to the last explained one: joint saliency from 0 to 1.
 
     Slices between that weren't explained hold NOT_EXPLAINED, the Float Pixel Padding Value: readers that make a volume
     of the frames (dcmqi, and 3D Slicer with it) put them side by side, and would misplace those after a gap.
 
     Args:
-        sources: headers of the source images in slice order; their pixels aren't needed.
-        volume: the geometry of the sources.
-        findings: `saliency` holds the frames.
-        software: written into the equipment.
+        analysed: of the findings, `saliency` holds the frames.
 
     Raises:
         ValueError: if no slice was explained, so that there is nothing to map.
     """
-    check_grid(sources, findings)
+    sources, findings, software = analysed.sources, analysed.findings, analysed.software
     if not findings.saliency:
         raise ValueError("No slice was explained: there is no saliency to write a Parametric Map of.")
     indices = range(min(findings.saliency), max(findings.saliency) + 1)
@@ -65,7 +56,7 @@ def make_saliency_map(
         contributing_equipment=identity.processing_equipment(software),
         **identity.instance_attributes(identity.SALIENCY_MAP, sources, software),
     )
-    set_pixel_measures(parametric_map, volume)
+    set_pixel_measures(parametric_map, analysed.volume)
     if len(findings.saliency) < len(indices):
         parametric_map.FloatPixelPaddingValue = parametric_map.FloatPixelPaddingRangeLimit = NOT_EXPLAINED
     parametric_map.setdefault("ContentCreatorName", None)  # type 2 (PS3.3 Table 10-12), left out by highdicom

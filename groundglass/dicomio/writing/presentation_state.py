@@ -22,11 +22,11 @@ from pydicom.valuerep import DSfloat
 
 from groundglass.dicomio.reading.attributes import number
 from groundglass.dicomio.writing import identity
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.report import box_outline, lesion_name
-from groundglass.dicomio.writing.segmentation import check_grid, tracking_uid
+from groundglass.dicomio.writing.segmentation import tracking_uid
 from groundglass.domain.class_names import CLASS_NAMES
-from groundglass.domain.findings import Box, Findings
-from groundglass.domain.software import SoftwareIdentity
+from groundglass.domain.findings import Box
 from groundglass.domain.volume import CTVolume
 from groundglass.rendering.slice_picture import WINDOW_CENTER_HU, WINDOW_WIDTH_HU
 
@@ -35,24 +35,19 @@ _LABEL_ROWS, _LABEL_COLUMNS = 1 / 32, 5 / 16
 """Size of a label's bounding box, as a part of the image's."""
 
 
-def make_presentation_state(
-    sources: Sequence[Dataset], volume: CTVolume, findings: Findings, software: SoftwareIdentity
-) -> GrayscaleSoftcopyPresentationState:
+def make_presentation_state(analysed: AnalysedSeries) -> GrayscaleSoftcopyPresentationState:
     """A Grayscale Softcopy Presentation State: the lung window, and each box with its class and probability.
 
     It refers to the images with boxes only, the ones it applies to (Presentation State Relationship Module, C.11.11).
     Each box is the closed polyline of the report, with the tracking identifier of its lesion.
 
     Args:
-        sources: headers of the source images in slice order, with their rescale; their pixels aren't needed.
-        volume: the geometry of the sources.
-        findings: `boxes` are drawn.
-        software: written into the equipment.
+        analysed: of the findings, `boxes` are drawn; the headers of the sources have their rescale.
 
     Raises:
         ValueError: if there is no box, so that there is nothing to show.
     """
-    check_grid(sources, findings)
+    sources, findings = analysed.sources, analysed.findings
     if not findings.boxes:
         raise ValueError("There is no box to draw: a presentation state needs one.")
     indices = sorted({box.slice_index for box in findings.boxes})
@@ -61,7 +56,7 @@ def make_presentation_state(
     annotations = []
     for index, header in headers.items():
         boxes = [box for box in findings.boxes if box.slice_index == index]
-        outlines = [_outline(box, sources, software) for box in boxes]
+        outlines = [_outline(box, analysed) for box in boxes]
         labels = [_label(box, header) for box in boxes]
         annotations.append(GraphicAnnotation([header], layer, graphic_objects=outlines, text_objects=labels))
     state = GrayscaleSoftcopyPresentationState(
@@ -70,11 +65,11 @@ def make_presentation_state(
         content_description="What led the classifier to its result",
         graphic_annotations=annotations,
         graphic_layers=[layer],
-        contributing_equipment=identity.processing_equipment(software),
+        contributing_equipment=identity.processing_equipment(analysed.software),
         **_lung_window([sources[index] for index in indices], list(headers.values())),
-        **identity.instance_attributes(identity.BOXES, sources, software),
+        **identity.instance_attributes(identity.BOXES, sources, analysed.software),
     )
-    _show_whole_images(state, volume)
+    _show_whole_images(state, analysed.volume)
     identity.complete(state, sources[0])
     # The module has a time of its own in place of the content's (C.11.10).
     state.PresentationCreationDate, state.PresentationCreationTime = state.ContentDate, state.ContentTime
@@ -82,7 +77,7 @@ def make_presentation_state(
     return state
 
 
-def _outline(box: Box, sources: Sequence[Dataset], software: SoftwareIdentity) -> GraphicObject:
+def _outline(box: Box, analysed: AnalysedSeries) -> GraphicObject:
     """The outline as in the report: PIXEL units and SCOORD share their origin, the first pixel's top left corner.
 
     Its bottom right corner is (1, 1) for both (PS3.3 Table C.10-5, Graphic Annotation Units; C.18.6.1.1), so nothing is
@@ -94,7 +89,7 @@ def _outline(box: Box, sources: Sequence[Dataset], software: SoftwareIdentity) -
         box_outline(box),
         _PIXEL,
         tracking_id=name,
-        tracking_uid=tracking_uid(sources, software, name),
+        tracking_uid=tracking_uid(analysed.sources, analysed.software, name),
     )
 
 

@@ -10,18 +10,19 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from groundglass.dicomio.reading.frames import reference_uid
 from groundglass.dicomio.writing import codes, identity
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.segmentation import (
     LABEL_MAP,
     LABEL_MAP_STORAGE,
     LEFT_SEGMENT,
     RIGHT_SEGMENT,
-    check_grid,
     tracking_uid,
 )
+from groundglass.domain.arrays import FloatMap, LabelMap
 from groundglass.domain.class_names import CLASS_NAMES, CLASSES
 from groundglass.domain.findings import Box, Findings, Lesion
 from groundglass.domain.software import RESEARCH_USE, SoftwareIdentity
-from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
+from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG
 
 _Group = (
     sr.MeasurementsAndQualitativeEvaluations
@@ -39,13 +40,7 @@ _CUT_NOTE = (
 )
 
 
-def make_report(
-    sources: Sequence[Dataset],
-    volume: CTVolume,
-    findings: Findings,
-    software: SoftwareIdentity,
-    segmentation: Dataset,
-) -> sr.Comprehensive3DSR:
+def make_report(analysed: AnalysedSeries, segmentation: Dataset) -> sr.Comprehensive3DSR:
     """The report of an analysed series.
 
     One measurement group for the study (TID 1501: class, probabilities, volumes, salient fraction, run status), one for
@@ -55,29 +50,22 @@ def make_report(
     and says so in its run status.
 
     Args:
-        sources: headers of the source images in slice order.
-        volume: the geometry of the sources.
-        findings: what is reported.
-        software: the device observer and the algorithm (TID 4019), with the SHA-256 of its weights and settings.
-        segmentation: what `make_segmentation` returned for the same findings.
-
-    Raises:
-        ValueError: if the findings don't lie on the grid of the sources.
+        analysed: its software is the device observer and the algorithm (TID 4019), with the SHA-256 of its weights and
+            settings.
+        segmentation: what `make_segmentation` returned for it.
     """
-    check_grid(sources, findings)
-    if volume.hu.shape != findings.lungs.shape:
-        raise ValueError(f"The lungs have the shape {findings.lungs.shape}, the volume has {volume.hu.shape}.")
+    findings, sources = analysed.findings, analysed.sources
     groups: list[_Group] = [
-        _study_group(sources, findings, software),
-        _lung_group("Right lung", codes.RIGHT, RIGHT_SEGMENT, findings.right_ml, sources, software, segmentation),
-        _lung_group("Left lung", codes.LEFT, LEFT_SEGMENT, findings.left_ml, sources, software, segmentation),
+        _study_group(analysed),
+        _lung_group("Right lung", codes.RIGHT, RIGHT_SEGMENT, findings.right_ml, analysed, segmentation),
+        _lung_group("Left lung", codes.LEFT, LEFT_SEGMENT, findings.left_ml, analysed, segmentation),
     ]
-    groups += [_lesion_group(lesion, sources, software) for lesion in findings.lesions]
-    groups += [_box_group(box, sources, findings, software) for box in findings.boxes]
+    groups += [_lesion_group(lesion, analysed) for lesion in findings.lesions]
+    groups += [_box_group(box, analysed) for box in findings.boxes]
     comments = [_conclusion(findings), _SALIENCY_NOTE, *([_CUT_NOTE] if findings.reach_border else [])]
     # A report on the label map refers to another object, so it is another report.
     variant = LABEL_MAP if segmentation.SOPClassUID == LABEL_MAP_STORAGE else ""
-    return _document(sources, software, groups, comments, evidence=[*sources, segmentation], variant=variant)
+    return _document(sources, analysed.software, groups, comments, evidence=[*sources, segmentation], variant=variant)
 
 
 def make_refusal_report(
@@ -127,9 +115,8 @@ def _conclusion(findings: Findings) -> str:
     )
 
 
-def _study_group(
-    sources: Sequence[Dataset], findings: Findings, software: SoftwareIdentity
-) -> sr.MeasurementsAndQualitativeEvaluations:
+def _study_group(analysed: AnalysedSeries) -> sr.MeasurementsAndQualitativeEvaluations:
+    findings = analysed.findings
     measurements = [_probability(value, label) for label, value in zip(CLASSES, findings.probabilities, strict=True)]
     measurements += [
         _lung_volume(findings.volume_ml),
@@ -140,9 +127,9 @@ def _study_group(
         percent = 100.0 * float(findings.salient_fraction)
         measurements.append(sr.Measurement(codes.SALIENT_FRACTION, percent, codes.PERCENT))
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking("Study", sources, software),
+        tracking_identifier=_tracking("Study", analysed.sources, analysed.software),
         finding_type=codes.CLASS_CODES[findings.label],
-        algorithm_id=identity.algorithm_content(software),
+        algorithm_id=identity.algorithm_content(analysed.software),
         measurements=measurements,
         qualitative_evaluations=[sr.QualitativeEvaluation(codes.RUN_STATUS, run_status(findings))],
     )
@@ -153,35 +140,32 @@ def _lung_group(
     laterality: Code,
     segment: int,
     volume_ml: float,
-    sources: Sequence[Dataset],
-    software: SoftwareIdentity,
+    analysed: AnalysedSeries,
     segmentation: Dataset,
 ) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
     return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(label, sources, software),
+        tracking_identifier=_tracking(label, analysed.sources, analysed.software),
         finding_type=codes.LUNG,
         finding_sites=[sr.FindingSite(codes.LUNG, laterality=laterality)],
-        algorithm_id=identity.algorithm_content(software),
+        algorithm_id=identity.algorithm_content(analysed.software),
         referenced_segment=sr.ReferencedSegment(
             segmentation.SOPClassUID,
             segmentation.SOPInstanceUID,
             segment,
-            source_series=sr.SourceSeriesForSegmentation(sources[0].SeriesInstanceUID),
+            source_series=sr.SourceSeriesForSegmentation(analysed.sources[0].SeriesInstanceUID),
         ),
         measurements=[sr.Measurement(codes.VOLUME, float(volume_ml), codes.MILLILITER)],
     )
 
 
-def _lesion_group(
-    lesion: Lesion, sources: Sequence[Dataset], software: SoftwareIdentity
-) -> sr.MeasurementsAndQualitativeEvaluations:
+def _lesion_group(lesion: Lesion, analysed: AnalysedSeries) -> sr.MeasurementsAndQualitativeEvaluations:
     laterality = {"right": codes.RIGHT, "left": codes.LEFT}.get(lesion.lung)
     method = codes.INTEGRATED_GRADIENTS
     return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(lesion_name(lesion.number), sources, software),
+        tracking_identifier=_tracking(lesion_name(lesion.number), analysed.sources, analysed.software),
         finding_type=codes.SALIENCY,
         finding_sites=[sr.FindingSite(codes.LUNG, laterality=laterality)],
-        algorithm_id=identity.algorithm_content(software),
+        algorithm_id=identity.algorithm_content(analysed.software),
         measurements=[
             sr.Measurement(codes.LENGTH, lesion.largest_extent_mm, codes.MILLIMETER, method=method),
             sr.Measurement(codes.VOLUME, lesion.volume_ml, codes.MILLILITER, method=method),
@@ -195,22 +179,20 @@ def lesion_name(number: int) -> str:
     return f"Salient lesion {number}"
 
 
-def _box_group(
-    box: Box, sources: Sequence[Dataset], findings: Findings, software: SoftwareIdentity
-) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
-    source = sources[box.slice_index]
+def _box_group(box: Box, analysed: AnalysedSeries) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
+    source = analysed.sources[box.slice_index]
     region = sr.ImageRegion(
         graphic_type=sr.GraphicTypeValues.POLYLINE,
         graphic_data=box_outline(box),
         source_image=sr.SourceImageForRegion(source.SOPClassUID, reference_uid(source)),
     )
     return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(lesion_name(box.lesion), sources, software),
+        tracking_identifier=_tracking(lesion_name(box.lesion), analysed.sources, analysed.software),
         referenced_region=region,
         geometric_purpose=codes.BOUNDED_BY,
         finding_type=codes.SALIENCY,
-        finding_sites=[sr.FindingSite(codes.LUNG, laterality=_side(box, findings.lungs))],
-        algorithm_id=identity.algorithm_content(software),
+        finding_sites=[sr.FindingSite(codes.LUNG, laterality=_side(box, analysed.findings.lungs))],
+        algorithm_id=identity.algorithm_content(analysed.software),
         measurements=[
             sr.Measurement(codes.AREA, float(box.area_mm2), codes.SQUARE_MILLIMETER, method=codes.INTEGRATED_GRADIENTS),
             _probability(box.score, box.label),
@@ -219,7 +201,7 @@ def _box_group(
     )
 
 
-def box_outline(box: Box) -> np.ndarray:
+def box_outline(box: Box) -> FloatMap:
     """The closed rectangle along the outer edges of the covered pixels, as (column, row).
 
     SCOORD puts (0, 0) at the top left corner of the first pixel and (1, 1) at its bottom right one (PS3.3 C.18.6.1.1).
@@ -229,7 +211,7 @@ def box_outline(box: Box) -> np.ndarray:
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], np.float32)
 
 
-def _side(box: Box, lungs: np.ndarray) -> Code | None:
+def _side(box: Box, lungs: LabelMap) -> Code | None:
     inside = lungs[box.slice_index][box.place]
     right, left = np.count_nonzero(inside == RIGHT_LUNG), np.count_nonzero(inside == LEFT_LUNG)
     if right == left:

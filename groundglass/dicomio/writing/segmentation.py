@@ -24,6 +24,8 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from groundglass.dicomio.writing import codes, identity
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
+from groundglass.domain.arrays import AnyArray, LabelMap, Mask
 from groundglass.domain.class_names import CLASS_NAMES
 from groundglass.domain.findings import Findings
 from groundglass.domain.software import SoftwareIdentity
@@ -63,29 +65,23 @@ class _OverlappingSegmentation(Segmentation):
     @classmethod
     def _check_and_cast_pixel_array(
         cls,
-        pixel_array: np.ndarray | Volume,
-        segment_numbers: np.ndarray,
+        pixel_array: LabelMap | Volume,
+        segment_numbers: AnyArray,
         segmentation_type: SegmentationTypeValues,
         dtype: type,
-    ) -> tuple[np.ndarray | Volume, SegmentsOverlapValues]:
+    ) -> tuple[LabelMap | Volume, SegmentsOverlapValues]:
         return pixel_array, SegmentsOverlapValues.YES
 
     @staticmethod
     def _get_segment_pixel_array(  # type: ignore[override]  # the other arguments don't matter here
-        pixel_array: np.ndarray, segment_number: int, **_: object
-    ) -> np.ndarray:
-        if segment_number == SALIENT_SEGMENT:
-            return (pixel_array >= _SALIENT_BIT).view(np.uint8)
-        return (pixel_array & (_SALIENT_BIT - 1) == segment_number).view(np.uint8)
+        pixel_array: LabelMap, segment_number: int, **_: object
+    ) -> LabelMap:
+        is_salient = segment_number == SALIENT_SEGMENT
+        mask: Mask = pixel_array >= _SALIENT_BIT if is_salient else pixel_array & (_SALIENT_BIT - 1) == segment_number
+        return mask.view(np.uint8)
 
 
-def make_segmentation(
-    sources: Sequence[Dataset],
-    volume: CTVolume,
-    findings: Findings,
-    software: SoftwareIdentity,
-    form: Form = "binary",
-) -> Segmentation:
+def make_segmentation(analysed: AnalysedSeries, form: Form = "binary") -> Segmentation:
     """A Segmentation of the right lung, the left lung and, in binary form, the salient regions where there are any.
 
     Segment 3 is coded as saliency of a class: it shows what the classifier looked at, and is no lesion segmentation.
@@ -96,60 +92,48 @@ def make_segmentation(
     therefore holds the two whole lungs, with the same numbers, and `make_salient_label_map` the salient regions.
 
     Args:
-        sources: headers of the source images in slice order; their pixels aren't needed.
-        volume: the geometry of the sources.
-        findings: `lungs` and `salient` on the grid of the sources.
-        software: written into the equipment and the algorithm identification.
+        analysed: of the findings, `lungs` and `salient` are written.
         form: binary or label map.
-
-    Raises:
-        ValueError: if the arrays don't lie on the grid of the sources.
     """
-    check_grid(sources, findings)
+    findings = analysed.findings
     descriptions = [
-        _lung(RIGHT_SEGMENT, "Right lung", codes.RIGHT, software, sources),
-        _lung(LEFT_SEGMENT, "Left lung", codes.LEFT, software, sources),
+        _lung(RIGHT_SEGMENT, "Right lung", codes.RIGHT, analysed),
+        _lung(LEFT_SEGMENT, "Left lung", codes.LEFT, analysed),
     ]
     if form == "labelmap":
-        return _encode(Segmentation, sources, volume, findings.lungs, descriptions, software, form, LABEL_MAP)
+        return _encode(Segmentation, analysed, findings.lungs, descriptions, form, LABEL_MAP)
     kind, pixels = Segmentation, findings.lungs  # a label array is the fastest to encode, but can't hold overlaps
     if findings.salient is not None and findings.salient.any():
-        descriptions.append(_saliency(findings, software, sources))
+        descriptions.append(_saliency(analysed))
         kind, pixels = _OverlappingSegmentation, _SALIENT_BIT * findings.salient.view(np.uint8)
         pixels |= findings.lungs
-    return _encode(kind, sources, volume, pixels, descriptions, software, form)
+    return _encode(kind, analysed, pixels, descriptions, form)
 
 
-def make_salient_label_map(
-    sources: Sequence[Dataset], volume: CTVolume, findings: Findings, software: SoftwareIdentity
-) -> Segmentation:
+def make_salient_label_map(analysed: AnalysedSeries) -> Segmentation:
     """The salient regions as a label map of their own, segment 3, in the series of the lungs' label map.
 
-    Args and errors are those of `make_segmentation`.
-
     Raises:
-        ValueError: if nothing is salient, too.
+        ValueError: if nothing is salient.
     """
-    check_grid(sources, findings)
+    findings = analysed.findings
     if findings.salient is None or not findings.salient.any():
         raise ValueError("Nothing is salient: there is no salient region to write a label map of.")
     pixels = np.where(findings.salient, np.uint8(SALIENT_SEGMENT), np.uint8(0))
-    descriptions = [_saliency(findings, software, sources)]
-    made = _encode(Segmentation, sources, volume, pixels, descriptions, software, "labelmap", f"salient {LABEL_MAP}")
+    made = _encode(Segmentation, analysed, pixels, [_saliency(analysed)], "labelmap", f"salient {LABEL_MAP}")
     made.InstanceNumber = 2
     return made
 
 
 def _encode(
     kind: type[Segmentation],
-    sources: Sequence[Dataset],
-    volume: CTVolume,
-    pixels: np.ndarray,
+    analysed: AnalysedSeries,
+    pixels: LabelMap,
     descriptions: Sequence[SegmentDescription],
-    software: SoftwareIdentity,
     form: Form,
     variant: str = "",
 ) -> Segmentation:
+    sources, software = analysed.sources, analysed.software
     segmentation = kind(
         source_images=identity.source_headers(sources),
         pixel_array=pixels,
@@ -161,7 +145,7 @@ def _encode(
         contributing_equipment=identity.processing_equipment(software),
         **identity.instance_attributes(identity.SEGMENTATION, sources, software, variant),
     )
-    set_pixel_measures(segmentation, volume)
+    set_pixel_measures(segmentation, analysed.volume)
     identity.fix_dimension_organization(segmentation)
     identity.complete(segmentation, sources[0])
     if form == "binary":  # a label map has one frame a slice and repeats nothing
@@ -199,13 +183,6 @@ def _encoded(element: DataElement) -> RawDataElement:
     return RawDataElement(element.tag, "SQ", len(content), content, 0, is_implicit_VR=False, is_little_endian=True)
 
 
-def check_grid(sources: Sequence[Dataset], findings: Findings) -> None:
-    """Raises ValueError if the findings don't have one slice a source, each of the source's size."""
-    expected = (len(sources), int(sources[0].Rows), int(sources[0].Columns))
-    if findings.lungs.shape != expected:
-        raise ValueError(f"The lungs have the shape {findings.lungs.shape}, the source images make up {expected}.")
-
-
 def set_pixel_measures(dataset: Dataset, volume: CTVolume) -> None:
     """Spacing and thickness from the volume, since headers of real archives state thickness and gaps unreliably.
 
@@ -217,22 +194,19 @@ def set_pixel_measures(dataset: Dataset, volume: CTVolume) -> None:
     )
 
 
-def _lung(
-    number: int, label: str, laterality: Code, software: SoftwareIdentity, sources: Sequence[Dataset]
-) -> SegmentDescription:
-    description = _describe(number, label, codes.ANATOMICAL_STRUCTURE, codes.LUNG, software, sources)
+def _lung(number: int, label: str, laterality: Code, analysed: AnalysedSeries) -> SegmentDescription:
+    description = _describe(number, label, codes.ANATOMICAL_STRUCTURE, codes.LUNG, analysed)
     description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [
         CodedConcept.from_code(laterality)
     ]
     return description
 
 
-def _saliency(findings: Findings, software: SoftwareIdentity, sources: Sequence[Dataset]) -> SegmentDescription:
-    label = f"Saliency of {CLASS_NAMES[salient_class(findings)]} (not a lesion segmentation)"
-    description = _describe(SALIENT_SEGMENT, label, codes.SALIENCY, codes.SALIENCY, software, sources)
-    description.SegmentDescription = (
-        f"Regions that led the classifier to {CLASS_NAMES[salient_class(findings)]}: no lesion segmentation."
-    )
+def _saliency(analysed: AnalysedSeries) -> SegmentDescription:
+    name = CLASS_NAMES[salient_class(analysed.findings)]
+    label = f"Saliency of {name} (not a lesion segmentation)"
+    description = _describe(SALIENT_SEGMENT, label, codes.SALIENCY, codes.SALIENCY, analysed)
+    description.SegmentDescription = f"Regions that led the classifier to {name}: no lesion segmentation."
     return description
 
 
@@ -243,12 +217,7 @@ def salient_class(findings: Findings) -> str:
 
 
 def _describe(
-    number: int,
-    label: str,
-    category: Code,
-    property_type: Code,
-    software: SoftwareIdentity,
-    sources: Sequence[Dataset],
+    number: int, label: str, category: Code, property_type: Code, analysed: AnalysedSeries
 ) -> SegmentDescription:
     return SegmentDescription(
         segment_number=number,
@@ -256,9 +225,9 @@ def _describe(
         segmented_property_category=category,
         segmented_property_type=property_type,
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=identity.algorithm_identification(software),
+        algorithm_identification=identity.algorithm_identification(analysed.software),
         tracking_id=label,
-        tracking_uid=tracking_uid(sources, software, label),
+        tracking_uid=tracking_uid(analysed.sources, analysed.software, label),
         display_color=_DISPLAY_COLORS[number],
     )
 

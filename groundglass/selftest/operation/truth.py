@@ -9,6 +9,7 @@ import highdicom as hd
 import numpy as np
 from pydicom import Dataset
 
+from groundglass.domain.arrays import Coordinates, Mask
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, on_grid
 from groundglass.selftest.check import Measured
 from groundglass.selftest.runs import Phantom, Runs
@@ -38,7 +39,7 @@ def lung_volumes(runs: Runs) -> Measured:
     return Measured(as_expected, "; ".join(figures))
 
 
-def _lungs(runs: Runs, phantom: Phantom) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def _lungs(runs: Runs, phantom: Phantom) -> Iterator[tuple[str, Mask, Mask]]:
     """Side, its segment in the SEG file, put on the phantom's grid by patient coordinates, and the truth, both bool."""
     segmentation = hd.seg.segread(runs.first.out / f"{runs.first.case_of(phantom)['case']}.seg.dcm")
     for number in segmentation.segment_numbers:
@@ -46,7 +47,7 @@ def _lungs(runs: Runs, phantom: Phantom) -> Iterator[tuple[str, np.ndarray, np.n
         side = next((side for side in _SIDES if label.startswith(f"{side} lung")), None)
         if side is not None:
             volume = segmentation.get_volume(segment_numbers=[number], rescale_fractional=False)
-            mask = volume.array[..., 0] > 0 if volume.array.ndim == 4 else volume.array == number
+            mask: Mask = volume.array[..., 0] > 0 if volume.array.ndim == 4 else volume.array == number
             yield side, on_grid(mask, volume.affine, phantom.volume.affine), phantom.truth.lungs == _SIDES[side]
 
 
@@ -118,12 +119,12 @@ def _report_of(runs: Runs, phantom: Phantom) -> Path:
     return runs.first.out / f"{runs.first.case_of(phantom)['case']}.sr.dcm"
 
 
-def _position_mm(image: Dataset, column: float, row: float) -> np.ndarray:
+def _position_mm(image: Dataset, column: float, row: float) -> Coordinates:
     """Where the patient has the centre of a pixel (PS3.3 equation C.7.6.2.1-1)."""
     row_cosine, column_cosine = np.array(image.ImageOrientationPatient, dtype=float).reshape(2, 3)
     row_mm, column_mm = (float(value) for value in image.PixelSpacing)
     first = np.array(image.ImagePositionPatient, dtype=float)
-    position: np.ndarray = first + column * column_mm * row_cosine + row * row_mm * column_cosine
+    position: Coordinates = first + column * column_mm * row_cosine + row * row_mm * column_cosine
     return position
 
 

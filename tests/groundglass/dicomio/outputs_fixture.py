@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import CTImageStorage
 
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.domain.findings import Box, Findings, Lesion, SliceFinding
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
@@ -29,20 +29,13 @@ ORIENTATIONS = {
 }
 
 
-@dataclass(frozen=True)
-class Case:
-    sources: list[Dataset]
-    volume: CTVolume
-    findings: Findings
-
-
-def make_case(orientation: str = "head first supine", positive: bool = True) -> Case:
+def make_case(orientation: str = "head first supine", positive: bool = True) -> AnalysedSeries:
     directions = np.array(ORIENTATIONS[orientation], float)
     generator = np.random.default_rng(7)
     hu = generator.integers(-1000, 200, (SLICES, ROWS, COLUMNS)).astype(np.int16)
     volume = CTVolume(hu, SPACING_MM, np.array([-30.0, 12.5, -110.0]), directions)
     sources = [make_header(volume, index) for index in range(SLICES)]
-    return Case(sources, volume, make_findings(volume, positive))
+    return AnalysedSeries(sources, volume, make_findings(volume, positive), SOFTWARE)
 
 
 def make_header(volume: CTVolume, index: int) -> Dataset:

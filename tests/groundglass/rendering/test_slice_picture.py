@@ -21,7 +21,7 @@ from groundglass.rendering.slice_picture import (
     patient_sides,
     telling_slices,
 )
-from tests.groundglass.dicomio.outputs_fixture import ORIENTATIONS, SOFTWARE, dciodvfy_errors, make_case
+from tests.groundglass.dicomio.outputs_fixture import ORIENTATIONS, dciodvfy_errors, make_case
 
 
 def is_color(image: np.ndarray, color: Color, tolerance: int = 60) -> np.ndarray:
@@ -62,7 +62,7 @@ def test_the_orientation_told_is_the_one_shown(
 ) -> None:
     case = make_case()
     volume = dataclasses.replace(case.volume, directions=np.array(directions, float))
-    images = make_key_images(case.sources, volume, case.findings, SOFTWARE, count=1)
+    images = make_key_images(dataclasses.replace(case, volume=volume), count=1)
     assert list(images.PatientOrientation) == orientation
     assert patient_sides(volume) == sides
     # What is drawn grows toward those sides: a slice whose values are patient coordinates says so.

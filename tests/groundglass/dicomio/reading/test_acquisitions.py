@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
-from groundglass.dicomio.reading.geometry import check_geometry
-from groundglass.dicomio.reading.volume import read_grid
+from groundglass.dicomio.reading.volume import read_images
 from groundglass.domain.errors import Refusal
 from tests.groundglass.dicomio.ct_samples import Sample, chest_hu, make_series, set_pixels
 
@@ -29,7 +28,7 @@ def first_acquisition() -> list[Dataset]:
 
 def refusal_code(images: list[Dataset]) -> str:
     with pytest.raises(Refusal) as caught:
-        read_grid(check_geometry(images, place=True))
+        read_images(images)
     return caught.value.code
 
 
@@ -38,14 +37,14 @@ def test_identical_images_under_other_uids_are_left_out_and_noted() -> None:
     for image, original in zip(copies, make_series(), strict=False):
         image.SOPInstanceUID += ".99.1"
         image.PixelData = original.PixelData
-    read = read_grid(check_geometry(make_series() + copies, place=True))
+    read = read_images(make_series() + copies)
     np.testing.assert_array_equal(read.volume.hu, chest_hu(Sample()))
     assert not any(str(source.SOPInstanceUID).endswith(".99.1") for source in read.sources)
     assert ["10 images left out" in note.problem for note in read.notes] == [True]
 
 
 def test_of_two_acquisitions_at_the_same_places_the_larger_is_read_and_noted() -> None:
-    read = read_grid(check_geometry(second_acquisition(12) + first_acquisition(), place=True))
+    read = read_images(second_acquisition(12) + first_acquisition())
     np.testing.assert_array_equal(read.volume.hu, chest_hu(Sample()))
     assert [note.attribute for note in read.notes] == ["AcquisitionNumber"]
     assert "12 images left out" in read.notes[0].problem
@@ -56,7 +55,7 @@ def test_of_two_equal_acquisitions_the_first_is_read_whatever_the_order_of_the_f
         second_acquisition(30) + first_acquisition(),
         first_acquisition() + second_acquisition(30, number=10),
     ):
-        np.testing.assert_array_equal(read_grid(check_geometry(images, place=True)).volume.hu, chest_hu(Sample()))
+        np.testing.assert_array_equal(read_images(images).volume.hu, chest_hu(Sample()))
 
 
 def test_an_acquisition_that_another_does_not_cover_is_not_dropped() -> None:
@@ -72,6 +71,4 @@ def test_parts_of_one_scan_with_acquisition_numbers_of_their_own_stay_together()
     def number(image: Dataset, index: int) -> None:
         image.AcquisitionNumber = index // 4
 
-    np.testing.assert_array_equal(
-        read_grid(check_geometry(make_series(edit=number), place=True)).volume.hu, chest_hu(Sample())
-    )
+    np.testing.assert_array_equal(read_images(make_series(edit=number)).volume.hu, chest_hu(Sample()))

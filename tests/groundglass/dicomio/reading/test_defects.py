@@ -12,6 +12,7 @@ from pydicom.tag import Tag
 
 from groundglass.dicomio.reading.defects import Defect, find_defects
 from groundglass.dicomio.reading.scan import scan_folder
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import write_dicom
 from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
@@ -19,7 +20,7 @@ from groundglass.dicomio.writing.presentation_state import make_presentation_sta
 from groundglass.dicomio.writing.report import make_refusal_report, make_report
 from groundglass.dicomio.writing.segmentation import make_segmentation
 from tests.groundglass.dicomio import ct_samples
-from tests.groundglass.dicomio.outputs_fixture import SOFTWARE, Case, dciodvfy_errors, make_case
+from tests.groundglass.dicomio.outputs_fixture import SOFTWARE, dciodvfy_errors, make_case
 
 REQUIRED = {
     "PatientName": "Doe^Jane", "PatientBirthDate": "19500101", "AccessionNumber": "", "ReferringPhysicianName": "",
@@ -34,7 +35,7 @@ def put_raw(header: Dataset, keyword: str, value: bytes, representation: str | N
     header._dict[tag] = raw
 
 
-def broken(change: Callable[[Dataset], object]) -> Case:
+def broken(change: Callable[[Dataset], object]) -> AnalysedSeries:
     case = make_case()
     for source in case.sources:
         for keyword, value in REQUIRED.items():
@@ -43,17 +44,16 @@ def broken(change: Callable[[Dataset], object]) -> Case:
     return case
 
 
-def written_outputs(case: Case, folder: Path) -> list[pydicom.Dataset]:
+def written_outputs(case: AnalysedSeries, folder: Path) -> list[pydicom.Dataset]:
     """Everything that is written of a case, read back; each must have passed dciodvfy."""
-    common = (case.sources, case.volume, case.findings, SOFTWARE)
-    segmentation = make_segmentation(*common)
+    segmentation = make_segmentation(case)
     made = [
         segmentation,
-        make_report(*common, segmentation),
+        make_report(case, segmentation),
         make_refusal_report(case.sources, SOFTWARE, "GAP", "One slice is missing."),
-        make_key_images(*common, 1),
-        make_presentation_state(*common),
-        make_saliency_map(*common),
+        make_key_images(case, 1),
+        make_presentation_state(case),
+        make_saliency_map(case),
     ]
     outputs = []
     for number, output in enumerate(made):
@@ -146,7 +146,7 @@ def test_lengths_are_counted_in_characters() -> None:
 
     case = broken(change)
     assert find_defects(case.sources) == ()
-    assert make_segmentation(case.sources, case.volume, case.findings, SOFTWARE).PatientID == "東" * 64
+    assert make_segmentation(case).PatientID == "東" * 64
 
 
 def test_text_in_an_unknown_character_set_is_named_and_only_its_ascii_is_repeated(tmp_path: Path) -> None:

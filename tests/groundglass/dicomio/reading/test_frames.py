@@ -19,10 +19,10 @@ from pydicom.uid import (
 )
 
 from groundglass.dicomio.reading.frames import Frame, refer_to_frames
-from groundglass.dicomio.reading.geometry import check_geometry
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series
-from groundglass.dicomio.reading.volume import ReadSeries, check_series, read_grid
+from groundglass.dicomio.reading.volume import ReadSeries, read_grid
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
@@ -103,8 +103,7 @@ def read(folder: Path) -> ReadSeries:
     (series,) = scan_folder(folder).series
     selection = choose_series([series], SelectionRules())
     assert selection.chosen is not None, selection.rejected
-    check_series(selection.chosen, place=True)
-    return read_grid(check_geometry(selection.chosen.instances, place=True))
+    return read_grid(selection.chosen.grid)
 
 
 @pytest.fixture(scope="module", params=[EnhancedCTImageStorage, LegacyConvertedEnhancedCTImageStorage])
@@ -146,7 +145,7 @@ def refusal(image: Dataset, path: Path) -> str:
     chosen = choose_series([series], SelectionRules()).chosen
     assert chosen is not None
     with pytest.raises(Refusal) as caught:
-        check_series(chosen)
+        _ = chosen.grid
     return str(caught.value)
 
 
@@ -226,13 +225,14 @@ def outputs(multi_frame: ReadSeries) -> tuple[ReadSeries, dict[str, Dataset]]:
     findings = outputs_fixture.make_findings(
         CTVolume(np.zeros((8, 32, 40), np.int16), volume.spacing_mm, volume.origin_mm, volume.directions)
     )
-    segmentation = make_segmentation(sources, volume, findings, SOFTWARE)
+    analysed = AnalysedSeries(sources, volume, findings, SOFTWARE)
+    segmentation = make_segmentation(analysed)
     made = {
         "seg": segmentation,
-        "sr": make_report(sources, volume, findings, SOFTWARE, segmentation),
-        "key images": make_key_images(sources, volume, findings, SOFTWARE, 4),
-        "boxes": make_presentation_state(sources, volume, findings, SOFTWARE),
-        "map": make_saliency_map(sources, volume, findings, SOFTWARE),
+        "sr": make_report(analysed, segmentation),
+        "key images": make_key_images(analysed, 4),
+        "boxes": make_presentation_state(analysed),
+        "map": make_saliency_map(analysed),
         "refusal": make_refusal_report(sources, SOFTWARE, "GAP", "Slices are missing."),
     }
     return multi_frame, {name: refer_to_frames(dataset, sources) for name, dataset in made.items()}
@@ -290,6 +290,6 @@ def test_the_outputs_are_valid(tmp_path: Path, outputs: tuple[ReadSeries, dict[s
 
 def test_single_images_keep_their_references() -> None:
     case = outputs_fixture.make_case()
-    made = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
+    made = make_segmentation(case)
     before = copy.deepcopy(made)
     assert refer_to_frames(made, case.sources) == before

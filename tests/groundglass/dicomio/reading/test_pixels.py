@@ -28,7 +28,7 @@ from groundglass.dicomio.reading import pixels
 from groundglass.dicomio.reading.header import Header
 from groundglass.dicomio.reading.pixels import read_slice_hu
 from groundglass.dicomio.reading.scan import scan_folder
-from groundglass.dicomio.reading.volume import read_volume
+from groundglass.dicomio.reading.volume import read_images
 from groundglass.domain.errors import Refusal
 from tests.groundglass.dicomio.ct_samples import Sample, chest_hu, make_series, set_pixels, write_series
 
@@ -88,7 +88,7 @@ def test_compressed_pixels_are_decoded_to_the_last_bit(tmp_path: Path, syntax: s
     images = make_series(FORMS[form])
     for image in images:
         compress(image, syntax)
-    volume, _ = read_volume(scanned(tmp_path, images, syntax))
+    volume = read_images(scanned(tmp_path, images, syntax)).volume
     np.testing.assert_array_equal(volume.hu, chest_hu(FORMS[form]))
 
 
@@ -97,7 +97,7 @@ def test_compressed_pixels_are_decoded_to_the_last_bit(tmp_path: Path, syntax: s
     "syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, RLELossless]
 )
 def test_other_pixels_are_read_to_the_last_bit(tmp_path: Path, syntax: str, form: str) -> None:
-    volume, _ = read_volume(scanned(tmp_path, make_series(FORMS[form]), syntax))
+    volume = read_images(scanned(tmp_path, make_series(FORMS[form]), syntax)).volume
     np.testing.assert_array_equal(volume.hu, chest_hu(FORMS[form]))
 
 
@@ -106,7 +106,7 @@ def test_big_endian_pixels_are_read_to_the_last_bit(tmp_path: Path, form: str) -
     images = make_series(FORMS[form])
     for image in images:
         image.PixelData = np.frombuffer(image.PixelData, "<u2").astype(">u2").tobytes()
-    volume, _ = read_volume(scanned(tmp_path, images, ExplicitVRBigEndian))
+    volume = read_images(scanned(tmp_path, images, ExplicitVRBigEndian)).volume
     np.testing.assert_array_equal(volume.hu, chest_hu(FORMS[form]))
 
 
@@ -135,7 +135,7 @@ def test_bits_above_the_stored_ones_do_not_count_in_a_file(tmp_path: Path) -> No
     def overlay(image: Dataset, index: int) -> None:
         image.PixelData = (np.frombuffer(image.PixelData, "<u2") | 0x8000).tobytes()
 
-    volume, _ = read_volume(scanned(tmp_path, make_series(TWELVE, overlay), ExplicitVRLittleEndian))
+    volume = read_images(scanned(tmp_path, make_series(TWELVE, overlay), ExplicitVRLittleEndian)).volume
     np.testing.assert_array_equal(volume.hu, chest_hu(TWELVE))
 
 
@@ -148,7 +148,7 @@ def test_a_frame_of_another_size_than_the_header_says_is_refused_before_it_is_de
         compress(image, JPEGLosslessSV1)
     instances = scanned(tmp_path, images, JPEGLosslessSV1)
     with pytest.raises(Refusal, match="PIXELS: The pixels of 1 of 6 images"):
-        read_volume(instances)
+        read_images(instances)
 
 
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, HTJ2KLossless])
@@ -194,7 +194,7 @@ def test_a_file_that_became_shorter_is_refused(tmp_path: Path) -> None:
     path = Path(str(instances[5].filename))
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(Refusal, match="PIXELS: The pixels of 1 of 6 images"):
-        read_volume(instances)
+        read_images(instances)
 
 
 @pytest.mark.parametrize("syntax", [JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless])
@@ -215,7 +215,7 @@ def test_a_codestream_that_is_cut_or_claims_another_size_is_never_decoded(
         frame = frame[:8] + (60_000).to_bytes(4, "big") * 2 + frame[16:]
     images[3].PixelData = encapsulate([frame])
     with pytest.raises(Refusal, match="PIXELS: The pixels of 1 of 6 images"):
-        read_volume(scanned(tmp_path, images, syntax))
+        read_images(scanned(tmp_path, images, syntax))
 
 
 @pytest.mark.parametrize("representation", [None, 7])
@@ -224,4 +224,4 @@ def test_pixels_of_which_nobody_knows_whether_they_are_signed_are_refused(repres
         image.PixelRepresentation = representation
 
     with pytest.raises(Refusal, match="PIXELS"):
-        read_volume(make_series(UNSIGNED, change))
+        read_images(make_series(UNSIGNED, change))

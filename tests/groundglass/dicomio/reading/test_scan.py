@@ -18,9 +18,9 @@ from pydicom.fileset import FileSet
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from groundglass.dicomio.reading.attributes import quiet_pydicom
+from groundglass.dicomio.reading.checked_series import check_series
 from groundglass.dicomio.reading.scan import Scan, find_studies, scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series, judge_series
-from groundglass.dicomio.reading.volume import check_series
 from groundglass.domain.errors import Refusal
 from tests.groundglass.dicomio.ct_samples import (
     PATIENT_NAME,
@@ -170,7 +170,7 @@ def test_an_image_that_the_file_set_directory_lists_and_the_folder_lacks_is_coun
     (series,) = scan_folder(tmp_path / "disc").series
     assert (len(series.instances), series.absent) == (3, 1)
     with pytest.raises(Refusal, match="MISSING_FILES: The DICOMDIR lists 4 images of the series, and 1 of them"):
-        check_series(series)
+        _ = check_series(series).grid
 
 
 def test_each_study_of_an_archive_is_scanned_as_if_it_were_alone(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_a_copy_under_another_patient_is_no_copy(tmp_path: Path) -> None:
     write_series(tmp_path / "b", make_series(FEW, lambda image, _: setattr(image, "PatientID", "CORRECTED")))
     (series,) = scan_folder(tmp_path).series
     with pytest.raises(Refusal, match="MIXED_PATIENTS"):
-        check_series(series)
+        _ = check_series(series).grid
 
 
 def test_a_folder_that_can_not_be_listed_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -451,6 +451,8 @@ def test_a_ct_with_floating_point_pixels_is_not_called_cut(tmp_path: Path) -> No
 def test_selecting_and_checking_read_no_header_whole(tmp_path: Path) -> None:
     write_series(tmp_path, make_series())
     (series,) = scan_folder(tmp_path).series
-    assert choose_series([series], SelectionRules()).chosen is series
-    check_series(series)
+    chosen = choose_series([series], SelectionRules()).chosen
+    assert chosen is not None
+    assert chosen.series is series
+    _ = check_series(series).grid
     assert not any("_dict" in header.__dict__ for header in series.instances)

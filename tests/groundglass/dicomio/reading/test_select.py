@@ -7,6 +7,7 @@ from pydicom.dataset import Dataset
 from groundglass.dicomio.reading.rule_language import parse_rules
 from groundglass.dicomio.reading.scan import Series
 from groundglass.dicomio.reading.select import Selection, SelectionRules, choose_series, judge_series
+from groundglass.domain.errors import Refusal
 from tests.groundglass.dicomio.ct_samples import SERIES, STUDY, Edit, Sample, make_series
 
 RULES = SelectionRules()
@@ -37,9 +38,13 @@ def numbered(suffix: int, slices: int = 150, spacing_mm: float = 1.0, **options:
 
 def chosen(*candidates: Series) -> Series | None:
     """The choice, which must be the same in whatever order the candidates come."""
-    selection = choose_series(candidates, RULES)
-    assert choose_series(candidates[::-1], RULES).chosen is selection.chosen
-    return selection.chosen
+    found = chosen_series(choose_series(candidates, RULES))
+    assert chosen_series(choose_series(candidates[::-1], RULES)) is found
+    return found
+
+
+def chosen_series(selection: Selection) -> Series | None:
+    return selection.chosen.series if selection.chosen else None
 
 
 def test_a_chest_ct_is_eligible() -> None:
@@ -194,7 +199,7 @@ def test_a_sound_series_is_preferred_to_one_that_would_be_refused() -> None:
     sound = numbered(2, 30, 5.0)
     gap, cut = numbered(1, skip=(70,)), numbered(3, skip=(149,), damaged=1)
     selection = choose_series([gap, sound, cut], RULES)
-    assert selection.chosen is sound
+    assert chosen_series(selection) is sound
     assert "would be refused (GAP)" in selection.rejected[0].reasons[0]
     assert "would be refused (DAMAGED_FILES)" in selection.rejected[1].reasons[0]
 
@@ -203,10 +208,20 @@ def test_a_study_with_only_a_refusable_series_still_chooses_it() -> None:
     assert chosen(gap := numbered(1, skip=(70,))) is gap
 
 
+def test_the_choice_brings_the_geometry_that_was_checked_or_the_refusal() -> None:
+    selection = choose_series([numbered(2, 30, 5.0), numbered(1, skip=(70,))], RULES)
+    assert selection.chosen is not None
+    assert selection.chosen.grid.shape == (30, 4, 4)
+    refused = choose_series([numbered(1, skip=(70,))], RULES).chosen
+    assert refused is not None
+    with pytest.raises(Refusal, match="GAP"):
+        _ = refused.grid
+
+
 def test_every_series_that_is_not_chosen_has_a_reason() -> None:
     thin, thick, head = numbered(1), numbered(2, 30, 5.0), numbered(3, BodyPartExamined="HEAD")
     selection = choose_series([thick, thin, head], RULES)
-    assert selection.chosen is thin
+    assert chosen_series(selection) is thin
     assert [item.series_instance_uid for item in selection.rejected] == [f"{SERIES}.2", f"{SERIES}.3"]
     assert selection.rejected[0].reasons == (
         "Another series of the study was preferred: "
@@ -246,7 +261,7 @@ def site_rules(*selections: dict[str, object]) -> SelectionRules:
 def test_the_first_selection_of_the_site_that_a_series_meets_decides() -> None:
     lung, soft = numbered(2, ConvolutionKernel="LUNG"), numbered(1, ConvolutionKernel="STANDARD")
     selection = choose_series([lung, soft], site_rules({"ConvolutionKernel": "EDGE"}, {"ConvolutionKernel": "LUNG"}))
-    assert (selection.chosen, selection.name) == (lung, "wish 2")
+    assert (chosen_series(selection), selection.name) == (lung, "wish 2")
     assert selection.rejected[0].reasons == (
         "The selection 'wish 1' asks for another ConvolutionKernel.",
         "The selection 'wish 2' asks for another ConvolutionKernel.",

@@ -13,12 +13,12 @@ from pydicom import Dataset, dcmread
 from groundglass.dicomio.writing.files import FileGroup, check_room, write_dicom, write_image, write_text
 from groundglass.dicomio.writing.segmentation import make_segmentation
 from groundglass.domain.errors import OutputFailed
-from tests.groundglass.dicomio.outputs_fixture import SOFTWARE, make_case
+from tests.groundglass.dicomio.outputs_fixture import make_case
 
 
 def test_each_kind_is_read_back(tmp_path: Path) -> None:
     case = make_case()
-    segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
+    segmentation = make_segmentation(case)
     write_dicom(segmentation, tmp_path / "a.dcm")
     write_text("grüß Gott\n", tmp_path / "b.json")
     pixels = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)

@@ -10,24 +10,24 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from groundglass.dicomio.reading.defects import find_defects
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import make_refusal_report, make_report
 from groundglass.dicomio.writing.segmentation import make_segmentation
-from tests.groundglass.dicomio.outputs_fixture import SOFTWARE, Case, make_case
+from tests.groundglass.dicomio.outputs_fixture import SOFTWARE, make_case
 
 FRAME = "1.2.3.5"
 
 
-def outputs(case: Case) -> dict[str, Dataset]:
+def outputs(case: AnalysedSeries) -> dict[str, Dataset]:
     find_defects(case.sources)
-    common = (case.sources, case.volume, case.findings, SOFTWARE)
-    segmentation = make_segmentation(*common)
+    segmentation = make_segmentation(case)
     return {
         "seg": segmentation,
-        "sr": make_report(*common, segmentation),
-        "key-images": make_key_images(*common, 1),
-        "boxes": make_presentation_state(*common),
+        "sr": make_report(case, segmentation),
+        "key-images": make_key_images(case, 1),
+        "boxes": make_presentation_state(case),
         "refusal": make_refusal_report(case.sources, SOFTWARE, "GAP", "Slices are missing."),
     }
 

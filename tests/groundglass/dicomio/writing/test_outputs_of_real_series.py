@@ -6,6 +6,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import write_dicom
 from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
@@ -54,14 +55,15 @@ def simple_case(headers: list[pydicom.Dataset]) -> tuple[CTVolume, Findings]:
 def test_dciodvfy_finds_no_error_in_any_output(series: str, data_folder: Path, tmp_path: Path) -> None:
     sources = read_headers(data_folder / "dicom" / series)
     volume, findings = simple_case(sources)
-    segmentation = make_segmentation(sources, volume, findings, SOFTWARE)
+    analysed = AnalysedSeries(sources, volume, findings, SOFTWARE)
+    segmentation = make_segmentation(analysed)
     outputs = {
         "seg": segmentation,
-        "sr": make_report(sources, volume, findings, SOFTWARE, segmentation),
+        "sr": make_report(analysed, segmentation),
         "refusal": make_refusal_report(sources, SOFTWARE, "missing_slice", "One slice is missing."),
-        "key-images": make_key_images(sources, volume, findings, SOFTWARE),
-        "boxes": make_presentation_state(sources, volume, findings, SOFTWARE),
-        "saliency": make_saliency_map(sources, volume, findings, SOFTWARE),
+        "key-images": make_key_images(analysed),
+        "boxes": make_presentation_state(analysed),
+        "saliency": make_saliency_map(analysed),
     }
     for name, output in outputs.items():
         write_dicom(output, tmp_path / f"{name}.dcm")

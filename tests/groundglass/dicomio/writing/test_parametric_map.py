@@ -8,14 +8,15 @@ import pytest
 from pydicom import Dataset
 from pydicom.pixels import apply_windowing
 
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import write_dicom
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
-from tests.groundglass.dicomio.outputs_fixture import ORIENTATIONS, SOFTWARE, Case, dciodvfy_errors, make_case
+from tests.groundglass.dicomio.outputs_fixture import ORIENTATIONS, dciodvfy_errors, make_case
 
 
-def written(case: Case, folder: Path) -> Path:
+def written(case: AnalysedSeries, folder: Path) -> Path:
     path = folder / "map.dcm"
-    write_dicom(make_saliency_map(case.sources, case.volume, case.findings, SOFTWARE), path)
+    write_dicom(make_saliency_map(case), path)
     return path
 
 
@@ -76,11 +77,11 @@ def _monochrome(window: Dataset) -> Dataset:
 
 def test_equal_input_gives_equal_uids() -> None:
     case = make_case()
-    first, second = (make_saliency_map(case.sources, case.volume, case.findings, SOFTWARE) for _ in range(2))
+    first, second = (make_saliency_map(case) for _ in range(2))
     assert first.SOPInstanceUID == second.SOPInstanceUID
 
 
 def test_a_study_without_explained_slices_has_no_map() -> None:
     case = make_case(positive=False)
     with pytest.raises(ValueError, match="No slice was explained"):
-        make_saliency_map(case.sources, case.volume, case.findings, SOFTWARE)
+        make_saliency_map(case)

@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import write_dicom
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import make_report
@@ -17,23 +18,21 @@ from tests.groundglass.dicomio.outputs_fixture import (
     COLUMNS,
     ORIENTATIONS,
     ROWS,
-    SOFTWARE,
     SPACING_MM,
-    Case,
     dciodvfy_errors,
 )
 from tests.groundglass.dicomio.outputs_fixture import make_case as make_plain_case
 
 
-def make_case(orientation: str = "head first supine") -> Case:
+def make_case(orientation: str = "head first supine") -> AnalysedSeries:
     case = make_plain_case(orientation)
     for source in case.sources:
         source.RescaleSlope, source.RescaleIntercept = "1", "-1024"
     return case
 
 
-def written(case: Case, folder: Path) -> pydicom.Dataset:
-    write_dicom(make_presentation_state(case.sources, case.volume, case.findings, SOFTWARE), folder / "boxes.dcm")
+def written(case: AnalysedSeries, folder: Path) -> pydicom.Dataset:
+    write_dicom(make_presentation_state(case), folder / "boxes.dcm")
     assert dciodvfy_errors(folder / "boxes.dcm") == []
     return pydicom.dcmread(folder / "boxes.dcm")
 
@@ -105,8 +104,7 @@ def test_images_with_different_rescales_get_the_same_window_in_hounsfield_units(
 
 def test_boxes_bear_the_tracking_identifiers_of_the_report(tmp_path: Path) -> None:
     case = make_case()
-    common = (case.sources, case.volume, case.findings, SOFTWARE)
-    write_dicom(make_report(*common, make_segmentation(*common)), tmp_path / "sr.dcm")
+    write_dicom(make_report(case, make_segmentation(case)), tmp_path / "sr.dcm")
     graphics = [item.GraphicObjectSequence[0] for item in written(case, tmp_path).GraphicAnnotationSequence]
     groups = hd.sr.srread(tmp_path / "sr.dcm").content.get_planar_roi_measurement_groups()
     assert [(graphic.TrackingID, graphic.TrackingUID) for graphic in graphics] == [
@@ -117,7 +115,7 @@ def test_boxes_bear_the_tracking_identifiers_of_the_report(tmp_path: Path) -> No
 def test_equal_input_gives_equal_uids_and_the_sources_identity(tmp_path: Path) -> None:
     case = make_case()
     first = written(case, tmp_path)
-    second = make_presentation_state(case.sources, case.volume, case.findings, SOFTWARE)
+    second = make_presentation_state(case)
     assert (first.SOPInstanceUID, first.SeriesInstanceUID) == (second.SOPInstanceUID, second.SeriesInstanceUID)
     assert (first.PatientID, first.StudyInstanceUID, first.SeriesNumber) == ("P-1", "1.2.3", 9105)
 
@@ -125,4 +123,4 @@ def test_equal_input_gives_equal_uids_and_the_sources_identity(tmp_path: Path) -
 def test_a_study_without_boxes_has_no_presentation_state() -> None:
     case = make_plain_case(positive=False)
     with pytest.raises(ValueError, match="no box to draw"):
-        make_presentation_state(case.sources, case.volume, case.findings, SOFTWARE)
+        make_presentation_state(case)

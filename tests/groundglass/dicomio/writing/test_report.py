@@ -10,19 +10,20 @@ import pytest
 from pydicom.sr.coding import Code
 
 from groundglass.dicomio.writing import codes
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import write_dicom
 from groundglass.dicomio.writing.report import make_refusal_report, make_report
 from groundglass.dicomio.writing.segmentation import Form, make_segmentation
-from tests.groundglass.dicomio.outputs_fixture import SOFTWARE, Case, dciodvfy_errors, make_case
+from tests.groundglass.dicomio.outputs_fixture import SOFTWARE, dciodvfy_errors, make_case
 
 PROBABILITY = Code("122157", "DCM", "Probability")
 VOLUME = Code("118565006", "SCT", "Volume")
 
 
-def written(case: Case, folder: Path, form: Form = "binary") -> Path:
-    segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE, form)
+def written(case: AnalysedSeries, folder: Path, form: Form = "binary") -> Path:
+    segmentation = make_segmentation(case, form)
     path = folder / "sr.dcm"
-    write_dicom(make_report(case.sources, case.volume, case.findings, SOFTWARE, segmentation), path)
+    write_dicom(make_report(case, segmentation), path)
     return path
 
 
@@ -32,7 +33,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return written(make_case(), tmp_path_factory.mktemp("report"))
 
 
-def refusal(case: Case, folder: Path) -> Path:
+def refusal(case: AnalysedSeries, folder: Path) -> Path:
     path = folder / "refusal.dcm"
     reason = "One slice is missing between two others."
     write_dicom(make_refusal_report(case.sources, SOFTWARE, "missing_slice", reason), path)
@@ -105,7 +106,7 @@ def test_each_lesion_is_measured_and_tracked_like_its_boxes(plain: Path) -> None
 @pytest.mark.parametrize("form", ["binary", "labelmap"])
 def test_lungs_refer_to_their_segments(form: Form, tmp_path: Path) -> None:
     case = make_case()
-    segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE, form)
+    segmentation = make_segmentation(case, form)
     described = {item.SegmentNumber: item for item in segmentation.SegmentSequence}
     report = hd.sr.srread(written(case, tmp_path, form))
     assert (segmentation.SOPClassUID, segmentation.SOPInstanceUID) in [
@@ -125,7 +126,7 @@ def test_lungs_refer_to_their_segments(form: Form, tmp_path: Path) -> None:
 def test_evidence_lists_every_source_image_and_the_segmentation(plain: Path) -> None:
     case = make_case()
     evidence = {instance for _, _, instance, _ in hd.sr.srread(plain).get_evidence()}
-    segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
+    segmentation = make_segmentation(case)
     assert evidence == {*(source.SOPInstanceUID for source in case.sources), segmentation.SOPInstanceUID}
 
 
@@ -202,8 +203,8 @@ def test_a_series_without_uids_cannot_be_reported() -> None:
 
 def test_repeated_reports_share_uids_and_a_refusal_has_its_own() -> None:
     case = make_case()
-    segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
-    first, second = (make_report(case.sources, case.volume, case.findings, SOFTWARE, segmentation) for _ in range(2))
+    segmentation = make_segmentation(case)
+    first, second = (make_report(case, segmentation) for _ in range(2))
     refused = make_refusal_report(case.sources, SOFTWARE, "failed", "The analysis failed.")
     assert first.SOPInstanceUID == second.SOPInstanceUID != refused.SOPInstanceUID
     assert first.SeriesInstanceUID == second.SeriesInstanceUID == refused.SeriesInstanceUID

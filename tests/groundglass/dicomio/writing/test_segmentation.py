@@ -8,6 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import write_dicom
 from groundglass.dicomio.writing.segmentation import LABEL_MAP_STORAGE, make_salient_label_map, make_segmentation
 from groundglass.domain.software import SoftwareIdentity
@@ -16,15 +17,14 @@ from tests.groundglass.dicomio.outputs_fixture import (
     ORIENTATIONS,
     SOFTWARE,
     SPACING_MM,
-    Case,
     dciodvfy_errors,
     make_case,
 )
 
 
-def written(case: Case, folder: Path) -> Path:
+def written(case: AnalysedSeries, folder: Path) -> Path:
     path = folder / "seg.dcm"
-    write_dicom(make_segmentation(case.sources, case.volume, case.findings, SOFTWARE), path)
+    write_dicom(make_segmentation(case), path)
     return path
 
 
@@ -62,7 +62,7 @@ def test_every_voxel_lies_where_the_patient_has_it(orientation: str, tmp_path: P
 
 def test_groups_that_are_encoded_once_are_written_as_pydicom_writes_each_of_them(tmp_path: Path) -> None:
     case = make_case("tilted")
-    segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
+    segmentation = make_segmentation(case)
     write_dicom(segmentation, tmp_path / "once.dcm")
     for frame in segmentation.PerFrameFunctionalGroupsSequence:
         for dataset in (frame, *(group.value[0] for group in frame)):  # asked for, and so decoded
@@ -119,7 +119,7 @@ def test_patient_and_study_are_exactly_the_sources() -> None:
         source.SpecificCharacterSet = "GB18030"
         source.PatientName = "王^小东"
         source.PatientAge = "039Y"
-    segmentation = make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
+    segmentation = make_segmentation(case)
     for keyword in ("PatientName", "PatientID", "PatientSex", "PatientAge", "StudyDate", "StudyDescription"):
         assert segmentation[keyword].value == case.sources[0][keyword].value
     assert segmentation.SpecificCharacterSet == "GB18030"
@@ -129,7 +129,7 @@ def test_patient_and_study_are_exactly_the_sources() -> None:
 def test_sources_are_left_as_they_were() -> None:
     case = make_case()
     before = [source.to_json() for source in case.sources]
-    make_segmentation(case.sources, case.volume, case.findings, SOFTWARE)
+    make_segmentation(case)
     assert [source.to_json() for source in case.sources] == before
 
 
@@ -137,7 +137,7 @@ def test_the_same_input_gives_the_same_uids_and_other_weights_or_settings_give_o
     case = make_case()
 
     def uids(software: SoftwareIdentity) -> list[str]:
-        made = make_segmentation(case.sources, case.volume, case.findings, software)
+        made = make_segmentation(dataclasses.replace(case, software=software))
         tracking = [segment.TrackingUID for segment in made.SegmentSequence]
         dimensions = made.DimensionOrganizationSequence[0].DimensionOrganizationUID
         return [made.SeriesInstanceUID, made.SOPInstanceUID, dimensions, *tracking]
@@ -150,21 +150,14 @@ def test_the_same_input_gives_the_same_uids_and_other_weights_or_settings_give_o
     assert not set(uids(dataclasses.replace(SOFTWARE, settings_sha256="01" * 32))) & set(first)
 
 
-def test_findings_of_another_series_are_refused() -> None:
-    case = make_case()
-    with pytest.raises(ValueError, match="source images make up"):
-        make_segmentation(case.sources[:-1], case.volume, case.findings, SOFTWARE)
-
-
 @pytest.mark.parametrize("positive", [True, False])
 def test_dciodvfy_finds_no_error(positive: bool, tmp_path: Path) -> None:
     assert dciodvfy_errors(written(make_case(positive=positive), tmp_path)) == []
 
 
-def written_label_maps(case: Case, folder: Path) -> tuple[Path, Path]:
+def written_label_maps(case: AnalysedSeries, folder: Path) -> tuple[Path, Path]:
     """The label maps of the lungs and of the salient regions."""
-    common = (case.sources, case.volume, case.findings, SOFTWARE)
-    made = make_segmentation(*common, "labelmap"), make_salient_label_map(*common)
+    made = make_segmentation(case, "labelmap"), make_salient_label_map(case)
     paths = folder / "lungs.dcm", folder / "salient.dcm"
     for label_map, path in zip(made, paths, strict=True):
         write_dicom(label_map, path)
@@ -203,4 +196,4 @@ def test_label_maps_have_the_segments_of_the_binary_form_and_uids_of_their_own(t
 def test_a_negative_study_has_no_label_map_of_salient_regions() -> None:
     case = make_case(positive=False)
     with pytest.raises(ValueError, match="Nothing is salient"):
-        make_salient_label_map(case.sources, case.volume, case.findings, SOFTWARE)
+        make_salient_label_map(case)

@@ -15,7 +15,8 @@ from pydicom import Dataset, dcmread
 from conformance.series import make_findings
 from groundglass.case import Case, RunRecord
 from groundglass.dicomio.reading.scan import scan_folder
-from groundglass.dicomio.reading.volume import read_volume
+from groundglass.dicomio.reading.volume import read_images
+from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import write_dicom, write_image
 from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
@@ -43,18 +44,20 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> tuple[Phantom, Path]:
     made, truth = make_thorax("covid19", slices=24, size=96)
     files = write_study(made, study, preset="covid19", patient_position="FFP")
     (series,) = scan_folder(study).series
-    volume, sources = read_volume(series.instances)
+    read = read_images(series.instances)
+    volume, sources = read.volume, read.sources
     lungs, lesions = (on_grid(array, made.affine, volume.affine) for array in (truth.lungs, truth.lesions))
     findings = make_findings(volume, lungs, lesions, "covid19")
     models = yaml.safe_load((ROOT / "app.yaml").read_text(encoding="utf-8"))["models"]
     weights = {name: model["sha256"] for name, model in models.items()}
     software = SoftwareIdentity(NAME, VERSION, weights, "cpu", result_settings_sha256(load_settings()))
-    segmentation = make_segmentation(sources, volume, findings, software)
+    analysed = AnalysedSeries(sources, volume, findings, software)
+    segmentation = make_segmentation(analysed)
     outputs = {
         "seg": segmentation,
-        "sr": make_report(sources, volume, findings, software, segmentation),
-        "key-images": make_key_images(sources, volume, findings, software, 6),
-        "boxes": make_presentation_state(sources, volume, findings, software),
+        "sr": make_report(analysed, segmentation),
+        "key-images": make_key_images(analysed, 6),
+        "boxes": make_presentation_state(analysed),
     }
     for kind, dataset in outputs.items():
         write_dicom(dataset, out / f"case-001.{kind}.dcm")
