@@ -59,7 +59,7 @@ def test_each_lung_volume_of_the_phantom_is_found_within_5_percent(phantom: Phan
 def test_a_consolidation_stays_inside_the_lung(phantom: PhantomJob) -> None:
     if phantom.truth.label != "cap":
         return
-    _, sources = read_volume(scan_folder(phantom.study).series[0].instances)
+    sources = read_images(scan_folder(phantom.study).series[0].instances).sources
     lungs = segments_of(phantom.out / "case-001.seg.dcm", [source.SOPInstanceUID for source in sources])
     inner = ndimage.binary_erosion(phantom.truth.lesions > 0)
     assert inner.any()
