@@ -27,7 +27,7 @@ def test_the_wheel_holds_the_library_alone(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"groundglass", f"groundglass-{VERSION}.dist-info"}
     present = {
         "py.typed", "app.yaml", "models/lungs/lungs.safetensors", "models/classifier/classifier.safetensors",
-        "result.schema.json",
+        "result.schema.json", "settings.schema.json",
     }  # fmt: skip
     assert {f"groundglass/{name}" for name in present} <= set(names)
     assert f"groundglass-{VERSION}.dist-info/licenses/LICENSE" in names
