@@ -61,6 +61,7 @@ def setting(
 AS_TUPLE = BeforeValidator(lambda found: tuple(found) if isinstance(found, list) else found)
 """YAML has lists; a tuple can't be changed."""
 Entries = Annotated[tuple[_Value, ...], AS_TUPLE]
+"""A list with entries of one kind."""
 
 
 def read_settings(file: Path, name: str) -> Any:

@@ -27,7 +27,7 @@ _EXAMPLES = f"""examples:
 exit codes:
   0  ended as asked
   1  a defect: start it again, it goes on where it was
-  2  the settings, a folder, a port or the application can't be used: read the last line
+  2  the settings, a folder, a port or the application can't be used: read the last lines
 """
 
 
