@@ -15,11 +15,12 @@ from groundglass.method.classifier_network import INPUT_SIZE, SCALES, MultiScale
 from groundglass.method.explanation import ExplanationRules
 from groundglass.method.saliency import IntegratedGradients, PathIntegrals, geometric_mean, joint_saliency
 from groundglass.method.score_gradients import Reading
+from groundglass.presets import PAPER
 
 READINGS: tuple[Reading, ...] = ("score_map", "score")
 BLUR_MM = (0.0, 3.0, 5.0, 8.0)
 POWERS = (1.0, 2.0, 4.0, 6.0, 10.0)
-CAPTUM_STEPS = 25
+CAPTUM_STEPS = PAPER.gradients.steps
 RANDOM_BOXES, RANDOM_SIDE_MM = 3, (10.0, 60.0)
 
 Maps = dict[str, np.ndarray]
@@ -60,7 +61,7 @@ class AttributionMaps:
             "Grad-CAM (captum)": partial(_grad_cam, LayerGradCam(summed, network.blocks[-1])),
             "gradient x input (captum)": InputXGradient(summed).attribute,
             "IG of the summed score (captum)": partial(
-                CaptumIntegratedGradients(summed).attribute, n_steps=CAPTUM_STEPS, method="riemann_right",
+                CaptumIntegratedGradients(summed).attribute, n_steps=CAPTUM_STEPS, method=PAPER.gradients.rule,
                 internal_batch_size=5,
             ),
         }  # fmt: skip
@@ -79,7 +80,7 @@ class AttributionMaps:
         for reading, found in integrals.items():
             maps = found.attributions
             rows[f"joint, {reading}"] = self._rules.joint_saliency(found, item.pixel_mm)
-            rows[f"joint, {reading}, as in the paper"] = geometric_mean(joint_saliency(maps))
+            rows[f"joint, {reading}, as in the paper"] = PAPER.explanation.joint_saliency(found, item.pixel_mm)
             rows |= {f"{scale}, {reading}": np.abs(values) for scale, values in zip(SCALES, maps, strict=True)}
         with torch.no_grad():
             score_maps = self._network.score_maps(image)

@@ -7,8 +7,9 @@ from captum.attr import IntegratedGradients
 from torch import Tensor
 
 from groundglass.method.classifier_network import SCALES, MultiScaleClassifier
+from groundglass.presets import PAPER
 
-PAPERS_RULE = ("riemann_right", 25)
+PAPERS_RULE = (PAPER.gradients.rule, PAPER.gradients.steps)
 """Eq. 3's rule and m."""
 BATCH = 5
 """Images at a time on a CPU: the fastest of 1, 2, 5 and 25 on two cores. A GPU takes all at once."""

@@ -35,7 +35,7 @@ from groundglass.dicomio.reading.volume import read_grid
 from groundglass.dicomio.writing.files import write_text
 from groundglass.phantom.study import write_study
 from groundglass.phantom.thorax import make_thorax
-from groundglass.settings import load_settings
+from groundglass.presets import SHIPPED
 
 RESULTS = Path(__file__).resolve().parent / "results"
 REPOSITORY = RESULTS.parent.parent
@@ -47,7 +47,7 @@ Loaded = tuple[np.ndarray, list[str]]
 
 def load_with_ours(folder: Path) -> Loaded:
     """Scan, selection and volume, with the application's settings."""
-    settings = load_settings()
+    settings = SHIPPED
     chosen = choose_series(scan_folder(folder).series, settings.selection).chosen
     if chosen is None:
         raise ValueError("No series was chosen.")

@@ -25,7 +25,7 @@ from groundglass.domain.software import sha256_of
 from groundglass.locations import ROOT
 from groundglass.method.explanation import ExplanationRules
 from groundglass.method.weights import WeightsRefused, load_classifier, load_lung_network
-from groundglass.settings import load_settings
+from groundglass.presets import SHIPPED
 from training.image_slices import PictureRefused
 
 matplotlib.use("Agg")
@@ -200,7 +200,7 @@ def draw_cases(cases: Sequence[tuple[LesionSlice, np.ndarray, float]], path: Pat
         with_ct: the CT beside the saliency; such a picture shows patients and stays out of the repository.
     """
     ordered = sorted(cases, key=lambda case: -case[2])
-    rules = load_settings().explanation
+    rules = SHIPPED.explanation
     shown = [("best", case) for case in ordered[:4]] + [("worst", case) for case in ordered[-4:]]
     figure, axes = pyplot.subplots(4 if with_ct else 2, 4, figsize=(12, 12.6 if with_ct else 6.4), squeeze=False)
     for place, (title, (item, values, precision)) in enumerate(shown):
@@ -257,7 +257,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[LesionSlice, np.ndarray, float]]]:
     """Score every row; returns the report, and each slice with the joint saliency and its average precision."""
-    settings = load_settings()
+    settings = SHIPPED
     models = ROOT / "models"
     classifier = options.classifier or models / settings.classifier_weights.file
     items = [item for folder in options.npz for item in read_volumes(folder, options.slices_each)]

@@ -32,7 +32,8 @@ from groundglass.method.score_gradients import ScoreGradients
 from groundglass.method.weights import load_classifier, load_lung_network
 from groundglass.phantom.thorax import make_thorax
 from groundglass.pipeline import Pipeline
-from groundglass.settings import Settings, load_settings
+from groundglass.presets import SHIPPED
+from groundglass.settings import Settings
 
 RECORD = ROOT / "benchmarks" / "results" / "operations.json"
 SLICES, SIZE, EXPLAINED = 10, 96, 1
@@ -119,7 +120,7 @@ def count_stages(volume: CTVolume, settings: Settings, explained: int | None, de
 def count_phantom() -> dict[str, dict[str, float]]:
     """Giga-operations and gigabytes of each stage on the phantom of the record."""
     volume, _ = make_thorax("covid19", slices=SLICES, size=SIZE, spacing_mm=SPACING_MM)
-    counts = count_stages(volume, load_settings(), EXPLAINED, device=None)
+    counts = count_stages(volume, SHIPPED, EXPLAINED, device=None)
     return {stage: as_figures(count) for stage, count in counts.items()}
 
 

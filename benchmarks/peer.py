@@ -32,6 +32,7 @@ from groundglass.method.classifier_network import SCALES, MultiScaleClassifier
 from groundglass.method.saliency import IntegratedGradients, PathIntegrals
 from groundglass.method.weights import load_classifier, load_lung_network
 from groundglass.pipeline import Pipeline
+from groundglass.presets import PAPER
 from groundglass.settings import Settings, load_settings
 
 Attribute = Callable[[Tensor], np.ndarray]
@@ -78,7 +79,8 @@ def analyse(study: Path, results: Path, settings: Settings) -> dict[str, float]:
     volume = _volume_of(hu[order], headers[order])
     stage("volume")
     # The networks alone are plain: what is around them is the library's own, called as the application calls it.
-    plain = replace(settings, gradients=CaptumGradients(settings.gradients.reading))
+    gradients = replace(PAPER.gradients, reading=settings.gradients.reading)
+    plain = replace(settings, gradients=CaptumGradients(**vars(gradients)))
     software = SoftwareIdentity("peer", VERSION, {}, device, "")
     wrapped, explaining = (
         Pipeline(plain, lung_network, network, software)  # type: ignore[arg-type]

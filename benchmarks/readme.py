@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from groundglass.locations import ROOT
-from groundglass.settings import load_settings
+from groundglass.presets import SHIPPED
 from training.ship import write_readme
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -18,13 +18,13 @@ def saliency_figures() -> str:
     cells = "; ".join(
         f"{title} {_figure(rows[row], 'precision')}, {_figure(rows[row], 'pointing')}"
         for title, row in (
-            ("joint saliency", f"joint, {load_settings().gradients.reading}"),
+            ("joint saliency", f"joint, {SHIPPED.gradients.reading}"),
             ("gradient x input", "gradient x input (captum)"),
             ("plain intensity", "intensity"),
             ("random boxes", "random boxes"),
         )
     )
-    gradients = load_settings().gradients
+    gradients = SHIPPED.gradients
     cost = json.loads((RESULTS / "saliency.json").read_text(encoding="utf-8"))
     ours, peer = cost["rows"][f"{gradients.rule}, {gradients.steps}"], cost["rows"]["captum, riemann_right, 25"]
     return (

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +37,20 @@ from groundglass.method.saliency import (
     geometric_mean,
     joint_saliency,
 )
-from groundglass.method.score_gradients import Reading, ScoreGradients
+from groundglass.method.score_gradients import ScoreGradients
 from groundglass.method.weights import load_classifier, load_lung_network
-from groundglass.settings import load_settings
+from groundglass.presets import PAPER, SHIPPED
 from training.classifier_data import prepare_slices
 from training.options import add_data_option
 
 RESULTS = ROOT / "benchmarks" / "results"
-READING: Reading = "score_map"
+READING = SHIPPED.gradients.reading
 TRUTH_STEPS = 300
 PATH_STEPS = 100
 """Images between black and x that show how far the score moves."""
 CAPTUM: tuple[tuple[str, int], ...] = (PAPERS_RULE, ("gausslegendre", 10))
 OURS: tuple[tuple[Rule, int], ...] = (
-    ("riemann_right", 25), ("gauss_legendre", 6), ("gauss_legendre", 8), ("gauss_legendre", 10),
+    (PAPER.gradients.rule, PAPER.gradients.steps), ("gauss_legendre", 6), ("gauss_legendre", 8), ("gauss_legendre", 10),
     ("gauss_legendre", 16), ("midpoint", 6), ("midpoint", 8), ("midpoint", 10), ("midpoint", 11), ("midpoint", 12),
     ("midpoint", 16),
 )  # fmt: skip
@@ -93,8 +93,8 @@ def methods(network: MultiScaleClassifier, target: int, power: float) -> dict[st
     rows = {f"captum, {rule}, {steps}": by_captum(network, target, rule, steps) for rule, steps in CAPTUM}
     for rule, steps in OURS:
         rows[f"{rule}, {steps}"] = by_us(network, target, IntegratedGradients(READING, rule, steps, power), None)
-    plain = IntegratedGradients(READING, "midpoint", 12, power)
-    rows["midpoint, 12, float32 throughout"] = by_us(network, target, plain, torch.float32)
+    plain = replace(SHIPPED.gradients, gradient_power=power)
+    rows[f"{plain.rule}, {plain.steps}, float32 throughout"] = by_us(network, target, plain, torch.float32)
     return rows
 
 
@@ -196,7 +196,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.data.is_dir():
         print(f"The data folder {options.data} does not exist. Name it with --data.", file=sys.stderr)
         return 2
-    settings = load_settings()
+    settings = SHIPPED
     models = ROOT / "models"
     weights = models / settings.classifier_weights.file
     lungs = load_lung_network(models / settings.lungs_weights.file)

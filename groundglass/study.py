@@ -6,6 +6,7 @@ from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.select import SelectionRules, choose_series
 from groundglass.dicomio.reading.volume import ReadSeries, read_grid
 from groundglass.domain.errors import UsageError
+from groundglass.settings import load_settings
 
 
 def read_study(folder: Path | str, rules: SelectionRules | None = None) -> ReadSeries:
@@ -17,7 +18,7 @@ def read_study(folder: Path | str, rules: SelectionRules | None = None) -> ReadS
 
     Args:
         folder: with the study's files in any nesting; other files may lie among them.
-        rules: what a series has to have; by default those of the library.
+        rules: what a series has to have; by default those of app.yaml.
 
     Raises:
         UsageError: the folder is none, holds no chest CT, or several studies.
@@ -30,7 +31,7 @@ def read_study(folder: Path | str, rules: SelectionRules | None = None) -> ReadS
     studies = {series.study_instance_uid for series in scan.series}
     if len(studies) > 1:
         raise UsageError(f"The folder holds {len(studies)} studies: give one study's, or use `groundglass analyse`.")
-    selection = choose_series(list(scan.series), rules or SelectionRules())
+    selection = choose_series(list(scan.series), rules or load_settings().selection)
     if selection.chosen is None:
         reasons = " ".join(reason for item in selection.rejected for reason in item.reasons)
         raise UsageError(f"No series of the folder can be analysed. {reasons}".strip())

@@ -27,8 +27,8 @@ def test_the_wheel_holds_the_library_alone(wheel: Path) -> None:
     assert {name.split("/")[0] for name in names} == {"groundglass", f"groundglass-{VERSION}.dist-info"}
     present = {
         "py.typed", "app.yaml", "models/lungs/lungs.safetensors", "models/classifier/classifier.safetensors",
-        "result.schema.json", "rendering/page.html.j2", "cohort/page.html.j2", "quality/page.html.j2",
-        "selftest/report.html.j2",
+        "result.schema.json", "settings.schema.json", "rendering/page.html.j2", "cohort/page.html.j2",
+        "quality/page.html.j2", "selftest/report.html.j2",
     }  # fmt: skip
     assert {f"groundglass/{name}" for name in present} <= set(names)
     assert f"groundglass-{VERSION}.dist-info/licenses/LICENSE" in names

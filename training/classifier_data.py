@@ -23,10 +23,11 @@ from groundglass.domain.refusals import RefusalCode
 from groundglass.domain.volume import CANONICAL_AXES, CTVolume
 from groundglass.method.classifier_network import INPUT_SIZE
 from groundglass.method.lung_network import LungUNet
-from groundglass.method.lung_segmentation import MultiWindow, segment_lungs
-from groundglass.method.normalisation import SlidingWindow, scale_to_window
+from groundglass.method.lung_segmentation import segment_lungs
+from groundglass.method.normalisation import scale_to_window
 from groundglass.method.slice_input import AIR_HU, LungSquare, SliceInputs, normalise_square
 from groundglass.phantom.painted_lesions import paint_pattern
+from groundglass.presets import SHIPPED
 from training.augmentation import turn, warp
 from training.lung_data import GRID_MM, segment_planes
 
@@ -35,8 +36,8 @@ PATIENT_CLASS = {
 }  # fmt: skip
 PAINTING_BASES = ("luna", "lung_slices", "lung_dx_A0001")
 """Healthy slices to paint disease into: of 375, of 197 and of one patient."""
-MINIMUM_LUNG_MM2 = 4000.0
-WINDOW = SlidingWindow(1400.0, 20.0)
+MINIMUM_LUNG_MM2 = SHIPPED.classification.minimum_lung_mm2
+WINDOW = SHIPPED.classification.window
 SMALLEST_DISEASE_MM2 = 60.0
 """A painted slice with less painted lung than this counts as healthy."""
 
@@ -94,7 +95,7 @@ def slices_of_volume(network: LungUNet, volume: CTVolume) -> SliceSet:
     Raises:
         Refusal: TOO_LITTLE_LUNG, or what the segmentation found wrong.
     """
-    labels = segment_lungs(network, volume, MultiWindow(), GRID_MM)
+    labels = segment_lungs(network, volume, SHIPPED.lungs.windows, GRID_MM)
     inputs = SliceInputs.of_volume(volume, labels, WINDOW, masked=False)
     enough = np.nonzero(inputs.lung_pixels() * volume.pixel_area_mm2 >= MINIMUM_LUNG_MM2)[0]
     if not len(enough):
@@ -109,7 +110,7 @@ def slices_of_images(
     """Single slices of many patients, HU int16 `(slice, row, col)`; `lungs` where the source marks them."""
     cuts, windows, kept = [], [], []
     for index, image in enumerate(tqdm(images, desc="slices", unit="slice", leave=False)):
-        lung = segment_planes(network, image[None], MultiWindow())[0] if lungs is None else lungs[index]
+        lung = segment_planes(network, image[None], SHIPPED.lungs.windows)[0] if lungs is None else lungs[index]
         if lung.sum() * pixel_mm**2 < MINIMUM_LUNG_MM2:
             continue
         square = LungSquare.around(lung, (pixel_mm, pixel_mm))

@@ -26,6 +26,7 @@ from groundglass.domain.class_names import CLASSES
 from groundglass.method.classifier_network import SCALES, MultiScaleClassifier, classification_loss
 from groundglass.method.precision import mixed_precision
 from groundglass.method.weights import load_lung_network
+from groundglass.presets import SHIPPED
 from training.augmentation import augment_as_paper
 from training.classifier import (
     PAINTED_PLAN,
@@ -51,7 +52,7 @@ from training.run_record import bind_or_end
 TASKS: tuple[tuple[str, ...], ...] = (CLASSES, ("np", "cap"), ("np", "covid19"), ("cap", "covid19"))
 TABLE_PLAN = replace(TUNED_PLAN, iterations=20, batch=12, learning_rate=2e-4)
 NTS_PLAN = replace(PAINTED_PLAN, iterations=120, batch=12)
-MASKED = True
+MASKED = SHIPPED.classification.hide_outside_lungs
 """The figures are of slices with the lungs alone, as app.yaml has it."""
 
 

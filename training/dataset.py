@@ -46,11 +46,12 @@ from tqdm import tqdm
 from groundglass.dicomio.reading.attributes import quiet_pydicom, text
 from groundglass.dicomio.reading.geometry import Grid
 from groundglass.dicomio.reading.scan import Series, scan_folder
-from groundglass.dicomio.reading.select import SelectionRules, choose_series
+from groundglass.dicomio.reading.select import choose_series
 from groundglass.dicomio.reading.volume import read_grid
 from groundglass.domain.class_names import CLASS_ABBREVIATIONS, CLASSES
 from groundglass.domain.errors import Refusal
 from groundglass.method.lung_network import LungUNet
+from groundglass.presets import SHIPPED
 from training.classifier_data import (
     PATIENT_CLASS,
     SliceSet,
@@ -292,7 +293,7 @@ def _choose(series: Sequence[Series]) -> Grid:
         NothingEligible: no series is eligible.
         Refusal: any code of `CheckedSeries.grid`.
     """
-    selection = choose_series(series, SelectionRules())
+    selection = choose_series(series, SHIPPED.selection)
     if selection.chosen is None:
         reasons = dict.fromkeys(reason for rejection in selection.rejected for reason in rejection.reasons)
         raise NothingEligible(" ".join(reasons) or "There is no DICOM image in the folder.")

@@ -9,6 +9,7 @@ score.
 import argparse
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from groundglass.locations import ROOT
 from groundglass.method.classifier_network import MultiScaleClassifier
 from groundglass.method.slice_classification import StudyRule
 from groundglass.method.weights import load_classifier, load_lung_network
+from groundglass.presets import SHIPPED
 from training import calibration, lung_tables, shortcuts, study_model, tables
 from training.classifier import read_patients
 from training.classifier_data import PAINTING_BASES, SliceSet, prepare_bases, prepare_slices
@@ -70,7 +72,7 @@ def disease_curves(found: Predictions) -> dict[str, Any]:
     }
 
 
-def study_labels(found: Predictions, rule: StudyRule = StudyRule()) -> dict[str, dict[str, Any]]:  # noqa: B008 - frozen
+def study_labels(found: Predictions, rule: StudyRule = SHIPPED.classification.study_rule) -> dict[str, dict[str, Any]]:
     """What the study rule says of each patient."""
     studies = {}
     for name in np.unique(found.patient):
@@ -88,7 +90,7 @@ def compare_rules(found: Predictions) -> dict[str, dict[str, int]]:
     """Patients right by the part of the slices that the study rule averages: of three classes, and diseased or not."""
     figures = {}
     for part in RULE_PARTS:
-        studies = study_labels(found, StudyRule(top_part=part)).values()
+        studies = study_labels(found, replace(SHIPPED.classification.study_rule, top_part=part)).values()
         figures[f"{part:g}"] = {
             "label": sum(study["label"] == study["true"] for study in studies),
             "diseased or not": sum((study["label"] == "np") == (study["true"] == "np") for study in studies),

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from matplotlib.figure import Figure
 from PIL import Image
 from tqdm import tqdm
@@ -28,6 +27,7 @@ from groundglass.locations import SETTINGS_FILE
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.slice_classification import StudyRule
 from groundglass.method.weights import WeightsRefused, load_classifier, load_lung_network
+from groundglass.settings import load_settings
 from training.classifier import predict
 from training.image_slices import Picture, PictureRefused, gather_pictures, has_8_bits, prepare_picture, read_picture
 from training.metrics import FEWEST_PATIENTS, area_under_curve, confusion_matrix, figures_of_classes
@@ -130,17 +130,17 @@ def load_shipped(models: Path, settings: Path = SETTINGS_FILE) -> Shipped:
     Raises:
         WeightsRefused: a weight file is missing or is not the one app.yaml names.
     """
-    read = yaml.safe_load(settings.read_text(encoding="utf-8"))
-    files, classification = read["models"], read["classification"]
-    lungs = load_lung_network(models / files["lungs"]["file"], files["lungs"]["sha256"])
-    classifier = load_classifier(models / files["classifier"]["file"], files["classifier"]["sha256"])
-    masked = bool(classification["hide_outside_lungs"])
+    read = load_settings(settings)
+    files = {"lungs": read.lungs_weights, "classifier": read.classifier_weights}
+    lungs = load_lung_network(models / files["lungs"].file, files["lungs"].sha256)
+    classifier = load_classifier(models / files["classifier"].file, files["classifier"].sha256)
+    masked = read.classification.hide_outside_lungs
     return Shipped(
         lungs.to("cuda" if torch.cuda.is_available() else "cpu"),
         lambda pictures: predict(classifier, gather_pictures(pictures)[0], masked),
-        StudyRule(classification["study_top_part"], classification["study_minimum_slices"]),
+        read.classification.study_rule,
         masked,
-        {name: entry["sha256"] for name, entry in files.items()},
+        {name: entry.sha256 for name, entry in files.items()},
     )
 
 

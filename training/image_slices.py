@@ -17,8 +17,9 @@ from scipy import ndimage
 from groundglass.method.classifier_network import INPUT_SIZE
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_regions import SMALL_PIECE
-from groundglass.method.lung_segmentation import MultiWindow, predict_planes
+from groundglass.method.lung_segmentation import predict_planes
 from groundglass.method.slice_input import LungSquare
+from groundglass.presets import SHIPPED
 from training.classifier_data import SliceSet
 from training.lung_data import PLANE_SIZE
 
@@ -112,7 +113,7 @@ def find_lungs(network: LungUNet, grey: np.ndarray) -> np.ndarray:
     cut = torch.from_numpy(square.cut(grey.astype(np.float32), surround))[None, None]
     mode = "area" if frame > PLANE_SIZE else "bilinear"
     plane = torch.nn.functional.interpolate(cut, (PLANE_SIZE, PLANE_SIZE), mode=mode)[0].numpy()
-    probability = predict_planes(network, plane, MultiWindow().for_range_of(plane))[0]
+    probability = predict_planes(network, plane, SHIPPED.lungs.windows.for_range_of(plane))[0]
     lungs = square.paste(probability, (grey.shape[0], grey.shape[1]), smooth=True) > 0.5
     regions, count = ndimage.label(lungs)
     sizes = np.bincount(regions.ravel(), minlength=count + 1)

@@ -21,12 +21,13 @@ from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_segmentation import MultiWindow, predict_planes
 from groundglass.method.normalisation import FixedWindow, SlidingWindow
 from groundglass.phantom.painted_lesions import Lesion, paint_lesion, paint_pattern
+from groundglass.presets import SHIPPED
 from training.augmentation import turn, warp
 from training.loop import Draw
 
 PLANE_SIZE = 192
 """Pixels of a training plane; with `GRID_MM` about the whole chest."""
-GRID_MM = 2.0
+GRID_MM = SHIPPED.lungs.grid_mm
 """Pixel size at which volumes are segmented."""
 HELD_OUT_SLICES = slice(0, None, 5)
 """Every fifth of the 197 single-slice patients is held out."""
@@ -68,12 +69,14 @@ class SlidingNormalisation:
     """The paper's: sliding windows that vote; training varies their width."""
 
     def windows(self, image: np.ndarray) -> MultiWindow:
-        return MultiWindow().for_range_of(image) if image.dtype == np.uint8 else MultiWindow()
+        windows = SHIPPED.lungs.windows
+        return windows.for_range_of(image) if image.dtype == np.uint8 else windows
 
     def draw_window(self, image: np.ndarray, rng: np.random.Generator) -> SlidingWindow:
         if image.dtype == np.uint8:
             return SlidingWindow.for_range(image, float(rng.uniform(0.6, 1.0)), 0.01)
-        return SlidingWindow(round(float(rng.choice([1000.0, 1400.0]) * rng.uniform(0.85, 1.2)), 0), 20.0)
+        width, step = rng.choice(sorted((window.width, window.step) for window in SHIPPED.lungs.windows.windows))
+        return SlidingWindow(round(float(width * rng.uniform(0.85, 1.2)), 0), float(step))
 
 
 @dataclass(frozen=True)

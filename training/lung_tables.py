@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from groundglass import presets
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.volume import read_images
 from groundglass.domain.errors import Refusal
 from groundglass.domain.software import sha256_of
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
 from groundglass.method.lung_network import LungUNet
-from groundglass.method.lung_segmentation import VIEWS, MultiWindow, lung_volumes_ml, segment_lungs
+from groundglass.method.lung_segmentation import VIEWS, lung_volumes_ml, segment_lungs
 from groundglass.method.normalisation import scale_to_window
 from groundglass.method.weights import load_lung_network
 from groundglass.phantom.study import STORED_AXES, write_study
@@ -178,7 +179,7 @@ def score_sides(network: LungUNet, slices: int = 60, size: int = 256) -> dict[st
         with TemporaryDirectory() as folder:
             write_study(volume, Path(folder), preset=preset, patient_position=position)
             stored = read_images(scan_folder(Path(folder)).series[0].instances).volume
-        labels = stored.to_canonical(segment_lungs(network, stored, MultiWindow(), GRID_MM))
+        labels = stored.to_canonical(segment_lungs(network, stored, presets.SHIPPED.lungs.windows, GRID_MM))
         figures[position] = {
             "right": dice_score(labels == RIGHT_LUNG, truth.lungs == RIGHT_LUNG),
             "left": dice_score(labels == LEFT_LUNG, truth.lungs == LEFT_LUNG),
@@ -216,7 +217,7 @@ def draw_overlays(network: LungUNet, data: Path, out: Path, names: Sequence[str]
     for name in tqdm(names, desc="overlays", unit="volume"):
         volume = read_patient(data, name)
         try:
-            lungs = segment_lungs(network, volume, MultiWindow(), GRID_MM)
+            lungs = segment_lungs(network, volume, presets.SHIPPED.lungs.windows, GRID_MM)
         except Refusal as refusal:
             figures[name] = {"refused": refusal.reason}
             continue

@@ -16,7 +16,7 @@ from tqdm import tqdm, trange
 
 from groundglass.domain.class_names import CLASSES
 from groundglass.method.classifier_network import MultiScaleClassifier
-from groundglass.method.slice_classification import StudyRule
+from groundglass.presets import SHIPPED
 from training.classifier import predict
 from training.classifier_data import SliceSet, draw_painted
 from training.dataset import Patient, TrainingSet
@@ -215,7 +215,8 @@ def compare(
             models["attention, painted bags first"] = train_study_model(bags, seed, iterations, painted)
         for patient in (patients[name] for name in tested):
             rows = predict(network, patient.slices, masked)
-            note("study rule", patient, patient_probabilities(rows, CLASSES, StudyRule()), 1 - rows[:, 0])
+            probabilities = patient_probabilities(rows, CLASSES, SHIPPED.classification.study_rule)
+            note("study rule", patient, probabilities, 1 - rows[:, 0])
             for title, model in models.items():
                 note(title, patient, *predict_study(model, features[patient.name]))
     return {

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from groundglass.domain.class_names import CLASS_ABBREVIATIONS, CLASSES
 from groundglass.domain.findings import SliceFinding
 from groundglass.method.slice_classification import StudyRule
+from groundglass.presets import SHIPPED
 from training.metrics import (
     FIGURES,
     area_under_curve,
@@ -128,7 +129,8 @@ def slice_level(one: Predictions) -> Level:
 def patient_level(one: Predictions) -> Level:
     """Fold, label and probabilities of the patients."""
     names, first = np.unique(one.patient, return_index=True)
-    found = [patient_probabilities(one.probabilities[one.patient == name], one.task, StudyRule()) for name in names]
+    rule = SHIPPED.classification.study_rule
+    found = [patient_probabilities(one.probabilities[one.patient == name], one.task, rule) for name in names]
     return one.fold[first], one.label[first], np.stack(found)
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from deploy.orthanc.application import CannotRun
 from deploy.orthanc.bridge import Bridge
 from deploy.orthanc.monitoring import Monitor, set_up_log
-from deploy.orthanc.settings import DEFAULTS, Settings, SettingsError, load_settings
+from deploy.orthanc.settings import DEFAULTS, Settings, load_settings
 from deploy.orthanc.state import State, StateInUse
+from groundglass.settings_file import SettingsError
 
 _EXAMPLES = f"""examples:
   python -m deploy.orthanc --settings site.yaml
@@ -26,7 +27,7 @@ _EXAMPLES = f"""examples:
 exit codes:
   0  ended as asked
   1  a defect: start it again, it goes on where it was
-  2  the settings, a folder, a port or the application can't be used: read the last line
+  2  the settings, a folder, a port or the application can't be used: read the last lines
 """
 
 

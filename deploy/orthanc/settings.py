@@ -1,23 +1,15 @@
 """The settings of the bridge: bridge.yaml, and a site's own file in place of parts of it."""
 
-import json
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-import yaml
+from deploy.orthanc.bridge_yaml import BridgeYaml, fill
+from groundglass.settings_file import SettingsError, check_settings, read_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 """Holds `deploy` and, where the application is not a container, `app`."""
 DEFAULTS = Path(__file__).with_name("bridge.yaml")
-_SCHEMA = Path(__file__).with_name("bridge.schema.json")
-
-
-class SettingsError(ValueError):
-    """A settings file can't be used; the text says which setting, and why."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +41,7 @@ class Settings:
 
     def command_for(self, study: Path, results: Path) -> list[str]:
         """The application's command line for one study."""
-        return [_fill(part, str(study), str(results)) for part in self.command]
+        return [fill(part, str(study), str(results)) for part in self.command]
 
     def retry_after_s(self, attempts: int) -> float:
         """How long a study waits after so many failed attempts."""
@@ -60,72 +52,46 @@ def load_settings(file: Path | None = None) -> Settings:
     """The defaults, with the settings of `file` in their place.
 
     Raises:
-        SettingsError: a file can't be read, a setting is unknown, or its value is not allowed.
+        SettingsError: a file can't be read; or with a line for each fault: the setting, its value, what is allowed.
     """
-    values = _read(DEFAULTS)
+    values = read_settings(DEFAULTS, DEFAULTS.name)
     if file is not None:
-        for section, value in _read(file).items():
-            values[section] = values[section] | value if isinstance(value, dict) else value
-    orthanc, changes, application = values["orthanc"], values["changes"], values["application"]
-    queue, folders, monitoring = values["queue"], values["folders"], values["monitoring"]
-    for part in application["command"]:
-        _check_placeholders(part)
-    if not any("{output}" in part for part in application["command"]):
-        raise SettingsError("The setting application.command has no {output}, so no results would be found.")
+        own = read_settings(file, str(file))
+        values = _in_place(values, own) if isinstance(own, dict) else own
+    read = check_settings(BridgeYaml, values, str(file or DEFAULTS.name))
     return Settings(
-        url=orthanc["url"].rstrip("/"),
-        username=orthanc["username"],
-        password=_first_line(orthanc["password_file"]),
-        ca_file=orthanc["ca_file"],
-        timeout_s=orthanc["timeout_s"],
-        poll_s=changes["poll_s"],
-        page=changes["page"],
-        settle_s=changes["settle_s"],
-        analyse_earlier_studies=changes["earlier_studies"] == "analyse",
-        command=tuple(application["command"]),
-        application_timeout_s=application["timeout_s"],
-        workers=queue["workers"],
-        maximum_waiting=queue["maximum"],
-        attempts=queue["attempts"],
-        first_retry_s=queue["first_retry_s"],
-        longest_retry_s=queue["longest_retry_s"],
-        destination=values["destination"],
-        state_folder=Path(folders["state"]).absolute(),
-        work_folder=Path(folders["work"]).absolute(),
-        address=monitoring["address"],
-        port=monitoring["port"],
-        log_level=monitoring["log_level"],
+        url=read.orthanc.url.rstrip("/"),
+        username=read.orthanc.username,
+        password=_first_line(read.orthanc.password_file),
+        ca_file=read.orthanc.ca_file,
+        timeout_s=read.orthanc.timeout_s,
+        poll_s=read.changes.poll_s,
+        page=read.changes.page,
+        settle_s=read.changes.settle_s,
+        analyse_earlier_studies=read.changes.earlier_studies == "analyse",
+        command=tuple(read.application.command),
+        application_timeout_s=read.application.timeout_s,
+        workers=read.queue.workers,
+        maximum_waiting=read.queue.maximum,
+        attempts=read.queue.attempts,
+        first_retry_s=read.queue.first_retry_s,
+        longest_retry_s=read.queue.longest_retry_s,
+        destination=read.destination,
+        state_folder=Path(read.folders.state).absolute(),
+        work_folder=Path(read.folders.work).absolute(),
+        address=read.monitoring.address,
+        port=read.monitoring.port,
+        log_level=read.monitoring.log_level,
     )
 
 
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SettingsError(f"The settings file {file} can't be read ({error.strerror}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"The settings file {file} is not valid YAML: {error}") from error
-    try:
-        jsonschema.validate(values, json.loads(_SCHEMA.read_text(encoding="utf-8")))
-    except jsonschema.ValidationError as error:
-        name = ".".join(map(str, error.absolute_path)) or "the file as a whole"
-        raise SettingsError(f"In the settings file {file}, {name}: {error.message}.") from error
-    settings: dict[str, Any] = values
-    return settings
-
-
-def _fill(part: str, study: str, results: str) -> str:
-    return part.format(input=study, output=results, python=sys.executable, uid=os.getuid(), gid=os.getgid())
-
-
-def _check_placeholders(part: str) -> None:
-    try:
-        _fill(part, "", "")
-    except (KeyError, IndexError, ValueError) as error:
-        raise SettingsError(
-            f"The setting application.command has {part!r}. In braces it may have input, output, python, uid and gid; "
-            "a brace itself is written twice."
-        ) from error
+def _in_place(defaults: dict[str, Any], own: dict[Any, Any]) -> dict[Any, Any]:
+    """The defaults, with a site's own settings in place of theirs."""
+    sections = {
+        name: defaults[name] | value if isinstance(value, dict) and isinstance(defaults.get(name), dict) else value
+        for name, value in own.items()
+    }
+    return defaults | sections
 
 
 def _first_line(file: str) -> str:

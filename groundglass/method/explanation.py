@@ -32,14 +32,14 @@ class ExplanationRules:
         joint_part: which part of each scale's map; `absolute` is the paper's.
     """
 
-    maximum_slices: int = 16
-    minimum_disease_probability: float = 0.5
-    minimum_area_mm2: float = 60.0
-    closing_mm: float = 4.0
-    minimum_lesion_ml: float = 0.5
-    joint_factor: Factor = "gradient"
-    joint_blur_mm: float = 5.0
-    joint_part: Part = "absolute"
+    maximum_slices: int
+    minimum_disease_probability: float
+    minimum_area_mm2: float
+    closing_mm: float
+    minimum_lesion_ml: float
+    joint_factor: Factor
+    joint_blur_mm: float
+    joint_part: Part
 
     def joint_saliency(self, found: PathIntegrals, pixel_mm: float) -> FloatMap:
         """The joint saliency of one image on the scale of one map, `(row, col)`."""

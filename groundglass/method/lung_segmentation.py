@@ -37,7 +37,7 @@ class MultiWindow:
         range_fractions: Q as a fraction of the range, for images with no HU.
     """
 
-    windows: tuple[SlidingWindow, ...] = (SlidingWindow(1400.0, 20.0), SlidingWindow(1000.0, 20.0))
+    windows: tuple[SlidingWindow, ...]
     range_fractions: tuple[float, ...] = (0.8, 1.0)
 
     def for_range_of(self, image: AnyArray) -> "MultiWindow":

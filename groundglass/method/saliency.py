@@ -31,10 +31,10 @@ class IntegratedGradients:
             sixteen on a GPU.
     """
 
-    reading: Reading = "score_map"
-    rule: Rule = "riemann_right"
-    steps: int = 25
-    gradient_power: float = 0.0
+    reading: Reading
+    rule: Rule
+    steps: int
+    gradient_power: float
     batch: int | None = None
 
     def nodes(self) -> tuple[Numbers, Numbers]:

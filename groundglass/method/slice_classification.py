@@ -72,13 +72,12 @@ class StudyRule:
     """From slices to the study: the mean probabilities of the slices that look most diseased.
 
     Attributes:
-        top_part: part of the classified slices that is averaged; the default is the one that cross-validation chose
-            (model card of the classifier).
+        top_part: part of the classified slices that is averaged.
         minimum_slices: at least so many.
     """
 
-    top_part: float = 0.2
-    minimum_slices: int = 3
+    top_part: float
+    minimum_slices: int
 
     def count(self, slices: int) -> int:
         """How many of so many classified slices are averaged."""

@@ -18,11 +18,12 @@ import pytest
 
 from app.command_line import main
 from groundglass.dicomio.reading.scan import Series, scan_folder
-from groundglass.dicomio.reading.select import SelectionRules, choose_series
+from groundglass.dicomio.reading.select import choose_series
 from groundglass.dicomio.reading.volume import read_grid
 from groundglass.domain.errors import Refusal
 from groundglass.domain.volume import CTVolume
 from groundglass.pipeline import Pipeline
+from groundglass.presets import SHIPPED
 from groundglass.settings import Settings
 from tests.app.runs import read_result
 from tests.bad_input import CASES, BadInput
@@ -112,7 +113,7 @@ def read_cases(folder: Path) -> tuple[list[CTVolume], list[Refusal], str]:
     volumes, refusals = [], []
     said: list[Any] = [vars(item) for item in scan.ignored]
     for study in studies.values():
-        selection = choose_series(study, SelectionRules())
+        selection = choose_series(study, SHIPPED.selection)
         said += [vars(item) for item in selection.rejected]
         if selection.chosen is None:
             continue

@@ -1,6 +1,7 @@
 """The benchmarks' figures of merit on cases whose answer is known, and what is published agrees with itself."""
 
 import json
+from dataclasses import replace
 from types import ModuleType
 
 import numpy as np
@@ -11,10 +12,10 @@ from benchmarks.attribution_maps import random_boxes
 from benchmarks.lesion_slices import LesionSlice, evenly
 from benchmarks.readme import RESULTS, saliency_figures
 from groundglass.locations import ROOT
-from groundglass.method.explanation import ExplanationRules
+from groundglass.presets import SHIPPED
 from groundglass.settings import load_settings
 
-RULES = ExplanationRules(minimum_area_mm2=60.0, closing_mm=4.0)
+RULES = replace(SHIPPED.explanation, minimum_area_mm2=60.0, closing_mm=4.0)
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
-"""What the bridge must not forget, and its settings."""
+"""What the bridge must not forget."""
 
 import sqlite3
 import stat
-import sys
 import threading
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 
 from deploy.orthanc import application
 from deploy.orthanc.application import CannotRun, Failed, Results, WorkFolderUnusable, analyse
-from deploy.orthanc.settings import SettingsError, load_settings
 from deploy.orthanc.state import FILE_NAME, State, StateInUse
 
 
@@ -200,34 +198,3 @@ def test_a_full_disk_is_neither_the_study_s_fault_nor_how_the_application_is_set
     monkeypatch.setattr(application, "_ROOM_BYTES", 1 << 62)
     with pytest.raises(WorkFolderUnusable):
         run_script(tmp_path / "again", "exit 2")
-
-
-# Settings
-
-
-def test_the_shipped_settings_are_valid_and_others_take_their_place(tmp_path: Path) -> None:
-    file = tmp_path / "site.yaml"
-    file.write_text("queue: {attempts: 2}\ndestination: pacs\n")
-    settings, shipped = load_settings(file), load_settings()
-    assert (settings.attempts, settings.destination, settings.workers) == (2, "pacs", shipped.workers)
-    assert settings.command_for(Path("/in"), Path("/out"))[:5] == [sys.executable, "-m", "app", "-i", "/in"]
-    assert [shipped.retry_after_s(tries) for tries in (1, 2, 3, 100)] == [60, 120, 240, 3600]
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("queue: {atempts: 2}", "'atempts' was unexpected"),
-        ("queue: {workers: 0}", r"queue\.workers: 0 is less than"),
-        ("orthanc: {url: localhost}", r"orthanc\.url: 'localhost' does not match"),
-        ("application: {command: ['{input}']}", "has no {output}"),
-        ("application: {command: ['{volume}']}", "'{volume}'"),
-        ("orthanc: {password_file: none}", r"password_file names can't be read"),
-        ("- a list", "is not of type 'object'"),
-        ("a: [", "is not valid YAML"),
-    ],
-)
-def test_settings_that_make_no_sense_are_refused_by_name(tmp_path: Path, text: str, said: str) -> None:
-    (tmp_path / "site.yaml").write_text(text)
-    with pytest.raises(SettingsError, match=said):
-        load_settings(tmp_path / "site.yaml")

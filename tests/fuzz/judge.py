@@ -1,7 +1,7 @@
 """Whether what became of a folder is right: an explained refusal, or the volume that another reader finds too."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +13,13 @@ from pydicom.pixels.utils import pixel_array
 from groundglass.dicomio.reading.attributes import quiet_pydicom
 from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.reading.scan import Scan, Series, scan_folder
-from groundglass.dicomio.reading.select import SelectionRules, choose_series
+from groundglass.dicomio.reading.select import choose_series
 from groundglass.dicomio.reading.volume import ReadSeries, read_grid
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import REFUSALS
+from groundglass.presets import SHIPPED
 
-RULES = SelectionRules(minimum_slices=4, minimum_extent_mm=15)
+RULES = replace(SHIPPED.selection, minimum_slices=4, minimum_extent_mm=15)
 PLANTED = re.compile("planted|19010203|20010203|112233|1\\.2\\.826\\.0\\.1\\.3680043", re.IGNORECASE)
 _ALONG_MM, _SIDEWAYS_MM = 0.2, 1.0
 """What a slice may be off its place in the volume; along the series a tenth of the spacing where that is more."""

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -12,12 +13,12 @@ from PIL import Image
 
 import groundglass
 from groundglass import Analysis, CTVolume, Pipeline, Refusal, UsageError, read_study
-from groundglass.dicomio.reading.select import SelectionRules
 from groundglass.locations import MODEL_FOLDER, ROOT
+from groundglass.presets import SHIPPED
 from groundglass.result import result_schema
 from tests.app.runs import small_chest, write_quick_settings, write_small_study
 
-RULES = SelectionRules(minimum_slices=10, minimum_extent_mm=100)
+RULES = replace(SHIPPED.selection, minimum_slices=10, minimum_extent_mm=100)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,15 @@
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
+from groundglass.app_yaml import AppYaml, View
 from groundglass.changed_settings import write_changed_settings
 from groundglass.locations import SETTINGS_FILE
-from groundglass.settings import SettingsError, load_settings, result_settings_sha256
+from groundglass.method.lung_segmentation import VIEWS
+from groundglass.settings import load_settings, result_settings_sha256
+from groundglass.settings_file import Schema, SettingsError, schema_of
 
 
 def test_the_shipped_settings_are_valid() -> None:
@@ -21,7 +24,12 @@ def test_the_shipped_settings_are_valid() -> None:
         ("research", "steps", "many", "research.steps"),
         ("research", "steps", 0, "between"),
         ("research", "steps", True, "research.steps"),
+        ("research", "steps", 12.0, "research.steps"),
         ("research", "rule", "simpson", "gauss_legendre"),
+        ("research", "gradient_power", True, "research.gradient_power"),
+        ("research", "joint_blur_mm", float("nan"), r"between 0 and 50 \(a number\), and is nan"),
+        ("saliency", "maximum_slices", 10_001, r"between 1 and 10000 \(a whole number\), and is 10001"),
+        ("classification", "hide_outside_lungs", "yes", "true or false, and is 'yes'"),
         ("saliency", "setps", 8, "setps"),
         ("lungs", "views", ["axial", "oblique"], "lungs.views"),
         ("lungs", "views", [["axial"]], "lungs.views"),
@@ -41,6 +49,55 @@ def test_a_wrong_setting_is_refused_by_its_name(
 ) -> None:
     with pytest.raises(SettingsError, match=told):
         load_settings(write_changed_settings(tmp_path / "changed.yaml", **{section: {key: value}}))
+
+
+def test_every_fault_of_the_file_is_told_at_once_in_a_sentence_each(tmp_path: Path) -> None:
+    file = write_changed_settings(
+        tmp_path / "site.yaml",
+        device="tpu",
+        research={"steps": 0, "setps": 12},
+        lungs={"windows_hu": [[1, 2], [3, 4]]},
+        package=5,
+    )
+    with pytest.raises(SettingsError) as refused:
+        load_settings(file)
+    assert str(refused.value).splitlines() == [
+        "site.yaml: the setting 'device' must be one of auto, cpu, cuda, and is 'tpu'.",
+        "site.yaml: the setting 'lungs.windows_hu' must be a list of 1 to 16 windows, each a width and a step in HU, "
+        "1 <= step <= width <= 4096, and is [[1, 2], [3, 4]].",
+        "site.yaml: the setting 'package' must hold named settings, and is 5.",
+        "site.yaml: the setting 'research.steps' must lie between 1 and 1000 (a whole number), and is 0.",
+        "site.yaml: the setting 'research.setps' is unknown; the setting 'research' must hold reading, rule, steps, "
+        "joint_factor, gradient_power, joint_blur_mm, joint_part, and nothing else.",
+    ]
+
+
+def test_an_error_shows_a_long_value_in_short(tmp_path: Path) -> None:
+    file = write_changed_settings(tmp_path / "site.yaml", lungs={"views": ["x" * 999] * 99})
+    with pytest.raises(SettingsError, match=r"lungs\.views") as refused:
+        load_settings(file)
+    assert len(str(refused.value)) < 1_000
+
+
+def settings_of(schema: Schema, path: str = "") -> dict[str, Schema]:
+    """Every setting of a file by its path."""
+    found = {}
+    for name, part in schema["properties"].items():
+        found |= settings_of(part, f"{path}{name}.") if "properties" in part else {f"{path}{name}": part}
+    return found
+
+
+@pytest.mark.parametrize(("path", "schema"), settings_of(schema_of(AppYaml)).items())
+def test_every_setting_has_a_meaning_a_source_and_both_ends_of_its_range(path: str, schema: Schema) -> None:
+    assert schema["description"].endswith(".")
+    assert schema["source"]
+    if schema["type"] in ("integer", "number"):
+        assert schema["minimum"] < schema["maximum"]
+        assert schema["unit"]
+
+
+def test_the_views_that_may_be_named_are_those_that_the_method_knows() -> None:
+    assert get_args(View) == tuple(VIEWS)
 
 
 def test_a_missing_setting_is_named(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from groundglass.locations import ROOT
-from groundglass.method.slice_classification import StudyRule
 from groundglass.phantom.thorax import make_thorax
+from groundglass.presets import SHIPPED
 from training.evaluate_external import (
     UnusableImages,
     as_markdown,
@@ -117,8 +117,8 @@ def test_a_missing_class_leaves_its_figures_open(tmp_path: Path) -> None:
     images = list_images(tmp_path)
     probabilities = np.tile([0.2, 0.3, 0.5], (6, 1))
     lungs_found = np.ones(6, dtype=bool)
-    report = score(images, probabilities, lungs_found, StudyRule(), repeats=10, seed=0)
-    assert report == score(images, probabilities, lungs_found, StudyRule(), repeats=10, seed=0)
+    report = score(images, probabilities, lungs_found, SHIPPED.classification.study_rule, repeats=10, seed=0)
+    assert report == score(images, probabilities, lungs_found, SHIPPED.classification.study_rule, repeats=10, seed=0)
     report["fingerprint"] = "f"
     assert report["slice"]["figures"]["np/SEN"]["value"] is None
     assert report["slice"]["figures"]["auc_diseased"]["value"] is None

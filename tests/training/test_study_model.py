@@ -9,7 +9,7 @@ import torch
 from groundglass.domain.class_names import CLASSES
 from groundglass.domain.findings import SliceFinding
 from groundglass.method.classifier_network import INPUT_SIZE, MultiScaleClassifier
-from groundglass.method.slice_classification import StudyRule
+from groundglass.presets import SHIPPED
 from training.classifier import predict
 from training.classifier_data import SliceSet
 from training.dataset import Patient, TrainingSet
@@ -132,7 +132,7 @@ def test_the_comparison_scores_every_patient_with_his_folds_network(
         for patient in (each for each in patients.patients if each.name in tested):
             rows = predict(network, patient.slices, masked=True)
             findings = [SliceFinding(n, 0.0, tuple(map(float, row))) for n, row in enumerate(rows)]  # type: ignore[arg-type]
-            label, probabilities = StudyRule().apply(findings)
+            label, probabilities = SHIPPED.classification.study_rule.apply(findings)
             assert rule["studies"][patient.name]["label"] == label
             np.testing.assert_allclose(rule["studies"][patient.name]["probabilities"], probabilities, atol=1e-6)
             losses.append(-np.log(probabilities[patient.label]))

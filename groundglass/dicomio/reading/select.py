@@ -21,7 +21,7 @@ from groundglass.domain.errors import Refusal
 
 @dataclass(frozen=True)
 class SelectionRules:
-    """What an eligible series must have. The application's settings replace the defaults.
+    """What an eligible series must have.
 
     Attributes:
         minimum_slices: fewer are a localizer, a biopsy control or a fragment.
@@ -32,9 +32,9 @@ class SelectionRules:
         selections: what the site asks for besides; nothing where there are none.
     """
 
-    minimum_slices: int = 20
-    minimum_extent_mm: float = 120.0
-    maximum_spacing_mm: float = 10.0
+    minimum_slices: int
+    minimum_extent_mm: float
+    maximum_spacing_mm: float
     maximum_angle_degrees: float = 15.0
     selections: tuple[NamedSelection, ...] = ()
 

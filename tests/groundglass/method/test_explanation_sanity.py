@@ -12,18 +12,19 @@ from groundglass.domain.findings import SliceFinding
 from groundglass.domain.volume import CTVolume
 from groundglass.locations import MODEL_FOLDER
 from groundglass.method.classifier_network import MultiScaleClassifier
-from groundglass.method.explanation import ExplanationRules, explain_slices
+from groundglass.method.explanation import explain_slices
 from groundglass.method.normalisation import SlidingWindow
 from groundglass.method.saliency import IntegratedGradients
 from groundglass.method.slice_input import SliceInputs
 from groundglass.method.weights import load_classifier
 from groundglass.phantom.painted_lesions import Lesion, paint_lesion
 from groundglass.phantom.thorax import Truth, make_thorax
+from groundglass.presets import SHIPPED
 
 pytestmark = pytest.mark.slow
 
 WEIGHTS = MODEL_FOLDER / "classifier" / "classifier.safetensors"
-GRADIENTS = IntegratedGradients("score_map", "midpoint", 2)
+GRADIENTS = IntegratedGradients("score_map", "midpoint", 2, gradient_power=0.0)
 COVID19 = CLASSES.index("covid19")
 MIDDLE = 12
 
@@ -49,7 +50,7 @@ def saliency(network: MultiScaleClassifier, image: np.ndarray) -> np.ndarray:
     found = GRADIENTS.attribute(GRADIENTS.prepare(network, COVID19), torch.from_numpy(image))
     assert np.isfinite(found.completeness_errors).all()
     assert np.isfinite(found.attributions).all()
-    return ExplanationRules().joint_saliency(found, 1.5)
+    return SHIPPED.explanation.joint_saliency(found, 1.5)
 
 
 def inputs_of(volume: CTVolume, truth: Truth) -> SliceInputs:
@@ -78,7 +79,7 @@ def test_the_largest_lesion_is_the_one_that_is_there(network, one_lesion) -> Non
     diseased = np.nonzero(mask.sum(axis=(1, 2)) * volume.pixel_area_mm2 > 200)[0]
     slices = [SliceFinding(int(index), 1e4, (0.1, 0.1, 0.8)) for index in diseased]
     found = explain_slices(
-        network, volume, truth.lungs, inputs_of(volume, truth), slices, "covid19", GRADIENTS, ExplanationRules()
+        network, volume, truth.lungs, inputs_of(volume, truth), slices, "covid19", GRADIENTS, SHIPPED.explanation
     )
     assert found.lesions[0].lung == "right"
     for index in diseased:
@@ -92,7 +93,7 @@ def test_lungs_in_which_nothing_is_to_be_seen_have_no_box(network, one_lesion, h
     flat = CTVolume(np.full_like(volume.hu, hu), volume.spacing_mm, volume.origin_mm, volume.directions)
     slices = [SliceFinding(MIDDLE, 1e4, (0.1, 0.1, 0.8))]
     found = explain_slices(
-        network, flat, truth.lungs, inputs_of(flat, truth), slices, "covid19", GRADIENTS, ExplanationRules()
+        network, flat, truth.lungs, inputs_of(flat, truth), slices, "covid19", GRADIENTS, SHIPPED.explanation
     )
     assert found.boxes == found.lesions == ()
     assert found.salient_fraction == 0.0

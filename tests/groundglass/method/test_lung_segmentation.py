@@ -12,6 +12,7 @@ from groundglass.method.lung_segmentation import MultiWindow, _midline, predict_
 from groundglass.method.normalisation import SlidingWindow
 from groundglass.method.weights import load_lung_network
 from groundglass.phantom.thorax import Truth, make_thorax
+from groundglass.presets import SHIPPED
 
 WEIGHTS = MODEL_FOLDER / "lungs" / "lungs.safetensors"
 GRID_MM = 4.0
@@ -112,7 +113,7 @@ def healthy() -> tuple[CTVolume, Truth]:
 
 def test_planes_in_batches_equal_all_at_once(network: LungUNet) -> None:
     planes = np.random.default_rng(0).integers(-1000, 400, (5, 32, 32)).astype(np.float32)
-    few, many = (predict_planes(network, planes, MultiWindow(), batch=batch) for batch in (2, 8))
+    few, many = (predict_planes(network, planes, SHIPPED.lungs.windows, batch=batch) for batch in (2, 8))
     assert np.allclose(few, many, atol=0.02)  # bfloat16
 
 
@@ -140,7 +141,7 @@ def test_a_volume_of_air_is_refused(network: LungUNet) -> None:
     directions = np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])
     air = CTVolume(np.full((30, 64, 64), -1000, dtype=np.int16), (5.0, 5.0, 5.0), np.zeros(3), directions)
     with pytest.raises(Refusal):
-        segment_lungs(network, air, MultiWindow(), grid_mm=5.0)
+        segment_lungs(network, air, SHIPPED.lungs.windows, grid_mm=5.0)
 
 
 @pytest.mark.parametrize(("centre_mm", "side"), [(-70.0, RIGHT_LUNG), (70.0, LEFT_LUNG)])

@@ -73,7 +73,7 @@ def scores_of(network: MultiScaleClassifier, images: torch.Tensor, reading: Read
 def attribute(
     network: MultiScaleClassifier, image: torch.Tensor, rule: Rule, steps: int, target: int = 1
 ) -> PathIntegrals:
-    gradients = IntegratedGradients("score_map", rule, steps)
+    gradients = IntegratedGradients("score_map", rule, steps, gradient_power=0.0)
     return gradients.attribute(gradients.prepare(network, target), image)
 
 
@@ -97,7 +97,7 @@ def test_every_scale_equals_captum(
     steps = 2
     # The highest cell of a map is one of many alike where most of the image is black.
     shown = (image if reading == "score" else spot).double()
-    gradients = IntegratedGradients(reading, rule, steps, batch=2)
+    gradients = IntegratedGradients(reading, rule, steps, gradient_power=0.0, batch=2)
     found = gradients.attribute(gradients.prepare(double, 2), shown).attributions
     # Attribution is linear in the score: captum's of a sum of the scales, in which each counts as much as any other and
     # none as the same, holds the three at a third of the cost.
@@ -139,7 +139,7 @@ def test_a_scale_whose_map_is_never_positive_attributes_nothing_and_disturbs_no_
     dark = copy.deepcopy(network)
     with torch.no_grad():
         dark.heads[1].bias.fill_(-1e3)
-    gradients = IntegratedGradients("score_map", "midpoint", 1)
+    gradients = IntegratedGradients("score_map", "midpoint", 1, gradient_power=0.0)
     with_all = gradients.attribute(gradients.prepare(network, 2), spot).attributions
     found = gradients.attribute(gradients.prepare(dark, 2), spot)
     without, errors = found.attributions, found.completeness_errors
@@ -152,7 +152,7 @@ def test_a_scale_whose_map_is_never_positive_attributes_nothing_and_disturbs_no_
 def test_gradients_in_bfloat16_keep_the_map(
     network: MultiScaleClassifier, float32_gradients: ScoreGradients, spot: torch.Tensor
 ) -> None:
-    gradients = IntegratedGradients("score_map", "midpoint", 2)
+    gradients = IntegratedGradients("score_map", "midpoint", 2, gradient_power=0.0)
     exact = gradients.attribute(float32_gradients, spot).attributions
     rounded = gradients.attribute(ScoreGradients(network, 2, "score_map", torch.bfloat16), spot).attributions
     for scale in range(3):
@@ -178,7 +178,7 @@ def test_completeness_error_shows_a_wrong_map(network: MultiScaleClassifier, spo
             positions, weights = super().nodes()
             return positions, weights / 2
 
-    halved = Halved("score_map", "midpoint", 2)
+    halved = Halved("score_map", "midpoint", 2, gradient_power=0.0)
     errors = halved.attribute(halved.prepare(network, 1), spot).completeness_errors
     assert errors.max() > 0.2
 
@@ -190,7 +190,8 @@ def test_completeness_is_judged_by_how_far_the_score_moves_on_the_path() -> None
 
 def test_the_batch_size_does_not_change_the_map(float32_gradients: ScoreGradients, spot: torch.Tensor) -> None:
     one, some = (
-        IntegratedGradients(steps=3, batch=batch).attribute(float32_gradients, spot).attributions for batch in (1, 2)
+        IntegratedGradients("score_map", "riemann_right", 3, 0.0, batch).attribute(float32_gradients, spot).attributions
+        for batch in (1, 2)
     )
     np.testing.assert_allclose(one, some, rtol=1e-4, atol=1e-6)
 
@@ -199,7 +200,7 @@ def test_the_plain_mean_of_the_gradients_is_the_attribution_without_the_input(
     network: MultiScaleClassifier, spot: torch.Tensor
 ) -> None:
     holed = spot * (spot > spot[spot > 0].median())
-    gradients = IntegratedGradients("score_map", "midpoint", 2)
+    gradients = IntegratedGradients("score_map", "midpoint", 2, gradient_power=0.0)
     found = gradients.attribute(gradients.prepare(network, 2), holed)
     assert np.allclose(found.gradients * holed.numpy(), found.attributions, rtol=1e-3, atol=1e-6)
     assert not found.gradients[:, holed == 0].any()

@@ -11,16 +11,17 @@ from groundglass.domain.findings import SliceFinding
 from groundglass.domain.volume import CTVolume
 from groundglass.locations import MODEL_FOLDER
 from groundglass.method.classifier_network import MultiScaleClassifier
-from groundglass.method.explanation import Explanation, ExplanationRules, explain_slices
+from groundglass.method.explanation import Explanation, explain_slices
 from groundglass.method.normalisation import SlidingWindow
 from groundglass.method.saliency import IntegratedGradients
 from groundglass.method.slice_classification import StudyRule, classify_slices
 from groundglass.method.slice_input import SliceInputs
 from groundglass.method.weights import WeightsRefused, load_classifier
 from groundglass.phantom.thorax import Truth, make_thorax
+from groundglass.presets import SHIPPED
 
 WEIGHTS = MODEL_FOLDER / "classifier" / "classifier.safetensors"
-GRADIENTS = IntegratedGradients("score_map", "gauss_legendre", 2)
+GRADIENTS = IntegratedGradients("score_map", "gauss_legendre", 2, gradient_power=0.0)
 
 
 def finding(index: int, np_: float, cap: float) -> SliceFinding:
@@ -71,7 +72,7 @@ def test_a_volume_with_too_little_lung_is_refused(network, sick) -> None:
 def explain(network, sick, label: str, **rules):
     volume, truth, inputs = sick
     slices = [finding(index, 0.02 * index, 0.5) for index in range(8, 22)]
-    settings = ExplanationRules(**rules)
+    settings = replace(SHIPPED.explanation, **rules)
     return slices, explain_slices(network, volume, truth.lungs, inputs, slices, label, GRADIENTS, settings)
 
 
@@ -110,7 +111,7 @@ def test_the_salient_fraction_of_a_negative_study_that_is_more_probably_diseased
     volume, truth, inputs = sick
     slices = [finding(10, 0.38, 0.34)]
     found = explain_slices(
-        network, volume, truth.lungs, inputs, slices, "np", GRADIENTS, ExplanationRules(), np_probability=0.38
+        network, volume, truth.lungs, inputs, slices, "np", GRADIENTS, SHIPPED.explanation, np_probability=0.38
     )
     assert found.salient_fraction is None
 
@@ -148,7 +149,7 @@ def test_lesions_that_reach_past_a_free_slice_are_together_the_salient_fraction(
     volume, truth, inputs = sick
     near = replace(volume, spacing_mm=(2.0, *volume.spacing_mm[1:]))
     slices = [finding(index, 0.6 if index == 11 else 0.1, 0.3) for index in range(10, 13)]
-    found = explain_slices(network, near, truth.lungs, inputs, slices, "cap", GRADIENTS, ExplanationRules())
+    found = explain_slices(network, near, truth.lungs, inputs, slices, "cap", GRADIENTS, SHIPPED.explanation)
     assert any({10, 12} <= set(lesion.slices) for lesion in found.lesions)
     assert sum(lesion.lung_fraction for lesion in found.lesions) == pytest.approx(found.salient_fraction)
 

@@ -12,8 +12,8 @@ from groundglass.dicomio.reading import checked_series
 from groundglass.dicomio.reading.checked_series import check_series
 from groundglass.dicomio.reading.geometry import Grid, check_geometry
 from groundglass.dicomio.reading.scan import Series, scan_folder
-from groundglass.dicomio.reading.select import SelectionRules
 from groundglass.domain.errors import Refusal
+from groundglass.presets import SHIPPED
 from groundglass.run import Run
 from tests.groundglass.dicomio.ct_samples import SERIES, STUDY, make_series, write_series
 
@@ -43,7 +43,7 @@ def test_the_geometry_of_the_chosen_series_is_checked_once_sound_or_not(
         return check_geometry(instances)
 
     monkeypatch.setattr(checked_series, "check_geometry", count)
-    pipeline: Any = SimpleNamespace(settings=SimpleNamespace(selection=SelectionRules(), decoding_threads=1))
+    pipeline: Any = SimpleNamespace(settings=SimpleNamespace(selection=SHIPPED.selection, decoding_threads=1))
     steps: list[tuple[str, int, int]] = []
     run = Run(pipeline, tmp_path, lambda *step: steps.append(step))
     chosen = run.select([Series(STUDY, SERIES, tuple(make_series(skip=skip)))]).chosen

@@ -20,7 +20,7 @@ from pydicom.uid import (
 
 from groundglass.dicomio.reading.frames import Frame, refer_to_frames
 from groundglass.dicomio.reading.scan import scan_folder
-from groundglass.dicomio.reading.select import SelectionRules, choose_series
+from groundglass.dicomio.reading.select import choose_series
 from groundglass.dicomio.reading.volume import ReadSeries, read_grid
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.key_images import make_key_images
@@ -31,6 +31,7 @@ from groundglass.dicomio.writing.segmentation import make_segmentation
 from groundglass.domain.errors import Refusal
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
+from groundglass.presets import SHIPPED
 from tests.fuzz.files import as_file, as_multi_frame, small_series
 from tests.fuzz.judge import judge
 from tests.fuzz.mutations import OtherValue
@@ -101,7 +102,7 @@ def legacy_converted() -> Dataset:
 
 def read(folder: Path) -> ReadSeries:
     (series,) = scan_folder(folder).series
-    selection = choose_series([series], SelectionRules())
+    selection = choose_series([series], SHIPPED.selection)
     assert selection.chosen is not None, selection.rejected
     return read_grid(selection.chosen.grid)
 
@@ -142,7 +143,7 @@ def test_compressed_frames_are_decoded(tmp_path: Path, syntax: str) -> None:
 def refusal(image: Dataset, path: Path) -> str:
     write(image, path)
     (series,) = scan_folder(path.parent).series
-    chosen = choose_series([series], SelectionRules()).chosen
+    chosen = choose_series([series], SHIPPED.selection).chosen
     assert chosen is not None
     with pytest.raises(Refusal) as caught:
         _ = chosen.grid
@@ -174,7 +175,7 @@ def test_functional_groups_that_are_no_sequence_are_none(tmp_path: Path) -> None
     image = enhanced()
     image["PerFrameFunctionalGroupsSequence"] = DataElement("PerFrameFunctionalGroupsSequence", "US", 5)
     write(image, tmp_path / "image")
-    assert choose_series(scan_folder(tmp_path).series, SelectionRules()).chosen is None
+    assert choose_series(scan_folder(tmp_path).series, SHIPPED.selection).chosen is None
 
 
 def test_what_the_functional_groups_lack_is_not_taken_from_elsewhere(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import tracemalloc
 import warnings
 import zlib
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, 
 from groundglass.dicomio.reading.attributes import quiet_pydicom
 from groundglass.dicomio.reading.checked_series import check_series
 from groundglass.dicomio.reading.scan import Scan, find_studies, scan_folder
-from groundglass.dicomio.reading.select import SelectionRules, choose_series, judge_series
+from groundglass.dicomio.reading.select import choose_series, judge_series
 from groundglass.domain.errors import Refusal
+from groundglass.presets import SHIPPED
 from tests.groundglass.dicomio.ct_samples import (
     PATIENT_NAME,
     SERIES,
@@ -140,7 +142,9 @@ def test_images_without_the_uid_of_study_or_series_are_a_series_to_be_rejected(
     (series,) = scan_folder(tmp_path).series
     assert [series.study_instance_uid, series.series_instance_uid].count("") == 1
     (reason,) = [
-        reason for reason in judge_series(series, SelectionRules(minimum_slices=1)) if "Instance UID" in reason
+        reason
+        for reason in judge_series(series, replace(SHIPPED.selection, minimum_slices=1))
+        if "Instance UID" in reason
     ]
     assert reason.startswith(f"1 images have no {keyword.removesuffix('InstanceUID')} Instance UID")
 
@@ -451,7 +455,7 @@ def test_a_ct_with_floating_point_pixels_is_not_called_cut(tmp_path: Path) -> No
 def test_selecting_and_checking_read_no_header_whole(tmp_path: Path) -> None:
     write_series(tmp_path, make_series())
     (series,) = scan_folder(tmp_path).series
-    chosen = choose_series([series], SelectionRules()).chosen
+    chosen = choose_series([series], SHIPPED.selection).chosen
     assert chosen is not None
     assert chosen.series is series
     _ = check_series(series).grid

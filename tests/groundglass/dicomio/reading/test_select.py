@@ -1,5 +1,7 @@
 """The one series of a study that is analysed, and why the others are not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
@@ -8,9 +10,10 @@ from groundglass.dicomio.reading.rule_language import parse_rules
 from groundglass.dicomio.reading.scan import Series
 from groundglass.dicomio.reading.select import Selection, SelectionRules, choose_series, judge_series
 from groundglass.domain.errors import Refusal
+from groundglass.presets import SHIPPED
 from tests.groundglass.dicomio.ct_samples import SERIES, STUDY, Edit, Sample, make_series
 
-RULES = SelectionRules()
+RULES = SHIPPED.selection
 CHEST = Sample()
 SMALL = {"rows": 4, "columns": 4}
 
@@ -255,7 +258,7 @@ def test_thick_slices_at_thin_distances_are_not_thin() -> None:
 
 def site_rules(*selections: dict[str, object]) -> SelectionRules:
     named = [{"name": f"wish {number}", "conditions": wish} for number, wish in enumerate(selections, start=1)]
-    return SelectionRules(selections=parse_rules({"selections": named}))
+    return replace(SHIPPED.selection, selections=parse_rules({"selections": named}))
 
 
 def test_the_first_selection_of_the_site_that_a_series_meets_decides() -> None:
