@@ -1,0 +1,59 @@
+"""The model cards: `templates/` with the figures of the reports that are shipped."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from groundglass.domain.software import sha256_of
+from training.data.slices import PAINTING_BASES
+from training.engine.cross_validation import TABLE_PLAN
+from training.reports import classifier, covid_ct_benchmark, lung_tables
+from training.reports.shipped import CARDS, EVIDENCE, read_report
+
+TEMPLATES = Environment(  # Markdown for readers: nothing is escaped
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+def describe_weights(file: Path) -> dict[str, Any]:
+    """What a card says of its weight file."""
+    return {"sha256": sha256_of(file), "size_mb": file.stat().st_size / 1e6}
+
+
+def write_cards(lungs: dict[str, Any], classifier: dict[str, Any]) -> None:
+    """Both cards, from the reports in model_cards and what `describe_weights` says of the weights."""
+    (CARDS / "lungs.md").write_text(lungs_card(lungs), encoding="utf-8")
+    (CARDS / "classifier.md").write_text(classifier_card(classifier), encoding="utf-8")
+
+
+def lungs_card(weights: dict[str, Any]) -> str:
+    """The card of the lung network."""
+    tables = lung_tables.as_markdown(read_report("lungs_tables"), pictures=False)
+    return TEMPLATES.get_template("lungs.md.j2").render(read_report("lungs"), tables=tables, **weights)
+
+
+def classifier_card(weights: dict[str, Any]) -> str:
+    """The card of the classifier; the benchmark's weights never ship, for its images carry no licence."""
+    report = read_report("classifier")
+    record = json.loads((EVIDENCE / "cross_validation.json").read_text(encoding="utf-8"))
+    return TEMPLATES.get_template("classifier.md.j2").render(
+        weights,
+        recipe=record["recipe"],
+        row_iterations=TABLE_PLAN.iterations,
+        temperature=kept_temperature(report["calibration"]),
+        bases={name: report["shortcuts"]["sources"]["patients"][name] for name in PAINTING_BASES[:2]},
+        tables=classifier.as_markdown(report),
+        pictures=sorted((CARDS / "pictures").glob("*.png")),
+        benchmark=covid_ct_benchmark.as_markdown(read_report("covid_ct_benchmark")),
+    )
+
+
+def kept_temperature(calibration: dict[str, Any]) -> float:
+    """The temperature to ship: the one fitted on all folds where cross-fitted scaling lowered the log loss, else 1."""
+    helps = calibration["after"]["log_loss"] < calibration["before"]["log_loss"]
+    return float(calibration["temperature"]) if helps else 1.0
