@@ -10,7 +10,6 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 from groundglass.domain.software import sha256_of
 from groundglass.locations import ROOT
@@ -19,7 +18,7 @@ from training.data.normalisation import NORMALISATIONS
 from training.data.slices import PATIENT_CLASS
 from training.engine.checkpoint import export_weights
 from training.reports.calibration import fold_temperature
-from training.reports.cards import describe_weights, kept_temperature, write_cards
+from training.reports.cards import kept_temperature, write_cards
 from training.reports.readme import readme_figures, write_readme
 from training.reports.shipped import CARDS, EVIDENCE, read_report
 
@@ -34,14 +33,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--benchmark", type=Path, help="folder of training.covid_ct_benchmark (default: the card keeps its figures)"
     )
+    parser.add_argument("--cards", action="store_true", help="write the cards and README's figures again, ship nothing")
     options = parser.parse_args(arguments)
+    if options.cards:
+        write_texts()
+        return 0
     if set(read_classifier_patients(options.tables)) != set(PATIENT_CLASS):
         parser.error(
             "the tables are of other patients than the public ones, of whom cards and README tell. Weights of your own "
             "need no shipping: name them and their SHA-256 in your copy of app.yaml, and write a card of your own"
         )
     shutil.copyfile(options.run / "lungs" / "report.json", CARDS / "lungs.json")
-    lungs = ship_weights("lungs", options.run / "lungs" / "lungs.safetensors")
+    ship_weights("lungs", options.run / "lungs" / "lungs.safetensors")
     for name in ("classifier", "lungs_tables"):
         shutil.copyfile(options.tables / f"{name}.json", CARDS / f"{name}.json")
     if options.benchmark:
@@ -56,16 +59,21 @@ def main(arguments: list[str] | None = None) -> int:
     export_weights(
         fold_temperature(load_classifier(options.run / "classifier" / "all.safetensors"), temperature), calibrated
     )
-    classifier = ship_weights("classifier", calibrated)
+    ship_weights("classifier", calibrated)
     ship_evidence(options.run)
-    write_cards(lungs, classifier)
-    write_readme("figures", readme_figures(*map(read_report, ("lungs", "lungs_tables", "classifier"))))
+    write_texts()
     print("Shipped. Commit models/, app.yaml, model_cards/ and README.md together.")
     return 0
 
 
-def ship_weights(name: str, weights: Path) -> dict[str, Any]:
-    """Copy one weight file into models/ and its SHA-256 into app.yaml; returns what the card says of the file."""
+def write_texts() -> None:
+    """The cards and README's figures, from the reports and the weights that are shipped."""
+    write_cards()
+    write_readme("figures", readme_figures(*map(read_report, ("lungs", "lungs_tables", "classifier"))))
+
+
+def ship_weights(name: str, weights: Path) -> None:
+    """Copy one weight file into models/ and its SHA-256 into app.yaml."""
     target = ROOT / "models" / name / f"{name}.safetensors"
     target.parent.mkdir(parents=True, exist_ok=True)
     if weights.resolve() != target:
@@ -78,7 +86,6 @@ def ship_weights(name: str, weights: Path) -> dict[str, Any]:
     if count != 1:
         raise ValueError(f"app.yaml names the weight file {name}/{name}.safetensors {count} times, not once.")
     settings.write_text(text, encoding="utf-8")
-    return describe_weights(target)
 
 
 def ship_evidence(run: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from groundglass.domain.software import sha256_of
+from groundglass.locations import MODEL_FOLDER
 from training.data.slices import PAINTING_BASES
 from training.engine.cross_validation import TABLE_PLAN
 from training.reports import classifier, covid_ct_benchmark, lung_tables
@@ -20,29 +21,26 @@ TEMPLATES = Environment(  # Markdown for readers: nothing is escaped
 )
 
 
-def describe_weights(file: Path) -> dict[str, Any]:
-    """What a card says of its weight file."""
-    return {"sha256": sha256_of(file), "size_mb": file.stat().st_size / 1e6}
+def write_cards() -> None:
+    """Both cards, from the reports in model_cards and the weights in models."""
+    (CARDS / "lungs.md").write_text(lungs_card(), encoding="utf-8")
+    (CARDS / "classifier.md").write_text(classifier_card(), encoding="utf-8")
 
 
-def write_cards(lungs: dict[str, Any], classifier: dict[str, Any]) -> None:
-    """Both cards, from the reports in model_cards and what `describe_weights` says of the weights."""
-    (CARDS / "lungs.md").write_text(lungs_card(lungs), encoding="utf-8")
-    (CARDS / "classifier.md").write_text(classifier_card(classifier), encoding="utf-8")
-
-
-def lungs_card(weights: dict[str, Any]) -> str:
+def lungs_card() -> str:
     """The card of the lung network."""
     tables = lung_tables.as_markdown(read_report("lungs_tables"), pictures=False)
-    return TEMPLATES.get_template("lungs.md.j2").render(read_report("lungs"), tables=tables, **weights)
+    return TEMPLATES.get_template("lungs.md.j2").render(
+        read_report("lungs"), weights=describe_weights("lungs"), tables=tables
+    )
 
 
-def classifier_card(weights: dict[str, Any]) -> str:
+def classifier_card() -> str:
     """The card of the classifier; the benchmark's weights never ship, for its images carry no licence."""
     report = read_report("classifier")
     record = json.loads((EVIDENCE / "cross_validation.json").read_text(encoding="utf-8"))
     return TEMPLATES.get_template("classifier.md.j2").render(
-        weights,
+        weights=describe_weights("classifier"),
         recipe=record["recipe"],
         row_iterations=TABLE_PLAN.iterations,
         temperature=kept_temperature(report["calibration"]),
@@ -51,6 +49,12 @@ def classifier_card(weights: dict[str, Any]) -> str:
         pictures=sorted((CARDS / "pictures").glob("*.png")),
         benchmark=covid_ct_benchmark.as_markdown(read_report("covid_ct_benchmark")),
     )
+
+
+def describe_weights(name: str) -> dict[str, Any]:
+    """What a card says of its weight file."""
+    file = MODEL_FOLDER / name / f"{name}.safetensors"
+    return {"sha256": sha256_of(file), "size_mb": file.stat().st_size / 1e6}
 
 
 def kept_temperature(calibration: dict[str, Any]) -> float:

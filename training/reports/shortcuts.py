@@ -9,6 +9,7 @@ the first answer is chance.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -95,7 +96,8 @@ def _separation(found: list[np.ndarray], patients: Sequence[Patient], networks: 
         raise ValueError("No network tests both healthy and diseased patients: there is no ROC curve to draw.")
     disease = [1 - rows[:, 0] for rows in found]
 
-    def curve(diseased: np.ndarray) -> float:
+    @cache  # few patients can be exchanged in few ways
+    def curve(diseased: tuple[bool, ...]) -> float:
         areas = [
             area_under_curve(
                 np.concatenate([disease[number] for number in group if diseased[number]]),
@@ -106,13 +108,13 @@ def _separation(found: list[np.ndarray], patients: Sequence[Patient], networks: 
         return float(np.mean(areas))
 
     rng = np.random.default_rng(0)
-    area = curve(labels > 0)
+    area = curve(tuple((labels > 0).tolist()))
     as_far = 0
     for _ in range(_SHUFFLES):
         shuffled = labels > 0
         for group in groups:
             shuffled[group] = rng.permutation(shuffled[group])
-        as_far += abs(curve(shuffled) - 0.5) >= abs(area - 0.5) - 1e-12
+        as_far += abs(curve(tuple(shuffled.tolist())) - 0.5) >= abs(area - 0.5) - 1e-12
     truth = np.repeat(labels, [len(rows) for rows in found])
     return {
         "auc": area,

@@ -55,7 +55,7 @@ def test_intervals_are_of_patients_and_not_of_slices() -> None:
     right = np.repeat(rng.random(24) < 0.5, 10)  # all slices of a patient are right, or all are wrong
     probabilities = np.eye(3)[np.where(right, label, (label + 1) % 3)]
     of_patients, of_slices = (
-        score_level(label, probabilities, unit, repeats=200, seed=0)["figures"]["accuracy"]["interval"]
+        score_level(label, probabilities, unit, repeats=60, seed=0)["figures"]["accuracy"]["interval"]
         for unit in (patient, np.arange(240))
     )
     assert np.ptp(of_patients) > 1.5 * np.ptp(of_slices)
