@@ -22,6 +22,7 @@ from sklearn.metrics import accuracy_score
 
 from groundglass.method.classifier_network import MultiScaleClassifier
 from training.engine.predictions import Predictions
+from training.reports.markdown import render
 from training.reports.metrics import balanced_accuracy, calibration_error, reliability
 from training.reports.prediction_levels import patient_level, slice_level
 
@@ -30,6 +31,7 @@ _SMALLEST = 1e-7
 _LARGEST_OFFSET = 20.0
 _STAGES = {"before": "none", "after": "temperature", "offsets": "temperature and class offsets"}
 """Of the report, as its table names them."""
+_SHOWN = ("expected_calibration_error", "log_loss", "accuracy", "mean_sensitivity")
 
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -211,21 +213,13 @@ def draw_reliability(stages: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]
 
 def as_markdown(report: dict[str, Any]) -> str:
     """The report as a table."""
-    temperatures = ", ".join(f"{value:.2f}" for value in report["temperatures"].values())
-    lines = [
-        f"Calibration of row {report['row']}, {' / '.join(report['task'])}: {report['slices']} slices of "
-        f"{report['patients']} patients. Each fold is scaled with what the other folds fit: a temperature "
-        f"({temperatures}; on all folds {report['temperature']:.2f}), or one and an offset for each class, which take "
-        "over how frequent the classes are among those slices. Mean sensitivity: over the classes, alike.",
-        "",
-        "| scaling | expected calibration error | log loss | slices right | mean sensitivity | patients right |",
-        "| --- | --- | --- | --- | --- | --- |",
+    rows = [
+        [
+            title,
+            *(f"{report[stage][name]:.3f}" for name in _SHOWN),
+            f"{report[stage]['patients_right']} of {report['patients']}",
+        ]
+        for stage, title in _STAGES.items()
     ]
-    for name, title in _STAGES.items():
-        figures = report[name]
-        lines.append(
-            f"| {title} | {figures['expected_calibration_error']:.3f} | {figures['log_loss']:.3f} | "
-            f"{figures['accuracy']:.3f} | {figures['mean_sensitivity']:.3f} | "
-            f"{figures['patients_right']} of {report['patients']} |"
-        )
-    return "\n".join([*lines, ""])
+    temperatures = [f"{value:.2f}" for value in report["temperatures"].values()]
+    return render("calibration", report=report, temperatures=temperatures, rows=rows)

@@ -1,24 +1,15 @@
 """The model cards: `templates/` with the figures of the reports that are shipped."""
 
 import json
-from pathlib import Path
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from groundglass.domain.software import sha256_of
 from groundglass.locations import MODEL_FOLDER
 from training.data.slices import PAINTING_BASES
 from training.engine.cross_validation import TABLE_PLAN
 from training.reports import classifier, covid_ct_benchmark, lung_tables
+from training.reports.markdown import render
 from training.reports.shipped import CARDS, EVIDENCE, read_report
-
-TEMPLATES = Environment(  # Markdown for readers: nothing is escaped
-    loader=FileSystemLoader(Path(__file__).with_name("templates")),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    keep_trailing_newline=True,
-)
 
 
 def write_cards() -> None:
@@ -30,8 +21,8 @@ def write_cards() -> None:
 def lungs_card() -> str:
     """The card of the lung network."""
     tables = lung_tables.as_markdown(read_report("lungs_tables"), pictures=False)
-    return TEMPLATES.get_template("lungs.md.j2").render(
-        read_report("lungs"), weights=describe_weights("lungs"), tables=tables
+    return render(
+        "lungs", iterations=read_report("lungs")["iterations"], weights=describe_weights("lungs"), tables=tables
     )
 
 
@@ -39,7 +30,8 @@ def classifier_card() -> str:
     """The card of the classifier; the benchmark's weights never ship, for its images carry no licence."""
     report = read_report("classifier")
     record = json.loads((EVIDENCE / "cross_validation.json").read_text(encoding="utf-8"))
-    return TEMPLATES.get_template("classifier.md.j2").render(
+    return render(
+        "classifier",
         weights=describe_weights("classifier"),
         recipe=record["recipe"],
         row_iterations=TABLE_PLAN.iterations,

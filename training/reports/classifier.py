@@ -13,6 +13,7 @@ from training.data.patients import TrainingSet
 from training.data.slices import SliceSet
 from training.engine.predictions import Predictions
 from training.reports import calibration, curves, shortcuts, study_model, tables
+from training.reports.markdown import grid, render
 from training.reports.metrics import area_under_curve
 from training.reports.prediction_levels import patient_probabilities
 
@@ -131,49 +132,44 @@ def score_classifier(
 
 def as_markdown(report: dict[str, Any]) -> str:
     """The classifier's report as sections of a model card."""
-    lines = ["### Disease against none", ""]
-    patients = len(next(iter(report["studies"].values())))
-    lines += [
-        f"AUC of 1 - P(NP) on slices, {patients} patients, none of them seen by the classifier that scores the "
-        "patient. `painted`: trained on painted lesions alone; `shipped`: fine-tuned with the patients of the other "
-        "fold.",
-        "",
+    first: dict[str, Any] = next(iter(report["disease"].values()))
+    infected = "infected slices" if first["marked"] else "all slices of diseased patients"
+    curves_head = [
+        "network",
+        *(f"{infected} against {name}" for name in first["infected slices against healthy patients"]),
+        *(f"inside {name}" for name in first["inside"]),
     ]
-    infected = "infected slices" if _first(report)["marked"] else "all slices of diseased patients"
-    columns = [
-        *(f"{infected} against {name}" for name in _first(report)["infected slices against healthy patients"]),
-        *(f"inside {name}" for name in _first(report)["inside"]),
-    ]
-    lines += ["| network | " + " | ".join(columns) + " |", "| --- |" + " --- |" * len(columns)]
+    curves_rows = []
     for row, areas in report["disease"].items():
         values = [*areas["infected slices against healthy patients"].values(), *areas["inside"].values()]
-        lines.append(f"| {row} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
-    lines += ["", "### Patients", "", "Label and probabilities (NP, CAP, COVID-19) of the study rule.", ""]
-    lines += ["| patient | true | " + " | ".join(report["studies"]) + " |"]
-    lines += ["| --- | --- |" + " --- |" * len(report["studies"])]
-    for name, study in next(iter(report["studies"].values())).items():
-        cells = [
-            f"{row[name]['label']} ({', '.join(f'{part:.2f}' for part in row[name]['probabilities'])})"
-            for row in report["studies"].values()
-        ]
-        lines.append(f"| {name} | {study['true']} | " + " | ".join(cells) + " |")
-    lines += ["", "Patients right by the part of the slices, the most diseased ones, that the rule averages.", ""]
-    lines += ["| network | " + " | ".join(f"{part:g}" for part in RULE_PARTS) + " |"]
-    lines += ["| --- |" + " --- |" * len(RULE_PARTS)]
-    for row, rules in report["study_rules"].items():
-        for asked in ("label", "diseased or not"):
-            right = [f"{figures[asked]} of {patients}" for figures in rules.values()]
-            lines.append(f"| {row}, {asked} | {' | '.join(right)} |")
+        curves_rows.append([row, *(f"{value:.3f}" for value in values)])
+    by_row = report["studies"]
+    studies = next(iter(by_row.values()))
+    disease = render(
+        "disease",
+        patients=len(studies),
+        curves=grid(curves_head, curves_rows),
+        studies=grid(
+            ["patient", "true", *by_row],
+            [
+                [name, study["true"], *(study_model.study_cell(found[name]) for found in by_row.values())]
+                for name, study in studies.items()
+            ],
+        ),
+        rules=grid(
+            ["network", *(f"{part:g}" for part in RULE_PARTS)],
+            [
+                [f"{row}, {asked}", *(f"{figures[asked]} of {len(studies)}" for figures in rules.values())]
+                for row, rules in report["study_rules"].items()
+                for asked in ("label", "diseased or not")
+            ],
+        ),
+    )
     sections = [
-        "\n".join(lines),
+        disease,
         tables.as_markdown(report["tables"]),
         calibration.as_markdown(report["calibration"]),
         study_model.as_markdown(report["study_model"]),
         shortcuts.as_markdown(report["shortcuts"]),
     ]
     return "\n\n".join(section.strip() for section in sections) + "\n"
-
-
-def _first(report: dict[str, Any]) -> dict[str, Any]:
-    first: dict[str, Any] = next(iter(report["disease"].values()))
-    return first

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 
 from training.data.covid_ct_figures import BENCHMARK_CLASSES
+from training.reports.markdown import render
 from training.reports.metrics import area_under_curve
 
 PUBLISHED = {
@@ -45,32 +46,20 @@ def score(label: np.ndarray, covid: np.ndarray, repeats: int, seed: int) -> dict
 
 def as_markdown(report: dict[str, Any]) -> str:
     """The report as a table."""
-    counts = "; ".join(
-        f"{name} {sum(split['images'].values())} images ({', '.join(f'{n} {c}' for c, n in split['images'].items())}; "
-        f"no lungs found on {split['without_lungs']}), fingerprint `{split['fingerprint'][:16]}`"
-        for name, split in report["splits"].items()
-    )
-    lines = [
-        f"COVID-CT benchmark (He et al. 2020), official split by patient: {counts}. The data do not say how many "
-        "patients. The best row starts from this project's own weights, no row from ImageNet. The val images chose the "
-        "plain row's checkpoint and the best row's form, so that their val figures are on the bright side; the test "
-        "split chose nothing. How a preprint was printed may tell its figures apart beside the disease. In brackets: "
-        "95 % intervals by bootstrap over images. Published rows: on the TEST split, as their authors state them, not "
-        "recomputed.",
-        "",
-        "| row | split | images | ACC | F1 | AUC |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for name, row in report["rows"].items():
-        for split, scored in row["splits"].items():
-            cells = [
+    rows = [
+        [
+            f"{row['title']} ({name})",
+            split,
+            str(sum(scored["images"].values())),
+            *(
                 f"{figure['value']:.3f} [{figure['interval'][0]:.3f}, {figure['interval'][1]:.3f}]"
                 for figure in scored["figures"].values()
-            ]
-            lines.append(
-                f"| {row['title']} ({name}) | {split} | {sum(scored['images'].values())} | {' | '.join(cells)} |"
-            )
+            ),
+        ]
+        for name, row in report["rows"].items()
+        for split, scored in row["splits"].items()
+    ]
     for title, published in report["published"].items():
-        cells = ["–" if value is None else f"{value:.3f}" for value in published.values()]
-        lines.append(f"| {title} | test, published | {report['published_images']} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        figures = ["–" if value is None else f"{value:.3f}" for value in published.values()]
+        rows.append([title, "test, published", str(report["published_images"]), *figures])
+    return render("covid_ct_benchmark", splits=report["splits"], rows=rows)

@@ -23,6 +23,7 @@ from groundglass.method.classifier_network import MultiScaleClassifier
 from training.data.patients import Patient
 from training.data.slices import SliceSet
 from training.engine.inference import penultimate_features, predict
+from training.reports.markdown import render
 from training.reports.metrics import area_under_curve, balanced_accuracy
 
 BLANK_GREY = 0.14
@@ -210,48 +211,25 @@ def _linear_answers(train: np.ndarray, truth: np.ndarray, test: np.ndarray, clas
 
 def as_markdown(report: Mapping[str, dict[str, Any]]) -> str:
     """Tables of `{"blank_lungs": blank_lung_report(...), "sources": source_classifier(...)}`, or of one of them."""
-    lines = []
+    parts = []
     if "blank_lungs" in report:
         blank = report["blank_lungs"]
-        counts = ", ".join(f"{name} {count}" for name, count in blank["patients"].items())
-        outside = "hidden" if blank["masked"] else "visible"
-        lines += [
-            f"Lungs blanked out (grey {blank['grey']} of 1), everything outside the lungs {outside}; "
-            f"{sum(blank['patients'].values())} patients ({counts}), each seen by a network that never trained on the "
-            "patient. AUC of 1 - P(NP), diseased against healthy slices, mean over the folds; in brackets the part of "
-            "random exchanges of labels between a fold's patients that gives an AUC as far from .5.",
-            "",
-            "| slices | AUC | balanced accuracy |",
-            "| --- | --- | --- |",
-            *(
-                f"| {state} | {blank[state]['auc']:.3f} ({blank[state]['shuffled']:.2f}) | "
-                f"{blank[state]['balanced_accuracy']:.3f} |"
-                for state in ("intact", "blanked")
-            ),
-            f"| chance | {blank['chance']['auc']:.3f} | {blank['chance']['balanced_accuracy']:.3f} |",
-            "",
+        rows = [
+            [state, f"{found['auc']:.3f} ({found['shuffled']:.2f})", f"{found['balanced_accuracy']:.3f}"]
+            for state, found in ((state, blank[state]) for state in ("intact", "blanked"))
         ]
+        rows.append(["chance", f"{blank['chance']['auc']:.3f}", f"{blank['chance']['balanced_accuracy']:.3f}"])
+        parts.append(render("blank_lungs", blank=blank, rows=rows))
     if "sources" in report:
         sources = report["sources"]
         names = list(sources["slices"])
-        counts = ", ".join(f"{name} {sources['patients'][name]}" for name in names)
-        outside = "hidden" if sources["masked"] else "visible"
-        lines += [
-            f"Source of a healthy slice, named by a linear classifier on the penultimate features (outside the lungs "
-            f"{outside}); patients by source: {counts}. Cross-validated by patient; a source of one patient by "
-            "consecutive runs of slices, where the classifier may know the patient again.",
-            "",
-            "| sources | balanced accuracy | chance | " + " | ".join(names) + " |",
-            "| --- |" + " --- |" * (len(names) + 2),
-        ]
+        rows = []
         for key, title in (("all", "all"), ("by_patient", "those of several patients")):
             if key in sources:
-                figures = sources[key]
-                cells = [
-                    f"{figures['sensitivity'][name]:.2f}" if name in figures["sensitivity"] else "" for name in names
+                found = sources[key]
+                sensitivity = [
+                    f"{part:.2f}" if (part := found["sensitivity"].get(n)) is not None else "" for n in names
                 ]
-                lines.append(
-                    f"| {title} | {figures['balanced_accuracy']:.3f} | {figures['chance']:.3f} | {' | '.join(cells)} |"
-                )
-        lines.append("")
-    return "\n".join(lines)
+                rows.append([title, f"{found['balanced_accuracy']:.3f}", f"{found['chance']:.3f}", *sensitivity])
+        parts.append(render("sources", sources=sources, names=names, rows=rows))
+    return "\n".join(parts)

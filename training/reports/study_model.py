@@ -13,6 +13,7 @@ from training.data.patients import Patient, TrainingSet
 from training.data.slices import SliceSet
 from training.engine.inference import penultimate_features, predict
 from training.engine.study_training import painted_bags, predict_study, train_study_model
+from training.reports.markdown import grid, render
 from training.reports.metrics import area_under_curve
 from training.reports.prediction_levels import patient_probabilities
 
@@ -93,25 +94,28 @@ def as_markdown(report: dict[str, Any]) -> str:
     """The comparison as two tables."""
     models = report["models"]
     marked = list(dict.fromkeys(name for figures in models.values() for name in figures["infected_auc"]))
-    lines = [
-        f"Study level, {report['patients']} patients, each judged by a network and a study model that never trained on "
-        "the patient."
-        + (
-            " Columns `inside`: area under the curve of attention (for the rule: of 1 - P(NP)), infected slices "
-            "against the patient's others."
-            if marked
-            else ""
-        ),
-        "",
-        "| " + " | ".join(["model", "right", "log loss", *(f"inside {name}" for name in marked)]) + " |",
-        "| --- |" + " --- |" * (len(marked) + 2),
+    figures = [
+        [
+            title,
+            f"{found['right']} of {report['patients']}",
+            f"{found['log_loss']:.3f}",
+            *(f"{found['infected_auc'][name]:.3f}" for name in marked),
+        ]
+        for title, found in models.items()
     ]
-    for title, figures in models.items():
-        areas = "".join(f" {figures['infected_auc'][name]:.3f} |" for name in marked)
-        lines.append(f"| {title} | {figures['right']} of {report['patients']} | {figures['log_loss']:.3f} |{areas}")
-    lines += ["", "| patient | true | " + " | ".join(models) + " |", "| --- | --- |" + " --- |" * len(models)]
-    for name, study in next(iter(models.values()))["studies"].items():
-        answers = [figures["studies"][name] for figures in models.values()]
-        cells = [f"{each['label']} ({', '.join(f'{p:.2f}' for p in each['probabilities'])})" for each in answers]
-        lines.append(f"| {name} | {study['true']} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", "Label and probabilities (NP, CAP, COVID-19) of each patient."]) + "\n"
+    studies = [
+        [name, study["true"], *(study_cell(found["studies"][name]) for found in models.values())]
+        for name, study in next(iter(models.values()))["studies"].items()
+    ]
+    return render(
+        "study_model",
+        patients=report["patients"],
+        marked=marked,
+        figures=grid(["model", "right", "log loss", *(f"inside {name}" for name in marked)], figures),
+        studies=grid(["patient", "true", *models], studies),
+    )
+
+
+def study_cell(study: dict[str, Any]) -> str:
+    """A study's label and probabilities for a table."""
+    return f"{study['label']} ({', '.join(f'{value:.2f}' for value in study['probabilities'])})"

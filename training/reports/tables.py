@@ -15,6 +15,7 @@ from sklearn.metrics import accuracy_score
 
 from groundglass.domain.class_names import CLASS_ABBREVIATIONS, CLASSES
 from training.engine.predictions import Predictions
+from training.reports.markdown import grid
 from training.reports.metrics import (
     FIGURES,
     calibration_error,
@@ -119,7 +120,7 @@ def as_markdown(report: dict[str, Any]) -> str:
             entries = [entry for entry in report["entries"] if len(entry["task"]) == classes]
             if entries:
                 parts.append(f"**{title}, {unit}.** {how} {_caption(report, entries, level)}")
-                parts.append(_grid(head, [line for entry in entries for line in lines_of(entry, level)]))
+                parts.append(grid(head, [line for entry in entries for line in lines_of(entry, level)]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -176,10 +177,6 @@ def _caption(report: dict[str, Any], entries: list[dict[str, Any]], level: str) 
         )
     source = report["source"].rstrip(".")
     return " ".join([*sentences, f"Data: {source}. Fingerprint `{report['fingerprint']}`."])
-
-
-def _grid(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *lines))
 
 
 def _cell(summary: dict[str, Any], figure: str) -> str:
