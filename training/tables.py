@@ -1,10 +1,6 @@
 """Tables 3 and 4 and Fig. 9 from the predictions of a cross-validation: `python -m training.tables --run DIR`.
 
 Only the prediction files are read, no network: whoever has them can compute every figure again.
-
-Over three classes, a figure is the plain mean over the classes of the class's figure against the rest. That is how the
-paper's Table 3 follows from its Table 4, accuracy included: (89.2 + 84.7 + 88.3) / 3 = 87.4. It is not the part of the
-slices given the right class, which is lower and stands beside it. Of two classes, the second one is the positive.
 """
 
 import argparse

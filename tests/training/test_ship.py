@@ -61,6 +61,7 @@ def leaves(values: object, place: str = "") -> Iterator[tuple[str, object]]:
         yield place, values
 
 
+@pytest.mark.slow
 def test_the_tables_follow_from_the_shipped_predictions() -> None:
     report = read_report("classifier")["tables"]
     again = tables.score(read_predictions(EVIDENCE), report["fingerprint"], report["source"])

@@ -1,4 +1,4 @@
-"""Training and validation samples for the lung network.
+"""Patients for the lung network, to train on and held out, with the lungs marked.
 
 Three sources with lungs marked on every image: `lung_slices` (single slices in HU), the lungs of `lesion_masks` (four
 patients with COVID-19, 8-bit; their lesion masks are never read here), and the volumes of the two patients without

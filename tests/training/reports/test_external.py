@@ -48,6 +48,7 @@ def test_there_is_no_interval_where_a_class_has_few_patients() -> None:
     assert all(figure["value"] is not None for figure in figures.values())
 
 
+@pytest.mark.slow
 def test_intervals_are_of_patients_and_not_of_slices() -> None:
     rng = np.random.default_rng(0)
     label = np.repeat([0, 1, 2], 80)
