@@ -30,12 +30,11 @@ from benchmarks.memory import status_mib
 from benchmarks.sdk import make_graph, make_reader
 from groundglass.dicomio.reading.measures import order_by_position
 from groundglass.dicomio.reading.scan import scan_folder
-from groundglass.dicomio.reading.select import choose_series
-from groundglass.dicomio.reading.volume import check_series, read_volume
 from groundglass.dicomio.writing.files import write_text
 from groundglass.phantom.study import write_study
 from groundglass.phantom.thorax import make_thorax
 from groundglass.settings import load_settings
+from groundglass.study import read_study
 
 RESULTS = Path(__file__).resolve().parent / "results"
 REPOSITORY = RESULTS.parent.parent
@@ -46,14 +45,9 @@ Loaded = tuple[np.ndarray, list[str]]
 
 
 def load_with_ours(folder: Path) -> Loaded:
-    """Scan, selection and volume, with the application's settings."""
-    settings = load_settings()
-    chosen = choose_series(scan_folder(folder).series, settings.selection).chosen
-    if chosen is None:
-        raise ValueError("No series was chosen.")
-    check_series(chosen)
-    volume, headers = read_volume(chosen.instances, settings.decoding_threads)
-    return volume.hu, [str(header.SOPInstanceUID) for header in headers]
+    """Scan, selection and volume, with the application's rules."""
+    read = read_study(folder, load_settings().selection)
+    return read.volume.hu, [str(header.SOPInstanceUID) for header in read.sources]
 
 
 def make_sdk_loader() -> Callable[[Path], Loaded]:
