@@ -10,6 +10,7 @@ from groundglass.method.classifier_network import INPUT_SIZE
 from groundglass.method.normalisation import scale_to_window
 from groundglass.phantom.painted_lesions import paint_pattern
 from training.data.augmentation import turn, warp
+from training.data.hard_negatives import SLICE_MM, add_dependent_density, add_what_is_no_pneumonia
 from training.data.patients import Patient
 from training.data.slices import SliceSet
 
@@ -66,6 +67,38 @@ def patients_draw(
     return draw
 
 
+def slices_draw(slices: SliceSet, label: int, seed: int) -> Draw:
+    """Draw real slices of one class; `label` is the target."""
+
+    def draw(iteration: int, n: int) -> tuple[np.ndarray, int]:
+        rng = np.random.default_rng((seed, iteration, n, 2))
+        return draw_real(slices, int(rng.integers(len(slices.hu))), rng)[None], label
+
+    return draw
+
+
+def hard_negatives_draw(bases: SliceSet, label: int, seed: int) -> Draw:
+    """Draw healthy slices with what looks like pneumonia and is none; `label` is NP's."""
+
+    def draw(iteration: int, n: int) -> tuple[np.ndarray, int]:
+        rng = np.random.default_rng((seed, iteration, n, 3))
+        number = int(rng.integers(len(bases.hu)))
+        hu, lung = bases.hu[number][None].copy(), bases.lung[number][None]
+        add_what_is_no_pneumonia(hu, lung, float(bases.pixel_mm[number]), rng)
+        return augment(hu[0], lung[0], bases.window[number], rng)[None], label
+
+    return draw
+
+
+def in_turn(draws: Sequence[Draw]) -> Draw:
+    """The samples of a batch from each in turn: every batch of their number, or a multiple, holds all equally often."""
+
+    def draw(iteration: int, n: int) -> tuple[np.ndarray, int]:
+        return draws[n % len(draws)](iteration, n // len(draws))
+
+    return draw
+
+
 def half_and_half(real: Draw, painted: Draw) -> Draw:
     """Every second sample from each: every batch holds both."""
 
@@ -85,9 +118,9 @@ def draw_painted(
     hu, lung = bases.hu[number][None].copy(), bases.lung[number][None]
     pixel_mm = float(bases.pixel_mm[number])
     if rng.random() < 0.4:
-        _add_dependent_density(hu, lung, rng)
+        add_dependent_density(hu, lung, rng)
     if label:
-        painted = paint_pattern(hu, lung, (5.0, pixel_mm, pixel_mm), "cap" if label == 1 else "covid19", rng)
+        painted = paint_pattern(hu, lung, (SLICE_MM, pixel_mm, pixel_mm), "cap" if label == 1 else "covid19", rng)
         if painted.sum() * pixel_mm**2 < SMALLEST_DISEASE_MM2:
             label = 0
     return augment(hu[0], lung[0], bases.window[number], rng, contrast), label
@@ -96,16 +129,6 @@ def draw_painted(
 def draw_real(slices: SliceSet, number: int, rng: np.random.Generator, contrast: bool = True) -> np.ndarray:
     """One augmented input `(224, 224)` of a real slice."""
     return augment(slices.hu[number], slices.lung[number], slices.window[number], rng, contrast)
-
-
-def _add_dependent_density(hu: np.ndarray, lung: np.ndarray, rng: np.random.Generator) -> None:
-    """The haze at the back of the lungs of anyone who lies down: it must not count as disease."""
-    rows = np.nonzero(lung.any(axis=(0, 2)))[0]
-    if not len(rows):
-        return
-    depth = (np.arange(lung.shape[1]) - rows[0]) / max(rows[-1] - rows[0], 1)
-    band = np.clip((depth - rng.uniform(0.6, 0.9)) / 0.15, 0, 1)[None, :, None] * rng.uniform(30.0, 160.0)
-    hu[:] = np.rint(hu + band * lung * (hu < -500)).astype(np.int16)
 
 
 def augment(
