@@ -121,6 +121,27 @@ class ClassificationSection(Section):
         high=1,
     )
     study_minimum_slices: int = setting("At least so many of them.", "slices", "choice", low=1, high=1_000)
+    absent_below: float = setting(
+        "Probability of pneumonia below which a study's pneumonia is absent.",
+        "1",
+        "measured: operating points in the model card of the classifier",
+        low=0,
+        high=0.5,
+    )
+    present_from: float = setting(
+        "Probability of pneumonia from which it is present; between the two it is indeterminate.",
+        "1",
+        "measured: operating points in the model card of the classifier",
+        low=0.5,
+        high=1,
+    )
+    kind_above: float = setting(
+        "Share of CAP or of COVID-19 in both that must be exceeded for the kind to be named; 1: it is never named.",
+        "1",
+        "on patients of other hospitals no share carried a word: model card of the classifier",
+        low=0.5,
+        high=1,
+    )
 
 
 class SaliencySection(Section):

@@ -12,7 +12,7 @@ from groundglass.device import DeviceError, choose_device
 from groundglass.dicomio.reading.volume import ReadSeries
 from groundglass.domain.arrays import LabelMap
 from groundglass.domain.errors import UsageError
-from groundglass.domain.findings import Findings, SliceFinding
+from groundglass.domain.findings import Findings, Prediction, SliceFinding
 from groundglass.domain.software import NAME, VERSION, SoftwareIdentity
 from groundglass.domain.volume import CTVolume
 from groundglass.locations import MODEL_FOLDER, SETTINGS_FILE
@@ -60,14 +60,12 @@ class ClassifiedSlices:
     Attributes:
         inputs: the slices as the classifier sees them.
         slices: the classified ones, in slice order.
-        label: the study's class, one of CLASSES.
-        probabilities: the study's, in the order of CLASSES.
+        prediction: the study's.
     """
 
     inputs: SliceInputs
     slices: tuple[SliceFinding, ...]
-    label: str
-    probabilities: tuple[float, float, float]
+    prediction: Prediction
 
 
 @dataclass(frozen=True)
@@ -133,8 +131,8 @@ class Pipeline:
         """Classify every slice with enough lung, and the study (II-D).
 
         >>> classified = pipeline.classify(volume, pipeline.segment(volume))
-        >>> classified.label in ("np", "cap", "covid19"), round(sum(classified.probabilities), 3)
-        (True, 1.0)
+        >>> classified.prediction.state, round(sum(classified.prediction.probabilities), 3)
+        ('present', 1.0)
 
         Raises:
             Refusal: no slice shows enough lung.
@@ -142,7 +140,7 @@ class Pipeline:
         rules = self.settings.classification
         inputs = SliceInputs.of_volume(volume, lungs.labels, rules.window, rules.hide_outside_lungs)
         slices = classify_slices(self.classifier, volume, inputs, rules.minimum_lung_mm2, on_slices=on_slices)
-        return ClassifiedSlices(inputs, slices, *rules.study_rule.apply(slices))
+        return ClassifiedSlices(inputs, slices, rules.decision.apply(rules.study_rule.apply(slices)))
 
     def explain(
         self,
@@ -164,18 +162,16 @@ class Pipeline:
             lungs.labels,
             classified.inputs,
             classified.slices,
-            classified.label,
+            classified.prediction,
             self.settings.gradients,
             self.settings.explanation,
             on_slices,
-            np_probability=classified.probabilities[0],
         )
         return Findings(
             lungs=lungs.labels,
             right_ml=lungs.right_ml,
             left_ml=lungs.left_ml,
-            label=classified.label,
-            probabilities=classified.probabilities,
+            prediction=classified.prediction,
             salient_fraction=explanation.salient_fraction,
             slices=explanation.slices,
             saliency=explanation.saliency,

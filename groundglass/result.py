@@ -96,9 +96,16 @@ def describe(findings: Findings, images: Sequence[Mapping[str, Any]] | None = No
         findings: on the grid of the source images.
         images: what names each image; None where there are none, but an array.
     """
+    prediction = findings.prediction
     named = images or [{}] * (1 + max((item.index for item in findings.slices), default=0))
     return {
-        "prediction": {"label": findings.label, "probabilities": _by_class(findings.probabilities)},
+        "prediction": {
+            "state": prediction.state,
+            "pneumonia_probability": round(prediction.pneumonia_probability, 6),
+            "kind": prediction.kind,
+            "label": prediction.label,
+            "probabilities": _by_class(prediction.probabilities),
+        },
         "lungs": {
             "volume_ml": round(findings.volume_ml, 1),
             "right_ml": round(findings.right_ml, 1),

@@ -10,6 +10,7 @@ from groundglass.dicomio.reading.rule_language import parse_rules
 from groundglass.dicomio.reading.select import SelectionRules
 from groundglass.dicomio.writing.segmentation import Form
 from groundglass.locations import SETTINGS_FILE
+from groundglass.method.decision import DecisionRule
 from groundglass.method.explanation import ExplanationRules
 from groundglass.method.lung_segmentation import MultiWindow
 from groundglass.method.normalisation import SlidingWindow
@@ -43,6 +44,7 @@ class ClassificationSettings:
     hide_outside_lungs: bool
     minimum_lung_mm2: float
     study_rule: StudyRule
+    decision: DecisionRule
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
             hide_outside_lungs=classification.hide_outside_lungs,
             minimum_lung_mm2=100.0 * classification.minimum_lung_cm2,
             study_rule=StudyRule(classification.study_top_part, classification.study_minimum_slices),
+            decision=DecisionRule(classification.absent_below, classification.present_from, classification.kind_above),
         ),
         gradients=IntegratedGradients(
             reading=research.reading,

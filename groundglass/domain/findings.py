@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from groundglass.domain.arrays import FloatMap, LabelMap, Mask
+from groundglass.domain.class_names import CLASSES
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,42 @@ class Lesion:
 
 
 WhyNotExplained = Literal["study_np", "slice_np", "budget"]
-"""The study's class is NP; the slice is not diseased enough; more probable slices used up `maximum_slices`."""
+"""The study's pneumonia is absent; the slice is not diseased enough; more probable slices used up `maximum_slices`."""
+
+State = Literal["absent", "present", "indeterminate"]
+"""Whether the study shows pneumonia, as far as its probability carries."""
+Kind = Literal["cap", "covid19", "undetermined"]
+"""Which pneumonia, in a word; the probabilities of both are told always."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is concluded of a study.
+
+    Attributes:
+        probabilities: in the order of CLASSES, sum 1.
+        state: the first question, pneumonia or none.
+        kind: the second, which one; `undetermined` unless a rule allows a word.
+    """
+
+    probabilities: tuple[float, float, float]
+    state: State
+    kind: Kind
+
+    @property
+    def label(self) -> str:
+        """The paper's three-way class, one of CLASSES: the most probable, whatever the state."""
+        return CLASSES[max(range(len(CLASSES)), key=self.probabilities.__getitem__)]
+
+    @property
+    def pneumonia_probability(self) -> float:
+        """Of either kind."""
+        return 1.0 - self.probabilities[0]
+
+    @property
+    def explained_class(self) -> str:
+        """The class whose score the saliency explains: the more probable of the two pneumonias."""
+        return CLASSES[1] if self.probabilities[1] >= self.probabilities[2] else CLASSES[2]
 
 
 @dataclass(frozen=True)
@@ -86,8 +122,7 @@ class Findings:
     Attributes:
         lungs: uint8 `(slice, row, col)`: BACKGROUND, RIGHT_LUNG or LEFT_LUNG.
         right_ml, left_ml: lung volumes.
-        label: the study's class, one of CLASSES.
-        probabilities: the study's, in the order of CLASSES.
+        prediction: the study's.
         salient_fraction: salient lung volume over lung volume, an estimate from saliency, not a lesion segmentation;
             None where nothing was explained although the study, or a slice, is more probably diseased than not.
         slices: the classified slices, in slice order.
@@ -102,8 +137,7 @@ class Findings:
     lungs: LabelMap
     right_ml: float
     left_ml: float
-    label: str
-    probabilities: tuple[float, float, float]
+    prediction: Prediction
     salient_fraction: float | None
     slices: tuple[SliceFinding, ...]
     saliency: Mapping[int, FloatMap] = field(default_factory=dict)

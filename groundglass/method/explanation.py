@@ -8,7 +8,7 @@ import torch
 
 from groundglass.domain.arrays import FloatMap, Indices, LabelMap, Mask, Regions
 from groundglass.domain.class_names import CLASSES
-from groundglass.domain.findings import Box, Lesion, SliceFinding
+from groundglass.domain.findings import Box, Lesion, Prediction, SliceFinding
 from groundglass.domain.volume import CTVolume
 from groundglass.method.boxes import boxes_of_regions, salient_regions
 from groundglass.method.classifier_network import INPUT_SIZE, MultiScaleClassifier
@@ -98,16 +98,14 @@ def explain_slices(
     lungs: LabelMap,
     inputs: SliceInputs,
     slices: Sequence[SliceFinding],
-    label: str,
+    prediction: Prediction,
     gradients: IntegratedGradients,
     rules: ExplanationRules,
     on_slices: Callable[[int, int], None] | None = None,
-    np_probability: float = 1.0,
 ) -> Explanation:
-    """Explain the diseased slices of a study for the study's class.
+    """Explain the diseased slices of a study for the more probable kind of pneumonia.
 
-    A study without pneumonia has nothing to explain and gets no boxes. Where NP is the most probable of the three
-    classes and one of the two pneumonias still more probable than NP, its salient fraction isn't known.
+    A study in which pneumonia is absent has nothing to explain and gets no boxes.
 
     Args:
         network: in evaluation mode, on the device to use.
@@ -115,17 +113,16 @@ def explain_slices(
         lungs: its lung labels, on the source grid.
         inputs: its slices as the classifier saw them.
         slices: the classified slices.
-        label: the study's class.
+        prediction: the study's.
         gradients: how to integrate.
         rules: which slices and which regions.
         on_slices: called with slices done and slices in all.
-        np_probability: the study's.
     """
     salient = np.zeros(volume.hu.shape, dtype=bool)
-    if label == "np":
+    if prediction.state == "absent":
         unexplained = tuple(replace(item, why_not_explained="study_np") for item in slices)
-        is_diseased = 1 - np_probability >= rules.minimum_disease_probability
-        return Explanation(unexplained, {}, salient, (), (), None if is_diseased else 0.0)
+        return Explanation(unexplained, {}, salient, (), (), 0.0)
+    label = prediction.explained_class
     target = CLASSES.index(label)
     device = next(network.parameters()).device
     scores = gradients.prepare(network, target)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from groundglass.domain.class_names import CLASSES
 from groundglass.domain.errors import Refusal
 from groundglass.domain.findings import SliceFinding
 from groundglass.domain.refusals import RefusalCode
@@ -83,10 +82,10 @@ class StudyRule:
         """How many of so many classified slices are averaged."""
         return min(max(round(self.top_part * slices), self.minimum_slices), slices)
 
-    def apply(self, slices: Sequence[SliceFinding]) -> tuple[str, tuple[float, float, float]]:
-        """The study's label and probabilities `(np, cap, covid19)`."""
+    def apply(self, slices: Sequence[SliceFinding]) -> tuple[float, float, float]:
+        """The study's probabilities `(np, cap, covid19)`."""
         probabilities = np.array([finding.probabilities for finding in slices])
         top = np.argsort(probabilities[:, 0], kind="stable")[: self.count(len(slices))]
         mean = probabilities[top].mean(axis=0)
         mean /= mean.sum()
-        return CLASSES[int(mean.argmax())], (float(mean[0]), float(mean[1]), float(mean[2]))
+        return float(mean[0]), float(mean[1]), float(mean[2])
