@@ -15,7 +15,7 @@ from groundglass.domain.errors import UsageError
 from groundglass.locations import SETTINGS_FILE
 from groundglass.pipeline import Pipeline
 from training.data.external_images import UnusableImages, class_folders, list_images
-from training.reports.external import as_markdown, draw_confusion, predict_images, score
+from training.reports.external import as_markdown, draw_confusion, predict_images, score, summarise
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--images", type=Path, required=True, help=f"folder that holds {class_folders()}")
     parser.add_argument("--models", type=Path, default=Path("models"), help="model folder (default: models)")
     parser.add_argument("--out", type=Path, default=Path("runs/external"), help="default: runs/external")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="the few figures that programs compare, and the states"
+    )
     parser.add_argument("--repeats", type=int, default=1000, help="bootstrap draws (default 1000)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
     options = parser.parse_args(arguments)
@@ -53,6 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
         "weights_sha256": shipped.software.weights_sha256,
     }
     (options.out / "external.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    if options.json is not None:
+        summary = summarise(images, probabilities, rules)
+        options.json.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     markdown = as_markdown(report)
     (options.out / "external.md").write_text(markdown, encoding="utf-8")
     draw_confusion(report).savefig(options.out / "external-confusion.png", dpi=120)

@@ -66,6 +66,7 @@ WhyNotExplained = Literal["study_np", "slice_np", "budget"]
 
 State = Literal["absent", "present", "indeterminate"]
 """Whether the study shows pneumonia, as far as its probability carries."""
+STATES: tuple[State, ...] = ("absent", "present", "indeterminate")
 Kind = Literal["cap", "covid19", "undetermined"]
 """Which pneumonia, in a word; the probabilities of both are told always."""
 

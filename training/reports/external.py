@@ -10,8 +10,10 @@ from sklearn.metrics import accuracy_score, f1_score
 from tqdm import tqdm
 
 from groundglass.domain.class_names import CLASS_ABBREVIATIONS, CLASSES
+from groundglass.domain.findings import STATES
 from groundglass.method.slice_classification import StudyRule
 from groundglass.pipeline import Pipeline
+from groundglass.settings import ClassificationSettings
 from training.data.external_images import ImageFile, UnusableImages
 from training.data.pictures import PictureRefused, gather_pictures, prepare_picture, read_picture
 from training.engine.inference import predict
@@ -125,6 +127,70 @@ def score(
         "slice": score_level(label, probabilities, patient, repeats, seed),
         "patient": score_level(label[first], pooled, names, repeats, seed),
     }
+
+
+def summarise(images: Sequence[ImageFile], probabilities: np.ndarray, rules: ClassificationSettings) -> dict[str, Any]:
+    """The figures that other programs read, without intervals; None where a class that a figure needs is missing.
+
+    Args:
+        images: the pictures.
+        probabilities: `(image, class)`.
+        rules: how slices make a study, and a study's probabilities a state.
+
+    Returns:
+        For `slices` and for `patients`: `auc_diseased`, `auc_covid_against_cap` (of CAP and COVID-19 alone, by the
+        share of COVID-19 in both), `accuracy`, `called` (by true class, the share called each class) and `samples`;
+        under `states` the share of the patients whose pneumonia is absent, present and indeterminate, of all and by
+        true class.
+    """
+    label = np.array([image.label for image in images])
+    patients = sorted({image.patient for image in images})
+    number = np.array([patients.index(image.patient) for image in images])
+    pooled = np.stack(
+        [
+            patient_probabilities(probabilities[number == each], CLASSES, rules.study_rule)
+            for each in range(len(patients))
+        ]
+    )
+    of_patient = np.array([label[number == each][0] for each in range(len(patients))])
+    states = [rules.decision.apply((float(np_), float(cap), float(covid))).state for np_, cap, covid in pooled]
+    return {
+        "slices": _summary(label, probabilities),
+        "patients": _summary(of_patient, pooled),
+        "states": _shares(states, STATES)
+        | {
+            "by_class": {
+                CLASSES[each]: _shares(
+                    [state for state, true in zip(states, of_patient, strict=True) if true == each], STATES
+                )
+                for each in np.unique(of_patient)
+            }
+        },
+    }
+
+
+def _summary(label: np.ndarray, probabilities: np.ndarray) -> dict[str, Any]:
+    healthy, cap, covid19 = (label == each for each in range(len(CLASSES)))
+    diseased, share = 1 - probabilities[:, 0], probabilities[:, 2] / probabilities[:, 1:].sum(axis=1)
+    called = [CLASSES[each] for each in probabilities.argmax(axis=1)]
+    return {
+        "samples": {name: int((label == each).sum()) for each, name in enumerate(CLASSES)},
+        "auc_diseased": _area(diseased[~healthy], diseased[healthy]),
+        "auc_covid_against_cap": _area(share[covid19], share[cap]),
+        "accuracy": float((probabilities.argmax(axis=1) == label).mean()),
+        "called": {
+            CLASSES[each]: _shares([name for name, true in zip(called, label, strict=True) if true == each], CLASSES)
+            for each in np.unique(label)
+        },
+    }
+
+
+def _area(positive: np.ndarray, negative: np.ndarray) -> float | None:
+    return area_under_curve(positive, negative) if len(positive) and len(negative) else None
+
+
+def _shares(found: Sequence[str], names: Sequence[str]) -> dict[str, float]:
+    return {name: found.count(name) / len(found) for name in names}
 
 
 def as_markdown(report: dict[str, Any]) -> str:

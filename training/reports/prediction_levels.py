@@ -46,7 +46,7 @@ def patient_probabilities(probabilities: np.ndarray, task: tuple[str, ...], rule
     """
     if task == CLASSES:
         slices = [SliceFinding(n, 0.0, (float(a), float(b), float(c))) for n, (a, b, c) in enumerate(probabilities)]
-        return np.array(rule.apply(slices)[1])
+        return np.array(rule.apply(slices))
     unlike = probabilities[:, task.index("np")] if "np" in task else -probabilities.max(axis=1)
     top = np.argsort(unlike, kind="stable")[: rule.count(len(probabilities))]
     return np.asarray(probabilities[top].mean(axis=0))
