@@ -9,7 +9,7 @@ import numpy as np
 from groundglass.method.classifier_network import INPUT_SIZE
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.slice_input import LungSquare, normalise_square
-from training.image_slices import find_lungs, place_window, read_picture
+from training.data.pictures import find_lungs, place_window, read_picture
 
 BODY_MM = 360.0
 """Field of view assumed, since neither form states a pixel size: the usual one of a chest CT."""

@@ -26,7 +26,7 @@ from groundglass.locations import ROOT
 from groundglass.method.explanation import ExplanationRules
 from groundglass.method.weights import WeightsRefused, load_classifier, load_lung_network
 from groundglass.presets import SHIPPED
-from training.image_slices import PictureRefused
+from training.data.pictures import PictureRefused
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

@@ -5,7 +5,7 @@ from typing import Any
 
 from groundglass.locations import ROOT
 from groundglass.presets import SHIPPED
-from training.ship import write_readme
+from training.reports.readme import write_readme
 
 RESULTS = ROOT / "benchmarks" / "results"
 

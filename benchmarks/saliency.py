@@ -40,8 +40,8 @@ from groundglass.method.saliency import (
 from groundglass.method.score_gradients import ScoreGradients
 from groundglass.method.weights import load_classifier, load_lung_network
 from groundglass.presets import PAPER, SHIPPED
-from training.classifier_data import prepare_slices
-from training.options import add_data_option
+from training.data.slices import prepare_slices
+from training.engine.options import add_data_option
 
 RESULTS = ROOT / "benchmarks" / "results"
 READING = SHIPPED.gradients.reading

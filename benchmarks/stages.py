@@ -42,7 +42,7 @@ from groundglass.method.precision import exact_float32, fast_precision
 from groundglass.phantom.study import write_study
 from groundglass.phantom.thorax import make_thorax
 from groundglass.settings import Settings, load_settings
-from training.ship import write_readme
+from training.reports.readme import write_readme
 
 RESULTS = ROOT / "benchmarks" / "results"
 NAMES = {"cpu": "stages", "cuda": "stages_gpu"}

@@ -7,8 +7,8 @@ import argparse
 from pathlib import Path
 
 from training import classifier, cross_validation, evaluate, lungs
-from training.lung_data import NORMALISATIONS
-from training.options import add_data_option
+from training.data.normalisation import NORMALISATIONS
+from training.engine.options import add_data_option
 
 ABLATION_ITERATIONS = 100
 """Of each of Fig. 3's three networks: equal, and far fewer than the shipped one's."""

@@ -11,20 +11,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from groundglass.method.classifier_network import INPUT_SIZE, MultiScaleClassifier
+from groundglass.method.classifier_network import MultiScaleClassifier
 from groundglass.phantom.thorax import make_thorax
-from training import frozen_features
-from training.augmentation import augment_as_paper
-from training.checkpoint import export_weights
-from training.covid_ct_benchmark import (
-    MODELS,
-    as_markdown,
-    augment_strongly,
-    figures_of,
-    main,
-    make_draw,
-    score,
-)
+from training.covid_ct_benchmark import MODELS, main
+from training.engine.checkpoint import export_weights
+from training.networks import frozen_features
+from training.reports.covid_ct_benchmark import as_markdown
 
 LUNGS = MODELS / "lungs" / "lungs.safetensors"
 
@@ -132,30 +124,3 @@ def test_a_split_without_a_class_folder_is_refused(
 ) -> None:
     assert main(arguments(folder / "train", pretrained, tmp_path)) == 2
     assert "COVID and NonCOVID" in capsys.readouterr().err
-
-
-def test_draws_repeat_and_take_classes_in_turn() -> None:
-    images = [np.full((INPUT_SIZE, INPUT_SIZE), 0.2 * number, dtype=np.float32) for number in range(4)]
-    draw = make_draw(images, np.array([0, 0, 1, 1]), augment_strongly, seed=3)
-    first, label = draw(2, 1)
-    again, _ = draw(2, 1)
-    assert np.array_equal(first, again)
-    assert label == 1
-    assert first.shape == (1, INPUT_SIZE, INPUT_SIZE)
-
-
-@pytest.mark.parametrize("augment", [augment_as_paper, augment_strongly])
-def test_augmented_images_stay_in_range(augment) -> None:  # type: ignore[no-untyped-def]
-    image = np.random.default_rng(1).random((INPUT_SIZE, INPUT_SIZE), dtype=np.float32)
-    for seed in range(10):
-        result = augment(image, np.random.default_rng(seed))
-        assert result.dtype == np.float32
-        assert 0 <= result.min() <= result.max() <= 1
-
-
-def test_figures_of_a_known_table() -> None:
-    figures = figures_of(np.array([0, 0, 1, 1]), np.array([0.1, 0.7, 0.6, 0.9]))
-    assert figures == {"ACC": 0.75, "F1": pytest.approx(0.8), "AUC": 0.75}
-    scored = score(np.array([0, 0, 1, 1]), np.array([0.1, 0.7, 0.6, 0.9]), repeats=50, seed=0)
-    low, high = scored["figures"]["AUC"]["interval"]
-    assert low <= 0.75 <= high

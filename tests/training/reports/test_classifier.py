@@ -1,0 +1,76 @@
+"""The classifier's report: curves and study labels from predictions, and what a card shows of them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from groundglass.domain.class_names import CLASSES
+from training.data.patients import Patient
+from training.data.slices import SliceSet
+from training.engine.predictions import Predictions
+from training.reports.classifier import disease_curves, patients_of_folds, study_labels
+
+SLICES = 10
+
+
+def make_patient(name: str, label: int) -> Patient:
+    empty = np.zeros((SLICES, 1, 1))
+    slices = SliceSet(empty, empty > 0, np.zeros((SLICES, 2)), np.ones(SLICES), np.arange(SLICES))
+    infected = np.arange(SLICES) < 4 if label else np.zeros(SLICES, dtype=bool)
+    return Patient(name, label, slices, infected)
+
+
+PATIENTS = [make_patient("healthy", 0), make_patient("lobar", 1), make_patient("viral", 2)]
+
+
+def predict_all(disease: dict[str, np.ndarray]) -> Predictions:
+    """Predictions in which 1 - P(NP) of each patient's slices is given, the rest going to their class."""
+    rows = []
+    for patient in PATIENTS:
+        probabilities = np.zeros((SLICES, 3))
+        probabilities[:, max(patient.label, 1)] = disease[patient.name]
+        probabilities[:, 0] += 1 - disease[patient.name]
+        rows.append(probabilities)
+    counted = [patient.infected if patient.label else np.ones(SLICES, dtype=bool) for patient in PATIENTS]
+    return Predictions(
+        "shipped",
+        CLASSES,
+        np.zeros(3 * SLICES, dtype=int),
+        np.repeat([patient.name for patient in PATIENTS], SLICES),
+        np.tile(np.arange(SLICES), 3),
+        np.repeat([patient.label for patient in PATIENTS], SLICES),
+        np.concatenate(rows),
+        np.concatenate(counted),
+    )
+
+
+def test_only_infected_slices_stand_against_healthy_patients() -> None:
+    seen = np.where(np.arange(SLICES) < 4, 0.9, 0.05)  # what is not infected looks healthier than the healthy
+    curves = disease_curves(predict_all({"healthy": np.full(SLICES, 0.1), "lobar": seen, "viral": seen}))
+    assert curves["infected slices against healthy patients"] == {"healthy": 1.0}
+    assert curves["inside"] == {"lobar": 1.0, "viral": 1.0}
+
+
+def test_a_network_that_sees_nothing_scores_a_half() -> None:
+    same = np.full(SLICES, 0.3)
+    curves = disease_curves(predict_all({"healthy": same, "lobar": same, "viral": same}))
+    assert curves["infected slices against healthy patients"]["healthy"] == 0.5
+    assert set(curves["inside"].values()) == {0.5}
+
+
+def test_a_study_takes_the_label_of_its_most_diseased_slices() -> None:
+    few = np.where(np.arange(SLICES) < 3, 0.9, 0.0)
+    studies = study_labels(predict_all({"healthy": np.full(SLICES, 0.1), "lobar": few, "viral": few}))
+    assert {name: study["label"] for name, study in studies.items()} == {
+        "healthy": "np",
+        "lobar": "cap",
+        "viral": "covid19",
+    }
+    assert studies["viral"]["probabilities"] == pytest.approx([0.1, 0.0, 0.9])
+
+
+def test_the_folds_are_those_of_the_run_and_not_dealt_anew() -> None:
+    found = predict_all(dict.fromkeys(("healthy", "lobar", "viral"), np.full(SLICES, 0.5)))
+    found = replace(found, fold=np.repeat([1, 0, 1], SLICES))
+    assert patients_of_folds(found) == [("lobar",), ("healthy", "viral")]

@@ -1,0 +1,1 @@
+"""How a network is trained: the loop, checkpoints, the record of a run, what a command asks."""

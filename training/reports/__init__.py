@@ -1,0 +1,1 @@
+"""What is told of a network: figures, tables, pictures, model cards."""

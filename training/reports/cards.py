@@ -1,0 +1,55 @@
+"""The model cards: `templates/` with the figures of the reports that are shipped."""
+
+import json
+from typing import Any
+
+from groundglass.domain.software import sha256_of
+from groundglass.locations import MODEL_FOLDER
+from training.data.slices import PAINTING_BASES
+from training.engine.cross_validation import TABLE_PLAN
+from training.reports import classifier, covid_ct_benchmark, lung_tables
+from training.reports.markdown import render
+from training.reports.shipped import CARDS, EVIDENCE, read_report
+
+
+def write_cards() -> None:
+    """Both cards, from the reports in model_cards and the weights in models."""
+    (CARDS / "lungs.md").write_text(lungs_card(), encoding="utf-8")
+    (CARDS / "classifier.md").write_text(classifier_card(), encoding="utf-8")
+
+
+def lungs_card() -> str:
+    """The card of the lung network."""
+    tables = lung_tables.as_markdown(read_report("lungs_tables"), pictures=False)
+    return render(
+        "lungs", iterations=read_report("lungs")["iterations"], weights=describe_weights("lungs"), tables=tables
+    )
+
+
+def classifier_card() -> str:
+    """The card of the classifier; the benchmark's weights never ship, for its images carry no licence."""
+    report = read_report("classifier")
+    record = json.loads((EVIDENCE / "cross_validation.json").read_text(encoding="utf-8"))
+    return render(
+        "classifier",
+        weights=describe_weights("classifier"),
+        recipe=record["recipe"],
+        row_iterations=TABLE_PLAN.iterations,
+        temperature=kept_temperature(report["calibration"]),
+        bases={name: report["shortcuts"]["sources"]["patients"][name] for name in PAINTING_BASES[:2]},
+        tables=classifier.as_markdown(report),
+        pictures=sorted((CARDS / "pictures").glob("*.png")),
+        benchmark=covid_ct_benchmark.as_markdown(read_report("covid_ct_benchmark")),
+    )
+
+
+def describe_weights(name: str) -> dict[str, Any]:
+    """What a card says of its weight file."""
+    file = MODEL_FOLDER / name / f"{name}.safetensors"
+    return {"sha256": sha256_of(file), "size_mb": file.stat().st_size / 1e6}
+
+
+def kept_temperature(calibration: dict[str, Any]) -> float:
+    """The temperature to ship: the one fitted on all folds where cross-fitted scaling lowered the log loss, else 1."""
+    helps = calibration["after"]["log_loss"] < calibration["before"]["log_loss"]
+    return float(calibration["temperature"]) if helps else 1.0
