@@ -84,7 +84,7 @@ map: $(CREATED) ## Build the container image, a MAP (BASE=nvidia, ubuntu, debian
 
 map-test: $(DEVELOPMENT) ## Build the image on Debian packages, offline, and run it locked down in every way (MAP_TEST_ARGS=...)
 	-@$(MAKE) --no-print-directory map-tools
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(RUN) -m image.map_test $(MAP_TEST_ARGS)
+	@$(RUN) -m pytest tests/image/container $(MAP_TEST_ARGS)
 
 map-lock: $(DEVELOPMENT) ## Resolve the image's packages again, with hashes, after a change of requirements.txt or image/tools.txt
 	@$(RUN) -m image.lock

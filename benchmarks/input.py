@@ -30,12 +30,11 @@ from benchmarks.memory import status_mib
 from benchmarks.sdk import make_graph, make_reader
 from groundglass.dicomio.reading.measures import order_by_position
 from groundglass.dicomio.reading.scan import scan_folder
-from groundglass.dicomio.reading.select import choose_series
-from groundglass.dicomio.reading.volume import read_grid
 from groundglass.dicomio.writing.files import write_text
 from groundglass.phantom.study import write_study
 from groundglass.phantom.thorax import make_thorax
 from groundglass.presets import SHIPPED
+from groundglass.study import read_study
 
 RESULTS = Path(__file__).resolve().parent / "results"
 REPOSITORY = RESULTS.parent.parent
@@ -46,14 +45,8 @@ Loaded = tuple[np.ndarray, list[str]]
 
 
 def load_with_ours(folder: Path) -> Loaded:
-    """Scan, selection and volume, with the application's settings."""
-    settings = SHIPPED
-    chosen = choose_series(scan_folder(folder).series, settings.selection).chosen
-    if chosen is None:
-        raise ValueError("No series was chosen.")
-    read = read_grid(chosen.grid, settings.decoding_threads)
-    if read.placement is not None:
-        raise ValueError("The slices of the series make no regular grid, so that they can't be compared.")
+    """Scan, selection and volume, with the application's rules."""
+    read = read_study(folder, SHIPPED.selection)
     return read.volume.hu, [str(header.SOPInstanceUID) for header in read.sources]
 
 

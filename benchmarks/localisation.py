@@ -16,6 +16,7 @@ import matplotlib
 import numpy as np
 from scipy import ndimage
 from scipy.stats import spearmanr
+from sklearn.metrics import average_precision_score, f1_score
 from tqdm import tqdm
 
 from benchmarks.attribution_maps import AttributionMaps
@@ -63,20 +64,6 @@ class SliceScores:
     true_fraction: float
 
 
-def average_precision(positive: np.ndarray, values: np.ndarray) -> float:
-    """Area under the precision-recall steps; equal values are one step.
-
-    Args:
-        positive: bool, at least one true.
-        values: same shape.
-    """
-    order = np.argsort(-values.ravel(), kind="stable")
-    hits = np.cumsum(positive.ravel()[order])
-    last = np.append(np.diff(values.ravel()[order]) != 0, True)
-    precision = hits[last] / (np.nonzero(last)[0] + 1)
-    return float((precision * np.diff(hits[last], prepend=0)).sum() / hits[-1])
-
-
 def boxes_of(regions: np.ndarray) -> np.ndarray:
     """`(box, 4)`: first row, first column, last row + 1, last column + 1 of each numbered region."""
     places = [place for place in ndimage.find_objects(regions) if place is not None]
@@ -98,15 +85,14 @@ def score_map(values: np.ndarray, item: LesionSlice, rules: ExplanationRules) ->
     positive = item.lesion[item.lung]
     regions = rules.salient_regions(np.maximum(values, 0), item.lung, item.pixel_mm)
     salient = regions > 0
-    both = int((salient & item.lesion).sum())
     numbered, count = ndimage.label(item.lesion, structure=np.ones((3, 3)))
     sizes = np.bincount(numbered.ravel(), minlength=count + 1)
     numbered[(sizes < rules.minimum_area_mm2 / item.pixel_mm**2)[numbered]] = 0
     found, true = boxes_of(regions), boxes_of(numbered)
     figures: dict[str, float | None] = {
         "pointing": float(positive[inside.argmax()]),
-        "precision": average_precision(positive, inside),
-        "dice": 2 * both / (int(salient.sum()) + int(item.lesion.sum())),
+        "precision": float(average_precision_score(positive, inside)),
+        "dice": float(f1_score(item.lesion.ravel(), salient.ravel())),  # the same figure by another name
     }
     overlaps = overlap_of_boxes(found, true)
     for limit in OVERLAPS:

@@ -3,7 +3,7 @@
 The SDK's loader, selector, series-to-volume operator, Segmentation writer and text SR writer, the same networks called
 plainly (float32, BatchNorm as it stands), and captum once a scale with Eq. 3's rule. Which slices are classified and
 explained, and what is a lung and a box, is decided by the same rules as the application's. Writes RESULTS/peer.json and
-RESULTS/peer.npz, which `benchmarks.stages` holds against the application's results.
+RESULTS/peer.npz, which `benchmarks.peer_turn` holds against the application's results.
 """
 
 import argparse

@@ -44,10 +44,12 @@ def test_a_map_beside_the_lesion_reaches_none(item: LesionSlice) -> None:
     assert scored.figures["precision"] < 0.15
 
 
-def test_average_precision_of_equal_values_is_the_prevalence() -> None:
-    positive = np.arange(100) < 20
-    assert localisation.average_precision(positive, np.zeros(100)) == pytest.approx(0.2)
-    assert localisation.average_precision(positive, -np.arange(100.0)) == 1.0
+def test_average_precision_of_equal_values_is_the_prevalence(item: LesionSlice) -> None:
+    prevalence = item.lesion.sum() / item.lung.sum()
+    equal = localisation.score_map(np.zeros(item.lung.shape), item, RULES)
+    assert equal.figures["precision"] == pytest.approx(prevalence)
+    in_order = np.arange(item.lung.size, dtype=float).reshape(item.lung.shape) + item.lung.size * item.lesion
+    assert localisation.score_map(in_order, item, RULES).figures["precision"] == 1.0
 
 
 def test_overlap_of_boxes() -> None:

@@ -1,6 +1,6 @@
 """Small synthetic CT series for the tests: a body with two lungs, written as a scanner would."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,8 @@ SUPINE = (1, 0, 0, 0, 1, 0)
 PRONE = (-1, 0, 0, 0, -1, 0)
 
 Edit = Callable[[Dataset, int], None]
+EVERY = frozenset(range(30))
+"""Slices of a sample, unless it has more."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,19 @@ def make_series(sample: Sample = Sample(), edit: Edit | None = None, skip: Seque
                 edit(image, index)
             images.append(image)
     return images
+
+
+def on(indices: Collection[int], **attributes: object) -> Edit:
+    """Set attributes of some slices; None deletes one."""
+
+    def edit(image: Dataset, index: int) -> None:
+        for keyword, content in attributes.items():
+            if index in indices and content is None:
+                delattr(image, keyword)
+            elif index in indices:
+                setattr(image, keyword, content)
+
+    return edit
 
 
 def write(image: Dataset, path: Path, syntax: UID = ExplicitVRLittleEndian) -> Path:

@@ -1,0 +1,19 @@
+"""What is published of the stages is what their reports say."""
+
+import json
+
+import pytest
+
+from benchmarks.stage_tables import NAMES, RESULTS, as_markdown, exponent, readme_lines
+from groundglass.locations import ROOT
+
+
+@pytest.mark.parametrize("name", NAMES.values())
+def test_the_published_table_and_readme_are_the_reports(name: str) -> None:
+    report = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    assert as_markdown(report) == (RESULTS / f"{name}.md").read_text(encoding="utf-8")
+    assert readme_lines(report) in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_seconds_that_grow_with_the_square_of_the_slices_have_exponent_2() -> None:
+    assert exponent([10, 20, 40], [3.0, 12.0, 48.0]) == pytest.approx(2.0)
