@@ -222,7 +222,6 @@ def test_the_watch_sees_a_network(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("watched", ["DEBUG"], indirect=True)
 def test_it_runs_where_there_is_no_network_at_all(watched: Watched) -> None:
     if not watched.without_network:
         pytest.skip("no right to run a program without a network")

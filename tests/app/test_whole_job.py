@@ -29,7 +29,7 @@ class PhantomJob(Job):
 
 MIDDLE = {"slices": 20, "spacing_mm": (6.5, 1.153, 1.153)}
 WHOLE = {"slices": 50, "spacing_mm": (6.0, 1.153, 1.153)}
-ALL_VIEWS = {"lungs": {"grid_mm": 2.5, "views": ["axial", "coronal", "sagittal"], "windows_hu": [[1400, 700]]}}
+ALL_VIEWS = {"lungs": {"grid_mm": 2.5, "views": ["axial", "coronal", "sagittal"], "windows_hu": [[1400, 20]]}}
 
 
 @pytest.fixture(
