@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from groundglass.command.startup import many_imports
 from groundglass.domain.errors import OutputFailed, UsageError
 from groundglass.exit_codes import ExitCode
 from groundglass.locations import MODEL_FOLDER, SETTINGS_FILE
@@ -73,8 +74,9 @@ def analyse(
 def _analyse(
     input_folder: Path, output_folder: Path, model_folder: Path, settings_file: Path, carry_out: CarryOut
 ) -> ExitCode:
-    from groundglass.dicomio.writing.files import check_room
-    from groundglass.settings import load_settings
+    with many_imports():
+        from groundglass.dicomio.writing.files import check_room
+        from groundglass.settings import load_settings
 
     settings = load_settings(settings_file)
     if not input_folder.is_dir():
@@ -87,11 +89,12 @@ def _analyse(
 def _run(
     input_folder: Path, output_folder: Path, model_folder: Path, settings: "Settings", carry_out: CarryOut
 ) -> ExitCode:
-    from groundglass.dicomio.reading.scan import list_files, scan_folder
-    from groundglass.pipeline import Pipeline
-    from groundglass.progress import ProgressReporter
-    from groundglass.result import write_result
-    from groundglass.run import Run
+    with many_imports():
+        from groundglass.dicomio.reading.scan import list_files, scan_folder
+        from groundglass.pipeline import Pipeline
+        from groundglass.progress import ProgressReporter
+        from groundglass.result import write_result
+        from groundglass.run import Run
 
     try:
         names = list_files(input_folder)
