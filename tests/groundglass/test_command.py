@@ -25,7 +25,7 @@ def test_only_commands_without_processes_of_their_own_take_hold_of_signals(
 
 
 def test_garbage_is_left_alone_while_libraries_load_and_never_longer() -> None:
-    with pytest.raises(ImportError), many_imports():
+    with pytest.raises(ImportError), many_imports():  # noqa: PT012
         assert not gc.isenabled()
         raise ImportError
     assert gc.isenabled()
