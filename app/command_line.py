@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from groundglass.command.analyse import analyse
 from groundglass.command.logs import LEVELS, exit_with, set_up_logging
 from groundglass.command.options import path
+from groundglass.command.startup import many_imports
+from groundglass.domain.errors import UsageError
 from groundglass.domain.software import NAME, VERSION
 from groundglass.exit_codes import EXPLAINED, ExitCode
 from groundglass.locations import SETTINGS_FILE
@@ -45,12 +47,19 @@ def run_graph(run: "Run", scan: "Callable[[], Scan]") -> None:
         UsageError: the machine lacks what the graph's engine needs.
     """
     # Imported only now: the engine needs the CUDA runtime loaded, and the user named, before it is.
-    from app.accelerator import load_cuda_runtime
-    from app.engine import import_engine
+    with many_imports():
+        from app.accelerator import load_cuda_runtime
+        from app.engine import import_engine
 
-    load_cuda_runtime()
-    import_engine()
-    from app.application import GroundglassApplication
+        load_cuda_runtime()
+        try:
+            import_engine()
+            from app.application import GroundglassApplication
+        except ModuleNotFoundError as missing:
+            raise UsageError(
+                f"The package {missing.name} is missing, which the graph needs: pip install -r requirements.txt. Or "
+                "run `groundglass analyse`, which gives the same results without the graph."
+            ) from missing
 
     GroundglassApplication(scan, run).run()
 

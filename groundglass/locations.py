@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-_LIBRARY = Path(__file__).resolve().parent
-ROOT = _LIBRARY if (_LIBRARY / "app.yaml").is_file() else _LIBRARY.parent
+LIBRARY = Path(__file__).resolve().parent
+ROOT = LIBRARY if (LIBRARY / "app.yaml").is_file() else LIBRARY.parent
 """The folder of `app.yaml` and `models`; of a checkout, its top."""
 
 SETTINGS_FILE = ROOT / "app.yaml"

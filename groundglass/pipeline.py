@@ -83,7 +83,7 @@ class Pipeline:
     software: SoftwareIdentity
 
     @classmethod
-    def load(cls, settings: Settings | Path = SETTINGS_FILE, models: Path = MODEL_FOLDER) -> "Pipeline":
+    def load(cls, settings: Settings | Path | str = SETTINGS_FILE, models: Path | str = MODEL_FOLDER) -> "Pipeline":
         """Choose the device and load the weights.
 
         Args:
@@ -93,8 +93,9 @@ class Pipeline:
         Raises:
             UsageError: the settings, the device or a weight file can't be used; the sentence says what to do.
         """
-        if isinstance(settings, Path):
-            settings = load_settings(settings)
+        if not isinstance(settings, Settings):
+            settings = load_settings(Path(settings))
+        models = Path(models)
         lungs, classifier = settings.lungs_weights, settings.classifier_weights
         try:
             device = choose_device(settings.device)

@@ -30,5 +30,6 @@ PAPER: Settings = replace(
 """What Hu et al., IEEE Access 2020, give, each with its section or equation.
 
 Where the paper has no value it has the shipped one: Q and S of the windows (II-C), the area below which a region gets
-no box and the closing (II-F.2), and all that makes a study of slices. `training.engine.loop.Plan` has the values of II-G.
+no box and the closing (II-F.2), and all that makes a study of slices. The values of II-G are in
+`training.engine.loop.Plan`.
 """

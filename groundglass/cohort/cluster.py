@@ -78,7 +78,12 @@ def _join(address: str) -> Any:
     try:
         local: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **local)
-    except (ConnectionError, ValueError) as error:
+    except Exception as error:  # Ray raises what it likes: a bare Exception where it takes over 30 s to start
+        if address == "local":
+            raise ClusterError(
+                "Ray can't be started on this machine, or takes longer than the 30 s that it allows itself. Try again "
+                "when the machine is less busy, or leave --ray out to analyse one study after another."
+            ) from error
         raise ClusterError(
             "The Ray cluster can't be reached. Check the address and that `ray status` answers on this machine, or "
             "give --ray local to use this machine alone."

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from groundglass.command.startup import many_imports
 from groundglass.domain.errors import OutputFailed, UsageError
 from groundglass.exit_codes import ExitCode
 from groundglass.locations import MODEL_FOLDER, SETTINGS_FILE
@@ -73,12 +74,13 @@ def analyse(
 def _analyse(
     input_folder: Path, output_folder: Path, model_folder: Path, settings_file: Path, carry_out: CarryOut
 ) -> ExitCode:
-    from groundglass.dicomio.writing.files import check_room
-    from groundglass.settings import load_settings
+    with many_imports():
+        from groundglass.dicomio.writing.files import check_room
+        from groundglass.settings import load_settings
 
     settings = load_settings(settings_file)
     if not input_folder.is_dir():
-        raise UsageError("The input folder does not exist or is no folder. Give it with -i.")
+        raise UsageError("The input folder does not exist or is no folder. Check its path.")
     with _prepared(output_folder):
         check_room(output_folder, LEAST_ROOM_BYTES)
         return _run(input_folder, output_folder, model_folder, settings, carry_out)
@@ -87,11 +89,12 @@ def _analyse(
 def _run(
     input_folder: Path, output_folder: Path, model_folder: Path, settings: "Settings", carry_out: CarryOut
 ) -> ExitCode:
-    from groundglass.dicomio.reading.scan import list_files, scan_folder
-    from groundglass.pipeline import Pipeline
-    from groundglass.progress import ProgressReporter
-    from groundglass.result import write_result
-    from groundglass.run import Run
+    with many_imports():
+        from groundglass.dicomio.reading.scan import list_files, scan_folder
+        from groundglass.pipeline import Pipeline
+        from groundglass.progress import ProgressReporter
+        from groundglass.result import write_result
+        from groundglass.run import Run
 
     try:
         names = list_files(input_folder)
@@ -125,7 +128,7 @@ def _prepared(folder: Path) -> Iterator[None]:
                 path.unlink()
     except OSError as error:
         raise UsageError(
-            f"The output folder can't be written ({error.strerror}). Give a writable folder with -o."
+            f"The output folder can't be written ({error.strerror}). Give a folder that can be written."
         ) from error
     try:
         yield
@@ -141,7 +144,7 @@ def _lock(folder: Path) -> int:
     except BlockingIOError as error:
         os.close(lock)
         raise UsageError(
-            "Another run is writing into the output folder. Wait for it, or give another folder with -o."
+            "Another run is writing into the output folder. Wait for it, or give another folder."
         ) from error
     except OSError:
         LOG.debug("The file system of the output folder locks no folders.")
@@ -155,7 +158,9 @@ def _tell(record: "RunRecord", code: ExitCode) -> None:
             LOG.info("%s: analysed, %d files", case.name, len(outputs))
         else:
             LOG.error("%s: %s (%s). %s", case.name, case.status, case.reason_code, case.reason)
-    if code is ExitCode.NO_ELIGIBLE_SERIES:
+    if code is ExitCode.NO_ELIGIBLE_SERIES and not record.series_rejected and not record.files_ignored:
+        LOG.error("No series can be analysed: the input folder holds no file.")
+    elif code is ExitCode.NO_ELIGIBLE_SERIES:
         LOG.error(
             "No series can be analysed: %d series rejected, %d files ignored. result.json gives the reasons.",
             len(record.series_rejected),

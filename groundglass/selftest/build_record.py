@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from groundglass.domain.software import sha256_of
-from groundglass.locations import ROOT
+from groundglass.locations import LIBRARY, ROOT
 
 FILE_NAME = "build-record.json"
 CODE = ("__main__.py", "app.yaml", "app", "operators", "groundglass", "models")
@@ -106,7 +106,7 @@ def record_of_wheel() -> dict[str, Any] | None:
     Paths are relative to the folder that the library is installed in. Of the packages only the library's own needs are
     recorded: an environment may hold others.
     """
-    if not (ROOT / "__init__.py").is_file():
+    if ROOT != LIBRARY:
         return None  # a checkout or an image, which have a record of their build
     library = metadata.distribution("groundglass")
     hashed = {str(file): file.hash.value for file in library.files or () if file.hash and file.parts[0] == ROOT.name}

@@ -16,10 +16,9 @@ from typing import Any
 
 import yaml
 
-from groundglass.locations import ROOT
+from groundglass.locations import LIBRARY, ROOT
 from groundglass.selftest.build_record import FILE_NAME, record_of_wheel
 
-LIBRARY = Path(__file__).resolve().parents[1]
 CODE = ROOT
 """The folder of the application's code that this self-test is part of."""
 _CGROUP = Path("/sys/fs/cgroup")

@@ -265,3 +265,25 @@ def test_an_empty_folder_has_no_eligible_series(by_environment: Run) -> None:
 @pytest.mark.slow
 def test_results_of_an_earlier_run_are_replaced_and_other_files_stay(by_environment: Run) -> None:
     assert by_environment.files == ["letter.txt", "result.json"]
+
+
+def test_a_package_of_the_graph_that_is_missing_is_named_with_what_to_do(
+    small_study: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`make demo` installs the library alone."""
+
+    def missing() -> None:
+        raise ModuleNotFoundError("No module named 'monai'", name="monai")
+
+    monkeypatch.setattr("app.engine.import_engine", missing)
+    done = call(small_study, tmp_path / "out", "--settings", str(quick))
+    assert done.code == ExitCode.USAGE
+    assert "The package monai is missing" in done.told
+    assert "groundglass analyse" in done.told
+
+
+def test_an_empty_folder_is_told_as_one(quick: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    done = call(tmp_path / "in", tmp_path / "out", "--settings", str(quick))
+    assert done.code == ExitCode.NO_ELIGIBLE_SERIES
+    assert "the input folder holds no file" in done.told

@@ -105,6 +105,17 @@ def without_syntax(folder: Path) -> None:
         path.write_bytes(content.replace(b"\x02\x00\x10\x00UI", b"\x02\x00\x18\x00UI", 1))
 
 
+def syntax_as_a_sequence(folder: Path) -> None:
+    """File meta information in which the transfer syntax is an empty sequence."""
+    for path in series()(folder):
+        content = path.read_bytes()
+        place = content.index(b"\x02\x00\x10\x00UI")
+        after = content[place + 8 + int.from_bytes(content[place + 6 : place + 8], "little") :]
+        empty = b"\x02\x00\x10\x00SQ" + bytes(6)
+        group_length = int.from_bytes(content[140:144], "little") + len(content[:place] + empty + after) - len(content)
+        path.write_bytes(content[:140] + group_length.to_bytes(4, "little") + content[144:place] + empty + after)
+
+
 def bare(folder: Path) -> None:
     """Data sets as they come out of some old archives: no preamble, no file meta information."""
     for index, image in enumerate(CHEST.images()):
@@ -332,6 +343,7 @@ CASES = tuple(
         ("no preamble", bare, reads()),
         ("no preamble on one image", one_bare, reads()),
         ("no transfer syntax named", without_syntax, reads()),
+        ("a transfer syntax that is a sequence", syntax_as_a_sequence, reads()),
         ("the magic word misspelt in one image", patched(MIDDLE, 128, b"DICX"), refused("GAP")),
         ("folders forty deep", nested(40), reads()),
         ("names without an extension, with spaces and letters of all kinds",

@@ -1,10 +1,12 @@
 """The command `groundglass`: how its process ends."""
 
+import gc
 import sys
 
 import pytest
 
 from groundglass import __main__ as command
+from groundglass.command.startup import many_imports
 
 
 @pytest.mark.parametrize(
@@ -20,3 +22,10 @@ def test_only_commands_without_processes_of_their_own_take_hold_of_signals(
     with pytest.raises(SystemExit) as ended:
         command.run_and_exit()
     assert (ended.value.code, bool(held)) == (0, clean_end)
+
+
+def test_garbage_is_left_alone_while_libraries_load_and_never_longer() -> None:
+    with pytest.raises(ImportError), many_imports():  # noqa: PT012
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()

@@ -23,7 +23,7 @@ RULES = replace(SHIPPED.selection, minimum_slices=10, minimum_extent_mm=100)
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
-    return Pipeline.load(write_quick_settings(tmp_path_factory.mktemp("settings") / "quick.yaml"))
+    return Pipeline.load(str(write_quick_settings(tmp_path_factory.mktemp("settings") / "quick.yaml")))
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import math
 import zlib
 from typing import Any
 
-from pydicom import dcmread
+from pydicom import DataElement, dcmread
 from pydicom.dataset import Dataset, FileDataset
 from pydicom.filereader import _read_file_meta_info, read_preamble
 from pydicom.uid import (
@@ -22,6 +22,7 @@ from pydicom.uid import (
 from groundglass.dicomio.reading.attributes import number, text
 
 PIXEL_DATA = 0x7FE00010
+_TRANSFER_SYNTAX = 0x00020010
 
 _PIXEL_TAGS = (PIXEL_DATA, 0x7FE00008, 0x7FE00009)
 """Pixel Data, and those of Parametric Maps in floating point numbers."""
@@ -49,7 +50,8 @@ def read_whole(path: str) -> FileDataset | None:
         # pydicom drops the whole header when compressed pixel data have no end: without them it can be read.
         header = _parse(path, has_preamble, stop_before_pixels=True) or header
     if header is not None and not text(header.file_meta, "TransferSyntaxUID"):
-        header.file_meta.TransferSyntaxUID = _implied_syntax(header)
+        # In place of whatever the file has there: an element of another value representation takes no UID.
+        header.file_meta[_TRANSFER_SYNTAX] = DataElement(_TRANSFER_SYNTAX, "UI", _implied_syntax(header))
     return header
 
 

@@ -141,7 +141,7 @@ def abandon_files() -> None:
 _LOCK = threading.Lock()
 """Held while files take their names, which must not be interrupted."""
 _UNFINISHED: set[Path] = set()
-_MAKE_ROOM = "Make room there, or give another folder with -o, and run the study again."
+_MAKE_ROOM = "Make room there, or give another folder, and run the study again."
 
 
 def output_failure(error: OSError) -> OutputFailed:

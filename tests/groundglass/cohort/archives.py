@@ -30,11 +30,11 @@ def start(archive: Path, out: Path, settings: Path, *extra: str) -> subprocess.P
     return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(found: Callable[[], list[Path]], process: subprocess.Popen[str], count: int = 1) -> list[Path]:
-    """What `found` finds, once it is at least `count`, while the process runs."""
+def wait_for(found: Callable[[], list[Path]], process: subprocess.Popen[str]) -> list[Path]:
+    """What `found` finds, once it finds anything, while the process runs."""
     end = time.monotonic() + 600
     while time.monotonic() < end and process.poll() is None:
-        if len(paths := found()) >= count:
+        if paths := found():
             return paths
         time.sleep(0.02)
     raise AssertionError(f"not seen; the process said: {process.communicate()[1]}")

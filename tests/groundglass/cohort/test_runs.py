@@ -1,8 +1,10 @@
 """Whole cohorts: killed and resumed here, and on a Ray cluster that loses workers."""
 
+import contextlib
 import json
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,19 @@ def results_of(folder: Path) -> dict[str, Any]:
     return {name: value for name, value in result.items() if name != "files_ignored"}
 
 
+def under_way(results: Results) -> list[Path]:
+    """The folders that workers write a study into, with the worker's process in their names."""
+    return list(results.folder.glob("studies/*/.*.part"))
+
+
+def patiently(start_node: Callable[[], Any]) -> Any:
+    """What starts a part of a Ray cluster, again where the machine is too busy for the 30 s that Ray gives it."""
+    for _ in range(4):
+        with contextlib.suppress(Exception):
+            return start_node()
+    return start_node()
+
+
 @pytest.mark.slow
 def test_a_cohort_redoes_no_study_but_one_whose_images_changed_and_finds_what_the_application_finds(
     tmp_path: Path, quick: Path, small_run: Run
@@ -34,7 +49,7 @@ def test_a_cohort_redoes_no_study_but_one_whose_images_changed_and_finds_what_th
     results = Results(tmp_path / "out")
     killed = start(tmp_path / "archive", results.folder, quick)
     (first,) = wait_for(lambda: list(results.finished()), killed)
-    wait_for(lambda: list(results.folder.glob("studies/*/.*.part")), killed)
+    wait_for(lambda: under_way(results), killed)
     killed.kill()
     killed.communicate()
     before = {path: (path / "result.json").stat().st_mtime_ns for path in results.finished()}
@@ -80,13 +95,14 @@ def test_a_cluster_that_loses_a_worker_and_a_machine_ends_with_every_study_once(
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
     sources = write_archive(tmp_path / "archive", studies=3)
     results = Results(tmp_path / "out")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    cluster = patiently(lambda: Cluster(initialize_head=True, head_node_args={"num_cpus": 1}))
     try:
-        second = cluster.add_node(num_cpus=1)
+        second = patiently(lambda: cluster.add_node(num_cpus=1))
         cohort = start(tmp_path / "archive", results.folder, quick, "--ray", cluster.address)
-        both = wait_for(lambda: list(results.folder.glob("studies/*/.*.part")), cohort, count=2)
-        os.kill(int(both[0].name.split(".")[-2]), signal.SIGKILL)
-        wait_for(lambda: list(results.finished()), cohort)
+        (killed, *_) = wait_for(lambda: under_way(results), cohort)
+        os.kill(int(killed.name.split(".")[-2]), signal.SIGKILL)
+        # Whose study is done again: one more is under way for certain, on either machine.
+        wait_for(lambda: [folder for folder in under_way(results) if folder.name != killed.name], cohort)
         cluster.remove_node(second, allow_graceful=False)
         told = cohort.communicate(timeout=600)[1]
     finally:

@@ -1,4 +1,4 @@
-"""Each check of the contract passes outputs that are right, and finds what is wrong with others."""
+"""Each check of the contract finds what is wrong with others."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,23 +10,6 @@ from groundglass.selftest.runs import OTHER_FILE, Runs
 from tests.groundglass.selftest.operation.spoiling import CHECKS, Judged, case_of
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.mark.parametrize(
-    "title",
-    [
-        "Three phantoms",
-        "Other files in the input",
-        "Output folder",
-        "Earlier results",
-        "Software in result.json",
-        "Form of result.json",
-    ],
-)
-def test_outputs_that_are_right_pass(judged: Judged, title: str) -> None:
-    outcome = judged.outcome(title)
-    assert outcome.verdict == "passed", outcome.measured
-    assert outcome.measured
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Each check of the DICOM objects passes outputs that are right, and finds what is wrong with others."""
+"""Each check of the DICOM objects finds what is wrong with others."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,24 +10,6 @@ from pydicom import DataElement, Dataset
 from tests.groundglass.selftest.operation.spoiling import Judged, case_of, items_of, shave, to_the_front
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.mark.parametrize(
-    "title",
-    [
-        "Segmentations",
-        "Reports",
-        "Presentation states",
-        "Key images",
-        "References and identity",
-        "Provenance",
-        "Strict reading",
-    ],
-)
-def test_outputs_that_are_right_pass(judged: Judged, title: str) -> None:
-    outcome = judged.outcome(title)
-    assert outcome.verdict == "passed", outcome.measured
-    assert outcome.measured
 
 
 @pytest.mark.parametrize(

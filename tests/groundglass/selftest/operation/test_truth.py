@@ -1,4 +1,4 @@
-"""Each check against the truth passes outputs that are right, and finds what is wrong with others."""
+"""Each check against the truth finds what is wrong with others."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,24 +9,6 @@ from pydicom import Dataset
 from tests.groundglass.selftest.operation.spoiling import Judged, case_of, items_of, shave, to_the_front
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.mark.parametrize(
-    "title",
-    [
-        "Lung volumes",
-        "Lungs in patient coordinates, by side",
-        "Centres of the lungs",
-        "Class of the study",
-        "Largest boxes, in patient coordinates",
-        "Lesions with a box",
-        "Side of the lesions",
-    ],
-)
-def test_outputs_that_are_right_pass(judged: Judged, title: str) -> None:
-    outcome = judged.outcome(title)
-    assert outcome.verdict == "passed", outcome.measured
-    assert outcome.measured
 
 
 @pytest.mark.parametrize(
