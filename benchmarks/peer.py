@@ -95,9 +95,15 @@ def analyse(study: Path, results: Path, settings: Settings) -> dict[str, float]:
     writer = make_segmentation_writer(graph, ("Right lung", "Left lung", "Salient"), omit_empty=False)
     labels = findings.lungs.astype(np.uint8)
     if findings.salient is not None:
-        labels[findings.salient & (findings.lungs > 0)] = 3
+        labels[(findings.salient > 0) & (findings.lungs > 0)] = 3
     writer.create_dicom_seg(labels[order], series, results)
-    text = json.dumps({"label": findings.label, "probabilities": findings.probabilities, "boxes": len(findings.boxes)})
+    text = json.dumps(
+        {
+            "label": findings.prediction.label,
+            "probabilities": findings.prediction.probabilities,
+            "boxes": len(findings.boxes),
+        }
+    )
     DICOMTextSRWriterOperator(
         graph, output_folder=results, model_info=ModelInfo(), equipment_info=EquipmentInfo(), name="sr_writer"
     ).write(text, series, results)
@@ -108,7 +114,7 @@ def analyse(study: Path, results: Path, settings: Settings) -> dict[str, float]:
         uids=np.array([str(header.SOPInstanceUID) for header in headers[order]]),
         slices=np.array([finding.index for finding in findings.slices]),
         probabilities=np.array([finding.probabilities for finding in findings.slices]),
-        study=np.array(findings.probabilities),
+        study=np.array(findings.prediction.probabilities),
         boxes=np.array([[box.slice_index, *_bounds(box.place)] for box in findings.boxes]).reshape(-1, 5),
     )
     return seconds

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from benchmarks.sdk import make_graph, make_segmentation_writer
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import write_dicom, write_text
 from groundglass.dicomio.writing.segmentation import Form, make_segmentation
-from groundglass.domain.findings import Findings
+from groundglass.domain.findings import Findings, Prediction
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.phantom.study import write_study
 from groundglass.phantom.thorax import make_thorax
@@ -57,10 +58,11 @@ def make_writers(slices: int, size: int, folder: Path) -> dict[str, Callable[[Pa
     """Every row of the table, on a phantom of `slices` slices of `size` x `size`."""
     volume, truth = make_thorax("covid19", slices=slices, size=size)
     headers = [dcmread(path, stop_before_pixels=True) for path in write_study(volume, folder, preset="covid19")]
-    salient = truth.lesions > 0
-    lungs = Findings(truth.lungs, truth.right_ml, truth.left_ml, "covid19", (0.1, 0.1, 0.8), 0.1, ())
-    overlapping = Findings(truth.lungs, truth.right_ml, truth.left_ml, "covid19", (0.1, 0.1, 0.8), 0.1, (), {}, salient)
-    holed = np.where(salient, np.uint8(3), truth.lungs).astype(np.uint8)  # the SDK's operator can't overlap
+    salient = (truth.lesions > 0).astype(np.uint8)
+    prediction = Prediction((0.1, 0.1, 0.8), "present", "undetermined")
+    lungs = Findings(truth.lungs, truth.right_ml, truth.left_ml, prediction, 0.1, ())
+    overlapping = replace(lungs, salient=salient)
+    holed = np.where(salient > 0, np.uint8(3), truth.lungs).astype(np.uint8)  # the SDK's operator can't overlap
 
     def ours(findings: Findings, form: Form) -> Callable[[Path], None]:
         return our_writer(AnalysedSeries(headers, volume, findings, SOFTWARE), form)

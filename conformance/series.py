@@ -14,10 +14,11 @@ from scipy.spatial.transform import Rotation
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.volume import read_images
 from groundglass.domain.class_names import CLASSES
-from groundglass.domain.findings import Box, Findings, Lesion, SliceFinding
+from groundglass.domain.findings import THIRDS, Box, Findings, Region, Side, SliceFinding, Zone
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume, on_grid
 from groundglass.phantom.study import write_study
 from groundglass.phantom.thorax import make_thorax
+from groundglass.presets import SHIPPED
 
 SLICES, SIZE = 24, 96
 """Of the phantom: small, so that all orientations are checked within minutes."""
@@ -166,49 +167,50 @@ def make_findings(volume: CTVolume, lungs: np.ndarray, lesions: np.ndarray, labe
     right_ml, left_ml = (
         float(np.count_nonzero(lungs == side)) * volume.voxel_volume_ml for side in (RIGHT_LUNG, LEFT_LUNG)
     )
-    boxes, found = _boxes_and_lesions(volume, lungs, lesions, label, max(probabilities))
+    boxes, regions = _boxes_and_regions(volume, lungs, lesions, label, max(probabilities))
     explained = sorted({box.slice_index for box in boxes})
     slices = tuple(
         SliceFinding(index, area * volume.pixel_area_mm2, probabilities, index in explained)
         for index, area in enumerate(np.count_nonzero(lungs, axis=(1, 2)))
         if area
     )
+    fraction = float((lesions > 0).sum() / (lungs > 0).sum())
     return Findings(
-        lungs,
-        right_ml,
-        left_ml,
-        label,
-        probabilities,
-        float((lesions > 0).sum() / (lungs > 0).sum()),
-        slices,
-        {index: _saliency(lesions[index] > 0, lungs[index] > 0) for index in explained},
-        lesions > 0 if boxes else None,
-        boxes,
-        found,
+        lungs=lungs,
+        right_ml=right_ml,
+        left_ml=left_ml,
+        prediction=SHIPPED.classification.decision.apply(probabilities),
+        salient_fraction=fraction,
+        slices=slices,
+        saliency={index: _saliency(lesions[index] > 0, lungs[index] > 0) for index in explained},
+        salient=lesions.astype(np.uint8) if boxes else None,
+        boxes=boxes,
+        regions=regions,
+        zones=tuple(Zone(side, third, fraction) for side in ("right", "left") for third in THIRDS) if boxes else (),
     )
 
 
-def _boxes_and_lesions(
+def _boxes_and_regions(
     volume: CTVolume, lungs: np.ndarray, lesions: np.ndarray, label: str, score: float
-) -> tuple[tuple[Box, ...], tuple[Lesion, ...]]:
-    boxes, found = [], []
-    lungs_ml = np.count_nonzero(lungs) * volume.voxel_volume_ml
+) -> tuple[tuple[Box, ...], tuple[Region, ...]]:
+    boxes, regions = [], []
     for number in np.unique(lesions[lesions > 0]).tolist():
         mask = lesions == number
-        (extent,) = ndimage.find_objects(mask.astype(np.uint8))
-        slices = np.flatnonzero(mask.any(axis=(1, 2))).tolist()
-        for index in slices:
+        own = []
+        for index in np.flatnonzero(mask.any(axis=(1, 2))).tolist():
             ((rows, columns),) = ndimage.find_objects(mask[index].astype(np.uint8))
             area_mm2 = np.count_nonzero(mask[index]) * volume.pixel_area_mm2
             corners = columns.start, rows.start, columns.stop - 1, rows.stop - 1
-            boxes.append(Box(index, label, *corners, area_mm2, score, number))
-        extent_mm = tuple((s.stop - s.start) * mm for s, mm in zip(extent, volume.spacing_mm, strict=True))
-        sides = {RIGHT_LUNG: "right", LEFT_LUNG: "left"}
+            own.append(Box(index, label, *corners, area_mm2, score, 0.5, number))
+        sides: dict[int, Side] = {RIGHT_LUNG: "right", LEFT_LUNG: "left"}
         touched = [name for side, name in sides.items() if (lungs[mask] == side).any()]
+        side: Side = touched[0] if len(touched) == 1 else "both"
+        slices = tuple(box.slice_index for box in own)
         volume_ml = np.count_nonzero(mask) * volume.voxel_volume_ml
-        lung = touched[0] if len(touched) == 1 else "both"
-        found.append(Lesion(number, tuple(slices), extent_mm, volume_ml, volume_ml / lungs_ml, lung))
-    return tuple(sorted(boxes, key=lambda box: (box.slice_index, -box.area_mm2))), tuple(found)
+        best = max(own, key=lambda box: box.area_mm2)
+        regions.append(Region(number, 0.5 / number, slices, side, "middle", volume_ml, best))
+        boxes += own
+    return tuple(sorted(boxes, key=lambda box: (box.slice_index, -box.area_mm2))), tuple(regions)
 
 
 def _saliency(salient: np.ndarray, lungs: np.ndarray) -> np.ndarray:
@@ -279,11 +281,14 @@ def case_of(series: Series) -> dict[str, Any]:
     uids = [str(source.SOPInstanceUID) for source in series.sources]
     return {
         "prediction": {
-            "label": findings.label,
-            "probabilities": dict(zip(CLASSES, findings.probabilities, strict=True)),
+            "state": findings.prediction.state,
+            "probabilities": dict(zip(CLASSES, findings.prediction.probabilities, strict=True)),
         },
         "lungs": {"volume_ml": findings.volume_ml, "right_ml": findings.right_ml, "left_ml": findings.left_ml},
         "salient_fraction": findings.salient_fraction,
         "boxes": [{"sop_instance_uid": uids[box.slice_index], **vars(box)} for box in findings.boxes],
-        "lesions": [{**vars(lesion), "largest_extent_mm": lesion.largest_extent_mm} for lesion in findings.lesions],
+        "regions": [
+            {**vars(region), "sop_instance_uid": uids[region.best_slice], "box": vars(region.box)}
+            for region in findings.regions
+        ],
     }

@@ -12,7 +12,7 @@ from groundglass.dicomio.reading.volume import ReadSeries
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import FileGroup
 from groundglass.domain.arrays import FloatMap, LabelMap
-from groundglass.domain.findings import Box, Findings, Lesion, SliceFinding
+from groundglass.domain.findings import Box, Findings, Prediction, Region, SliceFinding
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
 from groundglass.outputs import write_analysed
@@ -41,14 +41,14 @@ class Analysis:
     series: ReadSeries | None = None
 
     @property
-    def label(self) -> str:
-        """The study's class, one of CLASSES."""
-        return self.findings.label
+    def prediction(self) -> Prediction:
+        """What is concluded of the study: pneumonia or none, and which kind where that may be said."""
+        return self.findings.prediction
 
     @property
     def probabilities(self) -> tuple[float, float, float]:
         """The study's, in the order of CLASSES."""
-        return self.findings.probabilities
+        return self.findings.prediction.probabilities
 
     @property
     def lungs(self) -> LabelMap:
@@ -66,9 +66,9 @@ class Analysis:
         return self.findings.boxes
 
     @property
-    def lesions(self) -> tuple[Lesion, ...]:
-        """What the boxes are over the volume, largest first."""
-        return self.findings.lesions
+    def regions(self) -> tuple[Region, ...]:
+        """What the boxes are over the volume, those that contribute most first."""
+        return self.findings.regions
 
     @property
     def saliency(self) -> Mapping[int, FloatMap]:

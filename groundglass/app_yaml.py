@@ -163,12 +163,19 @@ class SaliencySection(Section):
     closing_mm: float = setting(
         "Side of the closing's square.", "mm", "II-F.2, which leaves the value open", low=0, high=50
     )
-    minimum_lesion_ml: float = setting(
-        "Boxes that overlap on neighbouring slices and hold less are left out, since mostly noise stays alone.",
+    minimum_region_ml: float = setting(
+        "What is salient and smaller over the slices is left out, since mostly noise stays alone.",
         "ml",
         "choice: a sphere of 1 cm",
         low=0,
         high=1_000,
+    )
+    maximum_regions: int = setting(
+        "Regions listed in the report, those that contribute most; every box stays in result.json.",
+        "regions",
+        "choice: what a reader looks at",
+        low=1,
+        high=50,
     )
 
 

@@ -74,7 +74,7 @@ def print_table(result: dict[str, Any], truth: Truth, results: Path) -> None:
     probabilities = case["prediction"]["probabilities"]
     explained = sum(item["explained"] for item in case["slices"])
     rows = [
-        ("label", LONG_CLASS_NAMES[case["prediction"]["label"]], LONG_CLASS_NAMES[truth.label]),
+        ("result", " ".join(case["prediction"]["statement"][:-1]), LONG_CLASS_NAMES[truth.label]),
         ("probabilities", "  ".join(f"{name} {value:.2f}" for name, value in probabilities.items()), ""),
         *(
             (f"{side} lung", f"{lungs[f'{side}_ml']:.0f} ml", f"{true:.0f} ml ({lungs[f'{side}_ml'] / true - 1:+.1%})")
@@ -82,7 +82,11 @@ def print_table(result: dict[str, Any], truth: Truth, results: Path) -> None:
         ),
         ("slices", f"{len(case['slices'])} classified, {explained} explained", ""),
         ("boxes", f"{len(boxes)}", f"{count_hits(boxes, truth.lesions)} of them on a lesion"),
-        ("lesions", f"{len(case['lesions'])}", f"{count_lesions(truth.lesions)}"),
+        (
+            "regions",
+            f"{len(case['regions'])} listed, {case['unlisted_regions']} more",
+            f"{count_lesions(truth.lesions)} lesions",
+        ),
         ("time", "  ".join(f"{stage} {seconds:.1f} s" for stage, seconds in case["timings_s"].items()), ""),
     ]
     print(f"\n{'':<14} {'found':<72} true")

@@ -178,7 +178,9 @@ class Pipeline:
             saliency=explanation.saliency,
             salient=explanation.salient,
             boxes=explanation.boxes,
-            lesions=explanation.lesions,
+            regions=explanation.regions,
+            unlisted_regions=explanation.unlisted_regions,
+            zones=explanation.zones,
             reach_border=lungs.reach_border,
         )
 

@@ -14,10 +14,12 @@ from groundglass.dicomio.writing.files import write_text
 from groundglass.domain.class_names import CLASSES
 from groundglass.domain.findings import Findings
 from groundglass.domain.software import SoftwareIdentity
+from groundglass.domain.statement import statement
 from groundglass.exit_codes import ExitCode
 
 SCHEMA_VERSION = "2.0"
 RESULT_FILE = "result.json"
+_EDGES = ("column_min", "row_min", "column_max", "row_max")
 
 _EXIT_CODES = {
     "success": ExitCode.SUCCESS,
@@ -100,6 +102,7 @@ def describe(findings: Findings, images: Sequence[Mapping[str, Any]] | None = No
     named = images or [{}] * (1 + max((item.index for item in findings.slices), default=0))
     return {
         "prediction": {
+            "statement": list(statement(prediction)),
             "state": prediction.state,
             "pneumonia_probability": round(prediction.pneumonia_probability, 6),
             "kind": prediction.kind,
@@ -127,19 +130,28 @@ def describe(findings: Findings, images: Sequence[Mapping[str, Any]] | None = No
             }
             for item in findings.slices
         ],
-        "boxes": [{**named[box.slice_index], **vars(box)} for box in findings.boxes],
-        "lesions": [
-            {
-                "number": lesion.number,
-                "slices": list(lesion.slices),
-                "largest_extent_mm": round(lesion.largest_extent_mm, 1),
-                "extent_mm": [round(length, 1) for length in lesion.extent_mm],
-                "volume_ml": round(lesion.volume_ml, 2),
-                "lung_fraction": lesion.lung_fraction,
-                "lung": lesion.lung,
-            }
-            for lesion in findings.lesions
+        "boxes": [
+            {**named[box.slice_index], **vars(box), "share": round(box.share, 6), "region": box.region or None}
+            for box in findings.boxes
         ],
+        "regions": [
+            {
+                "number": region.number,
+                "contribution": round(region.contribution, 6),
+                "side": region.side,
+                "third": region.third,
+                "volume_ml": round(region.volume_ml, 2),
+                "first_slice": region.slices[0],
+                "last_slice": region.slices[-1],
+                "slices": list(region.slices),
+                "best_slice": region.best_slice,
+                **named[region.best_slice],
+                "box": {edge: getattr(region.box, edge) for edge in _EDGES},
+            }
+            for region in findings.regions
+        ],
+        "unlisted_regions": findings.unlisted_regions,
+        "zones": [vars(zone) for zone in findings.zones],
     }
 
 

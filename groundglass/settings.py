@@ -14,6 +14,7 @@ from groundglass.method.decision import DecisionRule
 from groundglass.method.explanation import ExplanationRules
 from groundglass.method.lung_segmentation import MultiWindow
 from groundglass.method.normalisation import SlidingWindow
+from groundglass.method.regions import RegionRules
 from groundglass.method.saliency import IntegratedGradients
 from groundglass.method.slice_classification import StudyRule
 from groundglass.settings_file import check_settings, read_settings
@@ -107,7 +108,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
             minimum_disease_probability=saliency.minimum_disease_probability,
             minimum_area_mm2=saliency.minimum_area_mm2,
             closing_mm=saliency.closing_mm,
-            minimum_lesion_ml=saliency.minimum_lesion_ml,
+            regions=RegionRules(saliency.minimum_region_ml, saliency.maximum_regions),
             joint_factor=research.joint_factor,
             joint_blur_mm=research.joint_blur_mm,
             joint_part=research.joint_part,

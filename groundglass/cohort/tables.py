@@ -23,23 +23,22 @@ SCHEMAS = {
     "cases": pa.schema(
         {
             **_KEY,
-            **dict.fromkeys(("status", "reason_code", "label"), _TEXT),
-            **dict.fromkeys(("p_np", "p_cap", "p_covid19"), _REAL),
+            **dict.fromkeys(("status", "reason_code", "state", "kind", "label"), _TEXT),
+            **dict.fromkeys(("p_pneumonia", "p_np", "p_cap", "p_covid19"), _REAL),
             **dict.fromkeys(("lungs_ml", "right_ml", "left_ml", "salient_fraction"), _REAL),
-            **dict.fromkeys(("slices", "slices_explained", "boxes", "lesions"), _COUNT),
-            **dict.fromkeys(("lesions_ml", "seconds"), _REAL),
+            **dict.fromkeys(("slices", "slices_explained", "boxes", "regions", "unlisted_regions"), _COUNT),
+            **dict.fromkeys(("regions_ml", "seconds"), _REAL),
             **dict.fromkeys(("device", "version", "preview"), _TEXT),
         }
     ),
-    "lesions": pa.schema(
+    "regions": pa.schema(
         {
             **_KEY,
-            "label": _TEXT,
+            "state": _TEXT,
             "number": _COUNT,
-            "lung": _TEXT,
-            **dict.fromkeys(("volume_ml", "lung_fraction", "largest_extent_mm"), _REAL),
-            **dict.fromkeys(("extent_slice_mm", "extent_row_mm", "extent_column_mm"), _REAL),
-            **dict.fromkeys(("first_slice", "last_slice", "boxes"), _COUNT),
+            **dict.fromkeys(("side", "third"), _TEXT),
+            **dict.fromkeys(("contribution", "volume_ml"), _REAL),
+            **dict.fromkeys(("first_slice", "last_slice", "best_slice", "boxes"), _COUNT),
         }
     ),
     "boxes": pa.schema(
@@ -48,8 +47,8 @@ SCHEMAS = {
             "sop_instance_uid": _TEXT,
             "frame_number": _COUNT,
             "label": _TEXT,
-            **dict.fromkeys(("lesion", "slice_index", "column_min", "row_min", "column_max", "row_max"), _COUNT),
-            **dict.fromkeys(("area_mm2", "score"), _REAL),
+            **dict.fromkeys(("region", "slice_index", "column_min", "row_min", "column_max", "row_max"), _COUNT),
+            **dict.fromkeys(("area_mm2", "score", "share"), _REAL),
         }
     ),
 }
@@ -117,7 +116,7 @@ def rows_of(folder: Path, root: Path) -> dict[str, list[Row]]:
         preview = next((name for name in case["outputs"] if name.endswith(".preview.png")), None)
         path = (folder / preview).relative_to(root).as_posix() if preview else None
         rows["cases"].append({**key, **_case(case), **software, "preview": path})
-        rows["lesions"] += _lesions(case, key)
+        rows["regions"] += _regions(case, key)
         rows["boxes"] += [{**key, **box} for box in case.get("boxes", ())]
     return rows
 
@@ -133,7 +132,8 @@ def _case(case: Row) -> Row:
     lungs, prediction = case["lungs"], case["prediction"]
     return {
         **row,
-        "label": prediction["label"],
+        **{name: prediction[name] for name in ("state", "kind", "label")},
+        "p_pneumonia": prediction["pneumonia_probability"],
         **{f"p_{name}": value for name, value in prediction["probabilities"].items()},
         "lungs_ml": lungs["volume_ml"],
         "right_ml": lungs["right_ml"],
@@ -142,22 +142,18 @@ def _case(case: Row) -> Row:
         "slices": len(case["slices"]),
         "slices_explained": sum(item["explained"] for item in case["slices"]),
         "boxes": len(case["boxes"]),
-        "lesions": len(case["lesions"]),
-        "lesions_ml": sum(lesion["volume_ml"] for lesion in case["lesions"]),
+        "regions": len(case["regions"]),
+        "unlisted_regions": case["unlisted_regions"],
+        "regions_ml": sum(region["volume_ml"] for region in case["regions"]),
     }
 
 
-def _lesions(case: Row, key: Row) -> Iterator[Row]:
-    for lesion in case.get("lesions", ()):
-        along_slice, along_row, along_column = lesion["extent_mm"]
+def _regions(case: Row, key: Row) -> Iterator[Row]:
+    names = ("number", "side", "third", "contribution", "volume_ml", "first_slice", "last_slice", "best_slice")
+    for region in case.get("regions", ()):
         yield {
             **key,
-            "label": case["prediction"]["label"],
-            **{name: lesion[name] for name in ("number", "lung", "volume_ml", "lung_fraction", "largest_extent_mm")},
-            "extent_slice_mm": along_slice,
-            "extent_row_mm": along_row,
-            "extent_column_mm": along_column,
-            "first_slice": min(lesion["slices"]),
-            "last_slice": max(lesion["slices"]),
-            "boxes": sum(box["lesion"] == lesion["number"] for box in case["boxes"]),
+            "state": case["prediction"]["state"],
+            **{name: region[name] for name in names},
+            "boxes": sum(box["region"] == region["number"] for box in case["boxes"]),
         }

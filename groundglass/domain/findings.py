@@ -1,12 +1,12 @@
-"""What the method finds in one CT volume: slices, boxes, lesions, and all of it together."""
+"""What the method finds in one CT volume: slices, boxes, regions, and all of it together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
-from groundglass.domain.arrays import FloatMap, LabelMap, Mask
+from groundglass.domain.arrays import FloatMap, LabelMap
 from groundglass.domain.class_names import CLASSES
 
 
@@ -27,38 +27,80 @@ class Box:
     """Area of the salient region inside the box, not of the rectangle."""
     score: float
     """The slice's probability of `label`."""
-    lesion: int = 0
-    """Number of the lesion it belongs to, from 1; 0 before boxes are grouped over the volume."""
+    share: float = 1.0
+    """Part of the slice's saliency that lies in the salient region."""
+    region: int = 0
+    """Number of the listed region it belongs to, from 1; 0 where that region is not listed."""
 
     @property
     def place(self) -> tuple[slice, slice]:
         """Its pixels in the source slice, as indices of `(row, col)`."""
         return slice(self.row_min, self.row_max + 1), slice(self.column_min, self.column_max + 1)
 
+    @staticmethod
+    def around(boxes: "Sequence[Box]") -> "Box":
+        """The box around boxes of one region on one slice; area and share are those of all."""
+        return replace(
+            boxes[0],
+            column_min=min(box.column_min for box in boxes),
+            row_min=min(box.row_min for box in boxes),
+            column_max=max(box.column_max for box in boxes),
+            row_max=max(box.row_max for box in boxes),
+            area_mm2=sum(box.area_mm2 for box in boxes),
+            share=sum(box.share for box in boxes),
+        )
+
+
+Side = Literal["right", "left", "both"]
+Third = Literal["upper", "middle", "lower"]
+THIRDS: tuple[Third, ...] = ("upper", "middle", "lower")
+"""Of the height of each lung, from its top."""
+UNLISTED_REGION = 255
+"""In `Findings.salient`: salient voxels of regions that are not listed."""
+
 
 @dataclass(frozen=True)
-class Lesion:
-    """Boxes that overlap on neighbouring slices: one place in the lungs that drove the classification.
+class Region:
+    """What the saliency holds together over the slices: one place in the lungs that drove the classification.
 
     Attributes:
-        number: from 1, largest volume first.
-        slices: indices of the slices with its boxes.
-        extent_mm: of the box around all its boxes, along `(slice, row, col)` of the source.
-        volume_ml: of its salient regions.
-        lung_fraction: volume over that of both lungs.
-        lung: `right`, `left` or `both`.
+        number: from 1, largest contribution first.
+        contribution: part of the study's saliency that lies in it: the mean over the explained slices of the part of
+            each, weighted with the slice's probability of pneumonia.
+        slices: indices of the explained slices that show it, in order.
+        side: the lung it lies in.
+        third: that of the lung's height which holds most of it.
+        volume_ml: of its salient voxels.
+        box: around it on its most telling slice, the one that contributes most.
     """
 
     number: int
+    contribution: float
     slices: tuple[int, ...]
-    extent_mm: tuple[float, float, float]
+    side: Side
+    third: Third
     volume_ml: float
-    lung_fraction: float
-    lung: str
+    box: Box
 
     @property
-    def largest_extent_mm(self) -> float:
-        return max(self.extent_mm)
+    def best_slice(self) -> int:
+        return self.box.slice_index
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A third of one lung, and how much of it is salient.
+
+    Attributes:
+        side: `right` or `left`.
+        third: of the lung's height.
+        salient_fraction: salient volume over lung volume in this zone; None as `Findings.salient_fraction`, and where
+            the zone holds no lung.
+    """
+
+    side: Side
+    third: Third
+    salient_fraction: float | None
 
 
 WhyNotExplained = Literal["study_np", "slice_np", "budget"]
@@ -129,9 +171,12 @@ class Findings:
         slices: the classified slices, in slice order.
         saliency: magnitude of the joint saliency (its geometric mean) of each explained slice, float32 `(row, col)`
             scaled to the slice's maximum of 1, by slice index; zero outside the lungs.
-        salient: bool `(slice, row, col)`, the regions the boxes enclose.
-        boxes: in slice order, largest first within a slice.
-        lesions: what the boxes are over the volume, largest first.
+        salient: uint8 `(slice, row, col)`: number of the region of each voxel that the boxes enclose, UNLISTED_REGION
+            where it is not listed, 0 elsewhere.
+        boxes: of every salient region of every explained slice, in slice order, largest first within a slice.
+        regions: what the boxes are over the volume, those that contribute most, in that order.
+        unlisted_regions: how many more there are.
+        zones: the salient fraction of each third of each lung; none where nothing was explained.
         reach_border: whether the images cut the lungs, so that volumes and fractions are of what they show.
     """
 
@@ -142,9 +187,11 @@ class Findings:
     salient_fraction: float | None
     slices: tuple[SliceFinding, ...]
     saliency: Mapping[int, FloatMap] = field(default_factory=dict)
-    salient: Mask | None = None
+    salient: LabelMap | None = None
     boxes: tuple[Box, ...] = ()
-    lesions: tuple[Lesion, ...] = ()
+    regions: tuple[Region, ...] = ()
+    unlisted_regions: int = 0
+    zones: tuple[Zone, ...] = ()
     reach_border: bool = False
 
     @property

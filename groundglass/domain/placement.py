@@ -5,13 +5,14 @@ slices are unevenly far apart each slice of the grid shows the nearest one. So w
 pixels of the sources.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from groundglass.domain.arrays import Coordinates, Indices, Scalar
-from groundglass.domain.findings import Box, Findings
+from groundglass.domain.findings import Box, Findings, Region
 from groundglass.domain.volume import CTVolume
 
 
@@ -45,7 +46,7 @@ class Placement:
     def to_sources(self, volume: CTVolume, findings: Findings) -> tuple[CTVolume, Findings]:
         """A volume and what was found in it, from the grid back to the sources.
 
-        Volumes and extents stay what they are on the grid, where alone they can be measured. The volume's slice
+        Volumes stay what they are on the grid, where alone they can be measured. The volume's slice
         spacing is the usual one. All that is said of a source comes from one slice of the grid, so that it agrees.
         """
         return replace(self, homes=self._told_by(findings))._to_sources(volume, findings)
@@ -61,14 +62,8 @@ class Placement:
 
     def _to_sources(self, volume: CTVolume, findings: Findings) -> tuple[CTVolume, Findings]:
         boxes = self._boxes(findings)
-        places = {
-            lesion: sorted({box.slice_index for box in boxes if box.lesion == lesion})
-            for lesion in {box.lesion for box in boxes}
-        }
-        lesions = tuple(
-            replace(lesion, slices=tuple(places[lesion.number]))
-            for lesion in findings.lesions
-            if lesion.number in places
+        regions = tuple(
+            moved for region in findings.regions if (moved := self._moved_region(region, boxes)) is not None
         )
         by_slice = {item.index: item for item in findings.slices}
         return (
@@ -88,9 +83,21 @@ class Placement:
                 },
                 salient=None if findings.salient is None else self._crop(findings.salient),
                 boxes=boxes,
-                lesions=lesions,
+                regions=regions,
             ),
         )
+
+    @staticmethod
+    def _moved_region(region: Region, boxes: Sequence[Box]) -> Region | None:
+        """A region on the sources; its box is where the sources show it largest. None where none shows it."""
+        own = [box for box in boxes if box.region == region.number]
+        if not own:
+            return None
+        on_slice = {
+            index: [box for box in own if box.slice_index == index] for index in {box.slice_index for box in own}
+        }
+        best = max(sorted(on_slice), key=lambda index: sum(box.share * box.score for box in on_slice[index]))
+        return replace(region, slices=tuple(sorted(on_slice)), box=Box.around(on_slice[best]))
 
     def _crop(self, array: NDArray[Scalar]) -> NDArray[Scalar]:
         """`(slice, row, col)` of the sources, from an array on the grid."""

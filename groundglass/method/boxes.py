@@ -1,5 +1,7 @@
 """II-F.2: from the joint saliency to regions and their boxes."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage
 from skimage.filters import threshold_isodata
@@ -50,10 +52,26 @@ def salient_regions(saliency: FloatMap, inside: Mask, minimum_pixels: float, clo
     return numbered
 
 
+def shares_of_regions(saliency: FloatMap, regions: Regions) -> FloatMap:
+    """Part of a slice's saliency in each of its numbered regions, in the order of the numbers.
+
+    Args:
+        saliency: `(row, col)`, not negative.
+        regions: int, same shape, as `salient_regions` numbers them.
+    """
+    sums = np.bincount(regions.ravel(), weights=saliency.ravel())
+    return sums[1:] / (sums.sum() or 1.0)
+
+
 def boxes_of_regions(
-    regions: Regions, slice_index: int, label: str, score: float, pixel_area_mm2: float
+    regions: Regions,
+    slice_index: int,
+    label: str,
+    score: float,
+    pixel_area_mm2: float,
+    shares: Sequence[float] | FloatMap,
 ) -> list[tuple[Box, Mask]]:
-    """The minimal upright rectangle of each numbered region, in the order of the numbers, and the region in it.
+    """The minimal upright rectangle of each numbered region, in the order of the numbers, and the region.
 
     Args:
         regions: int `(row, col)` on the source slice's grid, as `salient_regions` numbers them.
@@ -61,6 +79,7 @@ def boxes_of_regions(
         label: the class whose saliency it is.
         score: the slice's probability of that class.
         pixel_area_mm2: area of one pixel of `regions`.
+        shares: part of the slice's saliency in each region, in the order of the numbers.
 
     Returns:
         Boxes, each with the bool `(row, col)` of its region, of the box's own size.
@@ -73,6 +92,16 @@ def boxes_of_regions(
         region = regions[place] == number
         last_column, last_row = columns.stop - 1, rows.stop - 1
         area_mm2 = int(region.sum()) * pixel_area_mm2
-        box = Box(slice_index, label, columns.start, rows.start, last_column, last_row, area_mm2, score)
+        box = Box(
+            slice_index,
+            label,
+            columns.start,
+            rows.start,
+            last_column,
+            last_row,
+            area_mm2,
+            score,
+            float(shares[number - 1]),
+        )
         found.append((box, region))
     return found

@@ -1,7 +1,7 @@
 """Two questions to a study's probabilities: pneumonia or none, and, where the evidence carries it, which kind.
 
-The paper has one question of three classes (II-D). On patients of other hospitals the classifier tells disease from none
-well and the two kinds badly (model card), so the kind is a word only where a rule allows it.
+The paper has one question of three classes (II-D). On patients of other hospitals the classifier tells disease from
+none well and the two kinds badly (model card), so the kind is a word only where a rule allows it.
 """
 
 from dataclasses import dataclass

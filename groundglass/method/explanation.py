@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from groundglass.domain.arrays import FloatMap, Indices, LabelMap, Mask, Regions
+from groundglass.domain.arrays import FloatMap, LabelMap, Mask, Regions
 from groundglass.domain.class_names import CLASSES
-from groundglass.domain.findings import Box, Lesion, Prediction, SliceFinding
-from groundglass.domain.volume import CTVolume
-from groundglass.method.boxes import boxes_of_regions, salient_regions
+from groundglass.domain.findings import THIRDS, Box, Prediction, Region, SliceFinding, Zone
+from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
+from groundglass.method.boxes import boxes_of_regions, salient_regions, shares_of_regions
 from groundglass.method.classifier_network import INPUT_SIZE, MultiScaleClassifier
-from groundglass.method.lesions import find_lesions
+from groundglass.method.regions import RegionRules, find_regions, thirds_of_lungs
 from groundglass.method.saliency import Factor, IntegratedGradients, Part, PathIntegrals, geometric_mean, joint_saliency
 from groundglass.method.slice_input import SliceInputs
 
@@ -26,7 +26,7 @@ class ExplanationRules:
         minimum_disease_probability: of a slice, for it to count as diseased.
         minimum_area_mm2: of a salient region, for it to get a box.
         closing_mm: side of the square of the morphological closing.
-        minimum_lesion_ml: smallest lesion over the volume; boxes of smaller ones are left out.
+        regions: what boxes are over the volume.
         joint_factor: what of each scale is multiplied; `attribution` is the paper's.
         joint_blur_mm: blur of each scale's map before their product; 0 is the paper's.
         joint_part: which part of each scale's map; `absolute` is the paper's.
@@ -36,7 +36,7 @@ class ExplanationRules:
     minimum_disease_probability: float
     minimum_area_mm2: float
     closing_mm: float
-    minimum_lesion_ml: float
+    regions: RegionRules
     joint_factor: Factor
     joint_blur_mm: float
     joint_part: Part
@@ -86,9 +86,11 @@ class Explanation:
 
     slices: tuple[SliceFinding, ...]
     saliency: Mapping[int, FloatMap]
-    salient: Mask
+    salient: LabelMap
     boxes: tuple[Box, ...]
-    lesions: tuple[Lesion, ...]
+    regions: tuple[Region, ...]
+    unlisted_regions: int
+    zones: tuple[Zone, ...]
     salient_fraction: float | None
 
 
@@ -118,10 +120,9 @@ def explain_slices(
         rules: which slices and which regions.
         on_slices: called with slices done and slices in all.
     """
-    salient = np.zeros(volume.hu.shape, dtype=bool)
     if prediction.state == "absent":
         unexplained = tuple(replace(item, why_not_explained="study_np") for item in slices)
-        return Explanation(unexplained, {}, salient, (), (), 0.0)
+        return Explanation(unexplained, {}, np.zeros(volume.hu.shape, np.uint8), (), (), 0, (), 0.0)
     label = prediction.explained_class
     target = CLASSES.index(label)
     device = next(network.parameters()).device
@@ -155,6 +156,7 @@ def explain_slices(
             label,
             item.probabilities[target],
             volume.pixel_area_mm2,
+            shares_of_regions(joint, regions),
         )
         if on_slices is not None:
             on_slices(done, len(chosen))
@@ -164,32 +166,46 @@ def explain_slices(
         or replace(item, why_not_explained="budget" if item.index in diseased_indices else "slice_np")
         for item in slices
     )
-    lesions, lesion_of = find_lesions(
-        found, sorted(explained), sorted(diseased_indices), lungs, volume, rules.minimum_lesion_ml
+    probability_of = {index: 1.0 - item.probabilities[0] for index, item in explained.items()}
+    of_volume = find_regions(found, probability_of, sorted(diseased_indices), lungs, volume, rules.regions)
+    fraction, zones = _salient_fractions(inputs.lungs, of_volume.salient, sorted(diseased_indices), sorted(explained))
+    return Explanation(
+        updated,
+        saliency,
+        of_volume.salient,
+        of_volume.boxes,
+        of_volume.listed,
+        of_volume.unlisted,
+        zones,
+        fraction,
     )
-    boxes = []
-    for (box, region), number in zip(found, lesion_of, strict=True):
-        if number:
-            boxes.append(replace(box, lesion=number))
-            salient[box.slice_index][box.place] |= region
-    fraction = _salient_fraction(inputs.lung_pixels(), salient, diseased, sorted(explained))
-    return Explanation(updated, saliency, salient, tuple(boxes), lesions, fraction)
 
 
-def _salient_fraction(
-    lung_pixels: Indices,
-    salient: Mask,
-    diseased: Sequence[SliceFinding],
-    explained: Sequence[int],
-) -> float | None:
-    """Salient lung volume over lung volume.
+def _salient_fractions(
+    lungs: LabelMap, salient: LabelMap, diseased: Sequence[int], explained: Sequence[int]
+) -> tuple[float | None, tuple[Zone, ...]]:
+    """Salient lung volume over lung volume: of both lungs, and of each third of each lung.
 
-    Diseased slices beyond the budget take the salient part of their lung from the nearest explained slices, linearly
+    Diseased slices beyond the budget take the salient part of each lung from the nearest explained slices, linearly
     between two of them; slices that are not diseased count as free.
     """
     if not explained:
-        return None if diseased else 0.0
-    parts = [float(salient[index].sum()) / max(lung_pixels[index], 1.0) for index in explained]
-    indices = [item.index for item in diseased]
-    estimated = np.interp(indices, explained, parts)
-    return float((estimated * lung_pixels[indices]).sum() / lung_pixels.sum())
+        return (None if diseased else 0.0), ()
+    lung_pixels = np.array([np.bincount(plane.ravel(), minlength=3)[:3] for plane in lungs], float)
+    salient_pixels = np.zeros_like(lung_pixels)
+    for index in explained:
+        salient_pixels[index] = np.bincount(lungs[index][salient[index] > 0], minlength=3)[:3]
+    estimated = np.zeros_like(lung_pixels)
+    for lung in (RIGHT_LUNG, LEFT_LUNG):
+        parts = salient_pixels[explained, lung] / np.maximum(lung_pixels[explained, lung], 1.0)
+        estimated[diseased, lung] = np.interp(diseased, explained, parts) * lung_pixels[diseased, lung]
+    thirds = thirds_of_lungs(lungs)
+    zones = []
+    for lung, side in ((RIGHT_LUNG, "right"), (LEFT_LUNG, "left")):
+        for number, third in enumerate(THIRDS):
+            inside = thirds[lung] == number
+            pixels = lung_pixels[inside, lung].sum()
+            fraction = float(estimated[inside, lung].sum() / pixels) if pixels else None
+            zones.append(Zone(side, third, fraction))  # type: ignore[arg-type]
+    in_lungs = [RIGHT_LUNG, LEFT_LUNG]
+    return float(estimated[:, in_lungs].sum() / lung_pixels[:, in_lungs].sum()), tuple(zones)

@@ -10,6 +10,7 @@ from groundglass.domain.arrays import Mask, Picture
 from groundglass.domain.class_names import CLASS_NAMES, CLASSES
 from groundglass.domain.findings import Findings
 from groundglass.domain.software import RESEARCH_USE
+from groundglass.domain.statement import state_words
 from groundglass.domain.volume import CTVolume
 from groundglass.rendering.slice_picture import (
     BACKGROUND,
@@ -33,6 +34,7 @@ TRACK: Color = (45, 53, 67)
 MUTED: Color = (150, 161, 178)
 WARNING: Color = (240, 120, 72)
 CLASS_COLORS: dict[str, Color] = {"np": (106, 190, 140), "cap": (240, 176, 72), "covid19": (238, 106, 96)}
+STATE_COLORS: dict[str, Color] = {"absent": (106, 190, 140), "indeterminate": (240, 176, 72), "present": (238, 106, 96)}
 
 
 def make_preview(volume: CTVolume, findings: Findings) -> Image.Image:
@@ -99,32 +101,35 @@ def _rounded(tile: Picture) -> Image.Image:
 def _draw_header(draw: ImageDraw.ImageDraw, findings: Findings, frame: tuple[int, int, int, int]) -> None:
     left, top, right, bottom = frame
     draw.rounded_rectangle(frame, 12, fill=CARD)
-    draw.rounded_rectangle((left + 16, top + 34, left + 21, bottom - 16), 2, fill=CLASS_COLORS[findings.label])
-    draw_text(draw, (left + 36, top + 48), "STUDY CLASSIFICATION", 15, MUTED)
-    draw_text(draw, (left + 34, top + 108), CLASS_NAMES[findings.label], 50, TEXT)
-    probability = findings.probabilities[CLASSES.index(findings.label)]
+    draw.rounded_rectangle(
+        (left + 16, top + 34, left + 21, bottom - 16), 2, fill=STATE_COLORS[findings.prediction.state]
+    )
+    draw_text(draw, (left + 36, top + 48), "RESULT", 15, MUTED)
+    draw_text(draw, (left + 34, top + 108), state_words(findings.prediction), 40, TEXT)
+    probability = findings.prediction.pneumonia_probability
     draw_text(draw, (left + 36, top + 144), f"probability {probability:.2f}", 20, MUTED)
     draw.rounded_rectangle((left + 36, bottom - 44, left + 222, bottom - 16), 14, outline=WARNING, width=2)
     draw_text(draw, (left + 129, bottom - 30), "RESEARCH USE ONLY", 15, WARNING, anchor="mm")
 
     x, bar_left, bar_right = left + 420, left + 560, left + 850
     draw_text(draw, (x, top + 48), "PROBABILITIES", 15, MUTED)
-    for row, (label, value) in enumerate(zip(CLASSES, findings.probabilities, strict=True)):
+    for row, (label, value) in enumerate(zip(CLASSES, findings.prediction.probabilities, strict=True)):
         y = top + 84 + row * 42
-        draw_text(draw, (x, y), CLASS_NAMES[label], 18, TEXT if label == findings.label else MUTED, anchor="lm")
+        draw_text(draw, (x, y), CLASS_NAMES[label], 18, TEXT, anchor="lm")
         draw.rounded_rectangle((bar_left, y - 8, bar_right, y + 8), 8, fill=TRACK)
         end = bar_left + max(16, round(value * (bar_right - bar_left)))
         draw.rounded_rectangle((bar_left, y - 8, end, y + 8), 8, fill=CLASS_COLORS[label])
         draw_text(draw, (bar_right + 18, y), f"{value:.2f}", 18, TEXT, anchor="lm")
 
     fraction = findings.salient_fraction
+    regions = len(findings.regions) + findings.unlisted_regions
     slices = len({box.slice_index for box in findings.boxes})
     figures = [
         ("Lung volume", f"{findings.volume_ml:,.0f} ml{', cut' if findings.reach_border else ''}", TEXT),
         ("Right lung", f"{findings.right_ml:,.0f} ml", RIGHT_COLOR),
         ("Left lung", f"{findings.left_ml:,.0f} ml", LEFT_COLOR),
         ("Salient fraction", "not estimated" if fraction is None else f"{100 * fraction:.1f} %", TEXT),
-        ("Salient lesions", f"{len(findings.lesions)} on {slices} slices" if findings.boxes else "none", TEXT),
+        ("Regions", f"{regions} on {slices} slices" if regions else "none", TEXT),
     ]
     x = left + 980
     draw_text(draw, (x, top + 48), "MEASUREMENTS", 15, MUTED)
@@ -191,7 +196,7 @@ def _coronal_view(volume: CTVolume, findings: Findings, across: slice, width: in
     slice_mm, _, column_mm = volume.canonical_spacing_mm
     heat = None
     if findings.salient is not None and findings.salient.any():
-        projected = volume.to_canonical(findings.salient)[:, :, across].mean(axis=1)
+        projected = volume.to_canonical(findings.salient > 0)[:, :, across].mean(axis=1)
         # Few slices are explained: the blur shows them as areas and not as hairlines.
         heat = ndimage.gaussian_filter(projected, (5.0 / slice_mm, 3.0 / column_mm))
         heat = np.sqrt(heat / heat.max())

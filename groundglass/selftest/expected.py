@@ -29,13 +29,8 @@ def numbers(case: Case) -> Numbers:
     found[VOLUME] += [lungs["volume_ml"], *2 * [lungs["right_ml"], lungs["left_ml"]]]
     if case["salient_fraction"] is not None:
         found[FRACTION].append(100 * case["salient_fraction"])
-    for lesion in case["lesions"]:
-        found[VOLUME].append(lesion["volume_ml"])
-        found[LENGTH].append(lesion["largest_extent_mm"])
-        found[FRACTION].append(100 * lesion["lung_fraction"])
-    for box in case["boxes"]:
-        found[AREA].append(box["area_mm2"])
-        found[PROBABILITY].append(box["score"])
+    for region in case["regions"]:
+        found[VOLUME].append(region["volume_ml"])
     return {concept: sorted(values) for concept, values in found.items()}
 
 
@@ -47,11 +42,16 @@ def study(case: Case) -> dict[str, float]:
 
 
 def boxes(case: Case) -> list[tuple[str, tuple[float, ...]]]:
-    """Each box as its image's UID and the corners (left, top, right, bottom) along the outer edges of its pixels."""
+    """The box of each region: its image's UID, and left, top, right, bottom along the outer edges of its pixels."""
     return sorted(
         (
-            box["sop_instance_uid"],
-            (box["column_min"], box["row_min"], box["column_max"] + 1, box["row_max"] + 1),
+            region["sop_instance_uid"],
+            (
+                region["box"]["column_min"],
+                region["box"]["row_min"],
+                region["box"]["column_max"] + 1,
+                region["box"]["row_max"] + 1,
+            ),
         )
-        for box in case["boxes"]
+        for region in case["regions"]
     )

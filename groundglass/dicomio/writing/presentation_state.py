@@ -23,9 +23,8 @@ from pydicom.valuerep import DSfloat
 from groundglass.dicomio.reading.attributes import number
 from groundglass.dicomio.writing import identity
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
-from groundglass.dicomio.writing.report import box_outline, lesion_name
+from groundglass.dicomio.writing.report import box_outline, region_name
 from groundglass.dicomio.writing.segmentation import tracking_uid
-from groundglass.domain.class_names import CLASS_NAMES
 from groundglass.domain.findings import Box
 from groundglass.domain.volume import CTVolume
 from groundglass.rendering.slice_picture import WINDOW_CENTER_HU, WINDOW_WIDTH_HU
@@ -36,10 +35,10 @@ _LABEL_ROWS, _LABEL_COLUMNS = 1 / 32, 5 / 16
 
 
 def make_presentation_state(analysed: AnalysedSeries) -> GrayscaleSoftcopyPresentationState:
-    """A Grayscale Softcopy Presentation State: the lung window, and each box with its class and probability.
+    """A Grayscale Softcopy Presentation State: the lung window, and each box with the number of its region.
 
     It refers to the images with boxes only, the ones it applies to (Presentation State Relationship Module, C.11.11).
-    Each box is the closed polyline of the report, with the tracking identifier of its lesion.
+    Each box is the closed polyline of the report, with the tracking identifier of its region.
 
     Args:
         analysed: of the findings, `boxes` are drawn; the headers of the sources have their rescale.
@@ -83,7 +82,7 @@ def _outline(box: Box, analysed: AnalysedSeries) -> GraphicObject:
     Its bottom right corner is (1, 1) for both (PS3.3 Table C.10-5, Graphic Annotation Units; C.18.6.1.1), so nothing is
     shifted by half a pixel. Only the displayed area below counts pixels from 1.
     """
-    name = lesion_name(box.lesion)
+    name = region_name(box.region)
     return GraphicObject(
         GraphicTypeValues.POLYLINE,
         box_outline(box),
@@ -94,12 +93,12 @@ def _outline(box: Box, analysed: AnalysedSeries) -> GraphicObject:
 
 
 def _label(box: Box, image: Dataset) -> TextObject:
-    """Class, probability and the reservation, above the box, or below it where the image has no room."""
+    """Region and reservation, above the box, or below it where the image has no room."""
     height, width = image.Rows * _LABEL_ROWS, image.Columns * _LABEL_COLUMNS
     top = box.row_min - height if box.row_min >= height else min(box.row_max + 1.0, image.Rows - height)
     left = min(float(box.column_min), image.Columns - width)
     return TextObject(
-        f"{CLASS_NAMES[box.label]} {box.score:.2f}, research use",
+        f"{region_name(box.region) if box.region else 'Saliency'}, research use",
         _PIXEL,
         bounding_box=(left, top, left + width, top + height),
         text_justification=TextJustificationValues.LEFT,

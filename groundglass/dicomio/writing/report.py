@@ -18,11 +18,11 @@ from groundglass.dicomio.writing.segmentation import (
     RIGHT_SEGMENT,
     tracking_uid,
 )
-from groundglass.domain.arrays import FloatMap, LabelMap
-from groundglass.domain.class_names import CLASS_NAMES, CLASSES
-from groundglass.domain.findings import Box, Findings, Lesion
+from groundglass.domain.arrays import FloatMap
+from groundglass.domain.class_names import CLASSES
+from groundglass.domain.findings import Box, Findings, Region
 from groundglass.domain.software import RESEARCH_USE, SoftwareIdentity
-from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG
+from groundglass.domain.statement import statement
 
 _Group = (
     sr.MeasurementsAndQualitativeEvaluations
@@ -60,9 +60,8 @@ def make_report(analysed: AnalysedSeries, segmentation: Dataset) -> sr.Comprehen
         _lung_group("Right lung", codes.RIGHT, RIGHT_SEGMENT, findings.right_ml, analysed, segmentation),
         _lung_group("Left lung", codes.LEFT, LEFT_SEGMENT, findings.left_ml, analysed, segmentation),
     ]
-    groups += [_lesion_group(lesion, analysed) for lesion in findings.lesions]
-    groups += [_box_group(box, analysed) for box in findings.boxes]
-    comments = [_conclusion(findings), _SALIENCY_NOTE, *([_CUT_NOTE] if findings.reach_border else [])]
+    groups += [_region_group(region, analysed) for region in findings.regions]
+    comments = [*statement(findings.prediction), _SALIENCY_NOTE, *([_CUT_NOTE] if findings.reach_border else [])]
     # A report on the label map refers to another object, so it is another report.
     variant = LABEL_MAP if segmentation.SOPClassUID == LABEL_MAP_STORAGE else ""
     return _document(sources, analysed.software, groups, comments, evidence=[*sources, segmentation], variant=variant)
@@ -101,23 +100,15 @@ def _is_identified(source: Dataset) -> bool:
 
 def run_status(findings: Findings) -> Code:
     """The entry of CID 6047 for a series that was analysed."""
-    positive = findings.label != "np" or bool(findings.boxes)
+    positive = findings.prediction.state != "absent"
     return codes.SUCCEEDED_WITH_FINDINGS if positive else codes.SUCCEEDED_WITHOUT_FINDINGS
-
-
-def _conclusion(findings: Findings) -> str:
-    probability = findings.probabilities[CLASSES.index(findings.label)]
-    diseased = 1 - findings.probabilities[0]
-    doubt = f"; pneumonia of either kind {diseased:.2f}" if findings.label == "np" and diseased > probability else ""
-    return (
-        f"Classification: {CLASS_NAMES[findings.label]} (probability {probability:.2f}{doubt}), "
-        f"{len(findings.lesions)} salient lesion(s) on {len({box.slice_index for box in findings.boxes})} image(s)."
-    )
 
 
 def _study_group(analysed: AnalysedSeries) -> sr.MeasurementsAndQualitativeEvaluations:
     findings = analysed.findings
-    measurements = [_probability(value, label) for label, value in zip(CLASSES, findings.probabilities, strict=True)]
+    measurements = [
+        _probability(value, label) for label, value in zip(CLASSES, findings.prediction.probabilities, strict=True)
+    ]
     measurements += [
         _lung_volume(findings.volume_ml),
         _lung_volume(findings.right_ml, codes.RIGHT),
@@ -128,7 +119,7 @@ def _study_group(analysed: AnalysedSeries) -> sr.MeasurementsAndQualitativeEvalu
         measurements.append(sr.Measurement(codes.SALIENT_FRACTION, percent, codes.PERCENT))
     return sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking("Study", analysed.sources, analysed.software),
-        finding_type=codes.CLASS_CODES[findings.label],
+        finding_type=codes.CLASS_CODES[findings.prediction.label],
         algorithm_id=identity.algorithm_content(analysed.software),
         measurements=measurements,
         qualitative_evaluations=[sr.QualitativeEvaluation(codes.RUN_STATUS, run_status(findings))],
@@ -158,46 +149,29 @@ def _lung_group(
     )
 
 
-def _lesion_group(lesion: Lesion, analysed: AnalysedSeries) -> sr.MeasurementsAndQualitativeEvaluations:
-    laterality = {"right": codes.RIGHT, "left": codes.LEFT}.get(lesion.lung)
-    method = codes.INTEGRATED_GRADIENTS
-    return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(lesion_name(lesion.number), analysed.sources, analysed.software),
+def region_name(number: int) -> str:
+    """The tracking identifier of a region."""
+    return f"Region {number}"
+
+
+def _region_group(region: Region, analysed: AnalysedSeries) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
+    source = analysed.sources[region.best_slice]
+    outline = sr.ImageRegion(
+        graphic_type=sr.GraphicTypeValues.POLYLINE,
+        graphic_data=box_outline(region.box),
+        source_image=sr.SourceImageForRegion(source.SOPClassUID, reference_uid(source)),
+    )
+    laterality = {"right": codes.RIGHT, "left": codes.LEFT}.get(region.side)
+    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(region_name(region.number), analysed.sources, analysed.software),
+        referenced_region=outline,
+        geometric_purpose=codes.BOUNDED_BY,
         finding_type=codes.SALIENCY,
         finding_sites=[sr.FindingSite(codes.LUNG, laterality=laterality)],
         algorithm_id=identity.algorithm_content(analysed.software),
         measurements=[
-            sr.Measurement(codes.LENGTH, lesion.largest_extent_mm, codes.MILLIMETER, method=method),
-            sr.Measurement(codes.VOLUME, lesion.volume_ml, codes.MILLILITER, method=method),
-            sr.Measurement(codes.SALIENT_FRACTION, 100.0 * lesion.lung_fraction, codes.PERCENT, method=method),
+            sr.Measurement(codes.VOLUME, region.volume_ml, codes.MILLILITER, method=codes.INTEGRATED_GRADIENTS)
         ],
-    )
-
-
-def lesion_name(number: int) -> str:
-    """The tracking identifier of a lesion and of its boxes."""
-    return f"Salient lesion {number}"
-
-
-def _box_group(box: Box, analysed: AnalysedSeries) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
-    source = analysed.sources[box.slice_index]
-    region = sr.ImageRegion(
-        graphic_type=sr.GraphicTypeValues.POLYLINE,
-        graphic_data=box_outline(box),
-        source_image=sr.SourceImageForRegion(source.SOPClassUID, reference_uid(source)),
-    )
-    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(lesion_name(box.lesion), analysed.sources, analysed.software),
-        referenced_region=region,
-        geometric_purpose=codes.BOUNDED_BY,
-        finding_type=codes.SALIENCY,
-        finding_sites=[sr.FindingSite(codes.LUNG, laterality=_side(box, analysed.findings.lungs))],
-        algorithm_id=identity.algorithm_content(analysed.software),
-        measurements=[
-            sr.Measurement(codes.AREA, float(box.area_mm2), codes.SQUARE_MILLIMETER, method=codes.INTEGRATED_GRADIENTS),
-            _probability(box.score, box.label),
-        ],
-        qualitative_evaluations=[sr.QualitativeEvaluation(codes.EXPLAINED_CLASS, codes.CLASS_CODES[box.label])],
     )
 
 
@@ -209,14 +183,6 @@ def box_outline(box: Box) -> FloatMap:
     left, right = box.column_min, box.column_max + 1
     top, bottom = box.row_min, box.row_max + 1
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], np.float32)
-
-
-def _side(box: Box, lungs: LabelMap) -> Code | None:
-    inside = lungs[box.slice_index][box.place]
-    right, left = np.count_nonzero(inside == RIGHT_LUNG), np.count_nonzero(inside == LEFT_LUNG)
-    if right == left:
-        return None
-    return codes.RIGHT if right > left else codes.LEFT
 
 
 def _probability(value: float, label: str) -> sr.Measurement:

@@ -26,8 +26,6 @@ from pydicom.uid import UID
 from groundglass.dicomio.writing import codes, identity
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.domain.arrays import AnyArray, LabelMap, Mask
-from groundglass.domain.class_names import CLASS_NAMES
-from groundglass.domain.findings import Findings
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
 
@@ -105,7 +103,7 @@ def make_segmentation(analysed: AnalysedSeries, form: Form = "binary") -> Segmen
     kind, pixels = Segmentation, findings.lungs  # a label array is the fastest to encode, but can't hold overlaps
     if findings.salient is not None and findings.salient.any():
         descriptions.append(_saliency(analysed))
-        kind, pixels = _OverlappingSegmentation, _SALIENT_BIT * findings.salient.view(np.uint8)
+        kind, pixels = _OverlappingSegmentation, _SALIENT_BIT * (findings.salient > 0).view(np.uint8)
         pixels |= findings.lungs
     return _encode(kind, analysed, pixels, descriptions, form)
 
@@ -119,7 +117,7 @@ def make_salient_label_map(analysed: AnalysedSeries) -> Segmentation:
     findings = analysed.findings
     if findings.salient is None or not findings.salient.any():
         raise ValueError("Nothing is salient: there is no salient region to write a label map of.")
-    pixels = np.where(findings.salient, np.uint8(SALIENT_SEGMENT), np.uint8(0))
+    pixels = np.where(findings.salient > 0, np.uint8(SALIENT_SEGMENT), np.uint8(0))
     made = _encode(Segmentation, analysed, pixels, [_saliency(analysed)], "labelmap", f"salient {LABEL_MAP}")
     made.InstanceNumber = 2
     return made
@@ -203,17 +201,10 @@ def _lung(number: int, label: str, laterality: Code, analysed: AnalysedSeries) -
 
 
 def _saliency(analysed: AnalysedSeries) -> SegmentDescription:
-    name = CLASS_NAMES[salient_class(analysed.findings)]
-    label = f"Saliency of {name} (not a lesion segmentation)"
+    label = "Saliency (not a lesion segmentation)"
     description = _describe(SALIENT_SEGMENT, label, codes.SALIENCY, codes.SALIENCY, analysed)
-    description.SegmentDescription = f"Regions that led the classifier to {name}: no lesion segmentation."
+    description.SegmentDescription = "Regions that led the classifier to its result: no lesion segmentation."
     return description
-
-
-def salient_class(findings: Findings) -> str:
-    """The class that the salient regions explain: that of most boxes, or the study's where there is no box."""
-    labels = [box.label for box in findings.boxes]
-    return max(sorted(set(labels)), key=labels.count) if labels else findings.label
 
 
 def _describe(

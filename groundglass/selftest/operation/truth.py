@@ -85,9 +85,9 @@ def classes(runs: Runs) -> Measured:
     figures, as_expected = [], True
     for phantom in runs.phantoms:
         prediction = runs.first.case_of(phantom)["prediction"]
-        as_expected &= (prediction["label"] == "np") == (phantom.truth.label == "np")
+        as_expected &= prediction["state"] == ("absent" if phantom.truth.label == "np" else "present")
         probabilities = ", ".join(f"{name} {value:.2f}" for name, value in prediction["probabilities"].items())
-        figures.append(f"{phantom.preset.name}: {prediction['label']} ({probabilities})")
+        figures.append(f"{phantom.preset.name}: {prediction['state']} ({probabilities})")
     return Measured(as_expected, "; ".join(figures))
 
 
@@ -165,7 +165,7 @@ def lesion_sides(runs: Runs) -> Measured:
         true = {side for side, value in _SIDES.items() if (values == value).any()}
         if not true:
             continue
-        found = [lesion["lung"] for lesion in runs.first.case_of(phantom)["lesions"]]
+        found = [region["side"] for region in runs.first.case_of(phantom)["regions"]]
         largest = found[: len(true)]
         as_expected &= set(largest) == true or ("both" in largest and len(true) == 2)
         said = f"largest {' and '.join(largest) or 'none'}, true {' and '.join(sorted(true))}"

@@ -10,7 +10,7 @@ from pydicom import Dataset
 from pydicom.uid import CTImageStorage
 
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
-from groundglass.domain.findings import Box, Findings, Lesion, SliceFinding
+from groundglass.domain.findings import THIRDS, Box, Findings, Prediction, Region, SliceFinding, Zone
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
 
@@ -77,21 +77,34 @@ def make_findings(volume: CTVolume, positive: bool = True) -> Findings:
     slices = tuple(SliceFinding(index, 500.0, probabilities, positive and index in (2, 5)) for index in range(1, 8))
     right_ml, left_ml = (float(np.count_nonzero(lungs == side)) * volume.voxel_volume_ml for side in (1, 2))
     if not positive:
-        return Findings(lungs, right_ml, left_ml, "np", probabilities, 0.0, slices)
+        return Findings(lungs, right_ml, left_ml, Prediction(probabilities, "absent", "undetermined"), 0.0, slices)
 
-    salient = np.zeros(lungs.shape, bool)
-    salient[2, 6:10, 5:12] = True
-    salient[5, 20:25, 24:27] = True
+    salient = np.zeros(lungs.shape, np.uint8)
+    salient[2, 6:10, 5:12] = 1
+    salient[5, 20:25, 24:27] = 2
     ramp = np.linspace(0.1, 1.0, ROWS * COLUMNS, dtype=np.float32).reshape(ROWS, COLUMNS)
     saliency = {index: np.where(lungs[index] > 0, ramp, 0).astype(np.float32) for index in (2, 5)}
-    boxes = (Box(2, "covid19", 5, 6, 11, 9, 52.5, 0.8, 1), Box(5, "covid19", 24, 20, 26, 24, 28.125, 0.75, 2))
-    lesions = (
-        Lesion(1, (2,), (3.0, 5.0, 10.5), 0.1575, 0.02, "right"),
-        Lesion(2, (5,), (3.0, 6.25, 4.5), 0.084375, 0.01, "left"),
+    boxes = (
+        Box(2, "covid19", 5, 6, 11, 9, 52.5, 0.8, 0.6, 1),
+        Box(5, "covid19", 24, 20, 26, 24, 28.125, 0.75, 0.5, 2),
     )
-    fraction = float(salient.sum() / np.count_nonzero(lungs))
+    regions = (
+        Region(1, 0.3, (2,), "right", "upper", 0.1575, boxes[0]),
+        Region(2, 0.25, (5,), "left", "middle", 0.084375, boxes[1]),
+    )
     return Findings(
-        lungs, right_ml, left_ml, "covid19", probabilities, fraction, slices, saliency, salient, boxes, lesions
+        lungs=lungs,
+        right_ml=right_ml,
+        left_ml=left_ml,
+        prediction=Prediction(probabilities, "present", "undetermined"),
+        salient_fraction=float((salient > 0).sum() / np.count_nonzero(lungs)),
+        slices=slices,
+        saliency=saliency,
+        salient=salient,
+        boxes=boxes,
+        regions=regions,
+        unlisted_regions=0,
+        zones=tuple(Zone(side, third, 0.01) for side in ("right", "left") for third in THIRDS),
     )
 
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from groundglass.method.lesions import find_lesions
 
 from groundglass.domain.findings import Box
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
-from groundglass.method.lesions import find_lesions
 
 DIRECTIONS = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
 SHAPE = (10, 40, 60)

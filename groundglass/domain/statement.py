@@ -1,0 +1,54 @@
+"""What is said of a study in words: the same first lines in every output, in the report as on the pictures."""
+
+from groundglass.domain.class_names import CLASS_NAMES, CLASSES
+from groundglass.domain.findings import Prediction
+from groundglass.domain.software import RESEARCH_USE
+
+LIMITS = (
+    "Tried on public CT of adults without pneumonia, with community-acquired pneumonia (CAP) or with COVID-19. "
+    f"It knows no other disease. {RESEARCH_USE}."
+)
+"""Stands below every conclusion."""
+_MEANINGS = {
+    "absent": "",
+    "present": "",
+    "indeterminate": " The evidence carries neither answer: the images decide.",
+}
+
+
+def state_words(prediction: Prediction) -> str:
+    """The answer to the first question, short enough for a title.
+
+    >>> state_words(Prediction((0.14, 0.4, 0.46), "present", "undetermined"))
+    'Pneumonia present'
+    """
+    return f"Pneumonia {prediction.state}"
+
+
+def state_sentence(prediction: Prediction) -> str:
+    """The answer with its probability, and what it means where it is none.
+
+    >>> state_sentence(Prediction((0.14, 0.4, 0.46), "present", "undetermined"))
+    'Pneumonia present: probability 0.86.'
+    """
+    answer = f"{state_words(prediction)}: probability {prediction.pneumonia_probability:.2f}."
+    return answer + _MEANINGS[prediction.state]
+
+
+def kind_sentence(prediction: Prediction) -> str:
+    """Which pneumonia, or that it is not determined; both probabilities in either case, the larger first.
+
+    >>> kind_sentence(Prediction((0.14, 0.4, 0.46), "present", "undetermined"))
+    'Kind not determined (COVID-19 0.46, CAP 0.40).'
+    """
+    kinds = sorted(zip(CLASSES[1:], prediction.probabilities[1:], strict=True), key=lambda item: -item[1])
+    figures = ", ".join(f"{CLASS_NAMES[kind]} {probability:.2f}" for kind, probability in kinds)
+    if prediction.kind == "undetermined":
+        return f"Kind not determined ({figures})."
+    return f"Kind: {CLASS_NAMES[prediction.kind]} ({figures})."
+
+
+def statement(prediction: Prediction) -> tuple[str, ...]:
+    """The first lines of every output: state, kind where there may be a pneumonia, and the limits."""
+    kind = () if prediction.state == "absent" else (kind_sentence(prediction),)
+    return (state_sentence(prediction), *kind, LIMITS)
