@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from skimage import measure
 
-from groundglass.method.boxes import blur, boxes_of_regions, salient_regions
+from groundglass.method.boxes import blur, boxes_of_regions, salient_regions, shares_of_regions
 
 INSIDE = np.ones((64, 64), dtype=bool)
 
@@ -16,18 +16,27 @@ def map_with(*places: tuple[slice, slice]) -> np.ndarray:
 
 def test_two_bright_places_give_two_boxes_around_them() -> None:
     regions = salient_regions(map_with(np.s_[10:20, 8:24], np.s_[40:46, 40:52]), INSIDE, minimum_pixels=10)
-    (large, _), (small, _) = boxes_of_regions(regions, 7, "covid19", 0.9, pixel_area_mm2=2.0)
+    (large, _), (small, _) = boxes_of_regions(regions, 7, "covid19", 0.9, pixel_area_mm2=2.0, shares=(0.6, 0.3))
     for box, (rows, columns) in ((large, ((10, 19), (8, 23))), (small, ((40, 45), (40, 51)))):
         assert (box.row_min, box.row_max) == pytest.approx(rows, abs=1)
         assert (box.column_min, box.column_max) == pytest.approx(columns, abs=1)
     assert (large.slice_index, large.label, large.score) == (7, "covid19", 0.9)
+    assert (large.share, small.share) == (0.6, 0.3)
     assert large.area_mm2 == 2.0 * (regions == 1).sum()
+
+
+def test_a_share_is_the_part_of_the_saliency_of_the_slice_inside_a_region() -> None:
+    saliency, regions = np.zeros((4, 4)), np.zeros((4, 4), np.int32)
+    saliency[0], saliency[2], saliency[3] = 1.0, 2.0, 1.0
+    regions[2], regions[0] = 1, 2
+    assert shares_of_regions(saliency, regions).tolist() == [0.5, 0.25]
+    assert shares_of_regions(np.zeros((4, 4)), regions).tolist() == [0.0, 0.0]
 
 
 def test_boxes_agree_with_region_properties() -> None:
     regions = salient_regions(map_with(np.s_[10:20, 8:24], np.s_[30:46, 40:52]), INSIDE, minimum_pixels=10)
     expected = {item.label: item.bbox for item in measure.regionprops(regions)}
-    for number, (box, region) in enumerate(boxes_of_regions(regions, 0, "cap", 1.0, 1.0), start=1):
+    for number, (box, region) in enumerate(boxes_of_regions(regions, 0, "cap", 1.0, 1.0, (0.5, 0.5)), start=1):
         assert (box.row_min, box.column_min, box.row_max + 1, box.column_max + 1) == expected[number]
         assert np.array_equal(region, regions[box.place] == number)
 

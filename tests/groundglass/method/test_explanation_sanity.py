@@ -8,7 +8,7 @@ import torch
 from scipy.stats import spearmanr
 
 from groundglass.domain.class_names import CLASSES
-from groundglass.domain.findings import SliceFinding
+from groundglass.domain.findings import Prediction, SliceFinding
 from groundglass.domain.volume import CTVolume
 from groundglass.locations import MODEL_FOLDER
 from groundglass.method.classifier_network import MultiScaleClassifier
@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
 WEIGHTS = MODEL_FOLDER / "classifier" / "classifier.safetensors"
 GRADIENTS = IntegratedGradients("score_map", "midpoint", 2, gradient_power=0.0)
 COVID19 = CLASSES.index("covid19")
+PREDICTION = Prediction((0.1, 0.1, 0.8), "present", "undetermined")
 MIDDLE = 12
 
 
@@ -74,14 +75,16 @@ def test_randomising_the_weights_from_the_heads_down_changes_the_map(network, on
     assert spearmanr(original, saliency(randomised, image)[lung])[0] < 0.3
 
 
-def test_the_largest_lesion_is_the_one_that_is_there(network, one_lesion) -> None:
+def test_the_region_that_contributes_most_is_the_lesion_that_is_there(network, one_lesion) -> None:
     volume, truth, mask = one_lesion
     diseased = np.nonzero(mask.sum(axis=(1, 2)) * volume.pixel_area_mm2 > 200)[0]
     slices = [SliceFinding(int(index), 1e4, (0.1, 0.1, 0.8)) for index in diseased]
     found = explain_slices(
-        network, volume, truth.lungs, inputs_of(volume, truth), slices, "covid19", GRADIENTS, SHIPPED.explanation
+        network, volume, truth.lungs, inputs_of(volume, truth), slices, PREDICTION, GRADIENTS, SHIPPED.explanation
     )
-    assert found.lesions[0].lung == "right"
+    first = found.regions[0]
+    assert first.side == "right"
+    assert mask[first.best_slice][first.box.place].any()
     for index in diseased:
         top = max((box for box in found.boxes if box.slice_index == index), key=lambda box: box.area_mm2)
         assert mask[index, top.row_min : top.row_max + 1, top.column_min : top.column_max + 1].any()
@@ -93,9 +96,9 @@ def test_lungs_in_which_nothing_is_to_be_seen_have_no_box(network, one_lesion, h
     flat = CTVolume(np.full_like(volume.hu, hu), volume.spacing_mm, volume.origin_mm, volume.directions)
     slices = [SliceFinding(MIDDLE, 1e4, (0.1, 0.1, 0.8))]
     found = explain_slices(
-        network, flat, truth.lungs, inputs_of(flat, truth), slices, "covid19", GRADIENTS, SHIPPED.explanation
+        network, flat, truth.lungs, inputs_of(flat, truth), slices, PREDICTION, GRADIENTS, SHIPPED.explanation
     )
-    assert found.boxes == found.lesions == ()
+    assert found.boxes == found.regions == ()
     assert found.salient_fraction == 0.0
     assert np.isfinite(found.saliency[MIDDLE]).all()
     assert np.isfinite(found.slices[0].completeness_error).all()

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from groundglass.domain.errors import Refusal
-from groundglass.domain.findings import SliceFinding
+from groundglass.domain.findings import UNLISTED_REGION, Prediction, SliceFinding
 from groundglass.domain.volume import CTVolume
 from groundglass.locations import MODEL_FOLDER
 from groundglass.method.classifier_network import MultiScaleClassifier
 from groundglass.method.explanation import Explanation, explain_slices
 from groundglass.method.normalisation import SlidingWindow
+from groundglass.method.regions import thirds_of_lungs
 from groundglass.method.saliency import IntegratedGradients
 from groundglass.method.slice_classification import StudyRule, classify_slices
 from groundglass.method.slice_input import SliceInputs
@@ -30,14 +31,12 @@ def finding(index: int, np_: float, cap: float) -> SliceFinding:
 
 def test_the_study_is_the_mean_of_its_most_diseased_slices() -> None:
     slices = [finding(index, 0.9, 0.05) for index in range(8)] + [finding(8, 0.1, 0.7), finding(9, 0.3, 0.5)]
-    label, probabilities = StudyRule(top_part=0.2, minimum_slices=1).apply(slices)
-    assert label == "cap"
-    assert probabilities == pytest.approx((0.2, 0.6, 0.2))
+    assert StudyRule(top_part=0.2, minimum_slices=1).apply(slices) == pytest.approx((0.2, 0.6, 0.2))
 
 
 def test_one_odd_slice_does_not_make_a_healthy_study_sick() -> None:
     slices = [finding(index, 0.95, 0.03) for index in range(40)] + [finding(40, 0.1, 0.8)]
-    assert StudyRule(top_part=0.1, minimum_slices=3).apply(slices)[0] == "np"
+    assert SHIPPED.classification.decision.apply(StudyRule(0.1, minimum_slices=3).apply(slices)).state == "absent"
 
 
 @pytest.fixture(scope="module")
@@ -69,17 +68,21 @@ def test_a_volume_with_too_little_lung_is_refused(network, sick) -> None:
         classify_slices(network, volume, inputs, minimum_lung_mm2=1e9)
 
 
-def explain(network, sick, label: str, **rules):
+PRESENT = Prediction((0.1, 0.6, 0.3), "present", "undetermined")
+ABSENT = Prediction((0.9, 0.06, 0.04), "absent", "undetermined")
+
+
+def explain(network, sick, prediction: Prediction, **rules):
     volume, truth, inputs = sick
     slices = [finding(index, 0.02 * index, 0.5) for index in range(8, 22)]
     settings = replace(SHIPPED.explanation, **rules)
-    return slices, explain_slices(network, volume, truth.lungs, inputs, slices, label, GRADIENTS, settings)
+    return slices, explain_slices(network, volume, truth.lungs, inputs, slices, prediction, GRADIENTS, settings)
 
 
 @pytest.fixture(scope="module")
 def explanation(network, sick) -> Explanation:
     """Three of fourteen slices, all of them diseased."""
-    return explain(network, sick, "cap", maximum_slices=3)[1]
+    return explain(network, sick, PRESENT, maximum_slices=3)[1]
 
 
 @pytest.mark.slow
@@ -91,29 +94,37 @@ def test_the_most_probable_diseased_slices_are_explained_within_the_budget(expla
 
 @pytest.mark.slow
 def test_slices_that_are_not_diseased_are_not_explained(network, sick) -> None:
-    _, explanation = explain(network, sick, "cap", minimum_disease_probability=0.83)
+    _, explanation = explain(network, sick, PRESENT, minimum_disease_probability=0.83)
     assert [item.index for item in explanation.slices if item.explained] == [8]
     assert {item.why_not_explained for item in explanation.slices if not item.explained} == {"slice_np"}
 
 
 @pytest.mark.slow
 def test_a_study_without_pneumonia_has_nothing_to_explain(network, sick) -> None:
-    slices, explanation = explain(network, sick, "np")
+    slices, explanation = explain(network, sick, ABSENT)
     assert [item.index for item in explanation.slices] == [item.index for item in slices]
     assert {item.why_not_explained for item in explanation.slices} == {"study_np"}
-    assert explanation.boxes == explanation.lesions == ()
+    assert explanation.boxes == explanation.regions == explanation.zones == ()
+    assert explanation.unlisted_regions == 0
     assert not explanation.salient.any()
     assert explanation.salient_fraction == 0.0
 
 
 @pytest.mark.slow
-def test_the_salient_fraction_of_a_negative_study_that_is_more_probably_diseased_is_unknown(network, sick) -> None:
+def test_an_indeterminate_study_is_explained_for_the_more_probable_kind(network, sick) -> None:
     volume, truth, inputs = sick
-    slices = [finding(10, 0.38, 0.34)]
-    found = explain_slices(
-        network, volume, truth.lungs, inputs, slices, "np", GRADIENTS, SHIPPED.explanation, np_probability=0.38
-    )
-    assert found.salient_fraction is None
+    prediction = Prediction((0.5, 0.2, 0.3), "indeterminate", "undetermined")
+    slices = [finding(10, 0.4, 0.2)]
+    found = explain_slices(network, volume, truth.lungs, inputs, slices, prediction, GRADIENTS, SHIPPED.explanation)
+    assert found.slices[0].explained
+    assert {box.label for box in found.boxes} <= {"covid19"}
+    assert found.salient_fraction is not None
+
+
+@pytest.mark.slow
+def test_the_salient_fraction_is_nothing_where_no_slice_is_diseased(network, sick) -> None:
+    _, explanation = explain(network, sick, PRESENT, minimum_disease_probability=1.0)
+    assert (explanation.salient_fraction, explanation.zones) == (0.0, ())
 
 
 @pytest.mark.slow
@@ -121,7 +132,7 @@ def test_boxes_enclose_the_salient_regions_and_these_stay_inside_the_lungs(sick,
     volume, truth, _ = sick
     assert explanation.boxes
     assert not explanation.salient[truth.lungs == 0].any()
-    covered = np.zeros_like(explanation.salient)
+    covered = np.zeros(explanation.salient.shape, dtype=bool)
     for box in explanation.boxes:
         covered[box.slice_index, box.row_min : box.row_max + 1, box.column_min : box.column_max + 1] = True
         pixels = (box.row_max - box.row_min + 1) * (box.column_max - box.column_min + 1)
@@ -131,27 +142,58 @@ def test_boxes_enclose_the_salient_regions_and_these_stay_inside_the_lungs(sick,
 
 
 @pytest.mark.slow
-def test_every_box_belongs_to_a_lesion_and_lesions_hold_all_salient_volume(sick, explanation) -> None:
-    volume, truth, _ = sick
-    numbers = [lesion.number for lesion in explanation.lesions]
+@pytest.mark.parametrize("maximum", [1, 50])
+def test_every_box_belongs_to_a_region_and_all_voxels_carry_the_number_of_theirs(network, sick, maximum: int) -> None:
+    rules = replace(SHIPPED.explanation.regions, maximum=maximum)
+    _, explanation = explain(network, sick, PRESENT, maximum_slices=3, regions=rules)
+    numbers = [region.number for region in explanation.regions]
     assert numbers == list(range(1, len(numbers) + 1))
-    assert {box.lesion for box in explanation.boxes} == set(numbers)
-    for lesion in explanation.lesions:
-        assert lesion.slices == tuple(sorted({b.slice_index for b in explanation.boxes if b.lesion == lesion.number}))
-    salient_ml = explanation.salient.sum() * volume.voxel_volume_ml
-    assert sum(lesion.volume_ml for lesion in explanation.lesions) == pytest.approx(salient_ml)
-    lungs_ml = (truth.lungs > 0).sum() * volume.voxel_volume_ml
-    assert sum(lesion.lung_fraction for lesion in explanation.lesions) == pytest.approx(salient_ml / lungs_ml)
+    assert len(numbers) <= maximum
+    assert {box.region for box in explanation.boxes} - {0} == set(numbers)
+    assert (0 in {box.region for box in explanation.boxes}) == (explanation.unlisted_regions > 0)
+    for region in explanation.regions:
+        assert region.slices == tuple(sorted({b.slice_index for b in explanation.boxes if b.region == region.number}))
+    for box in explanation.boxes:
+        assert (explanation.salient[box.slice_index][box.place] == (box.region or UNLISTED_REGION)).any()
+    contributions = [region.contribution for region in explanation.regions]
+    assert contributions == sorted(contributions, reverse=True)
+    assert 0 < sum(contributions) <= 1
 
 
 @pytest.mark.slow
-def test_lesions_that_reach_past_a_free_slice_are_together_the_salient_fraction(network, sick) -> None:
+def test_regions_hold_all_salient_volume_of_neighbouring_slices(network, sick) -> None:
+    volume, _, _ = sick
+    rules = replace(SHIPPED.explanation.regions, maximum=50)
+    _, explanation = explain(network, sick, PRESENT, maximum_slices=3, regions=rules)
+    salient_ml = (explanation.salient > 0).sum() * volume.voxel_volume_ml
+    assert sum(region.volume_ml for region in explanation.regions) == pytest.approx(salient_ml)
+
+
+@pytest.mark.slow
+def test_the_zones_add_up_to_the_salient_fraction(sick, explanation) -> None:
+    volume, truth, _ = sick
+    assert [(zone.side, zone.third) for zone in explanation.zones] == [
+        (side, third) for side in ("right", "left") for third in ("upper", "middle", "lower")
+    ]
+    thirds = thirds_of_lungs(truth.lungs)
+    salient = lung = 0.0
+    for place, zone in enumerate(explanation.zones):
+        side = 1 + place // 3
+        pixels = (truth.lungs == side)[thirds[side] == place % 3].sum()
+        salient, lung = salient + zone.salient_fraction * pixels, lung + pixels
+    assert salient / lung == pytest.approx(explanation.salient_fraction)
+
+
+@pytest.mark.slow
+def test_regions_that_reach_past_a_free_slice_are_together_the_salient_fraction(network, sick) -> None:
     volume, truth, inputs = sick
     near = replace(volume, spacing_mm=(2.0, *volume.spacing_mm[1:]))
     slices = [finding(index, 0.6 if index == 11 else 0.1, 0.3) for index in range(10, 13)]
-    found = explain_slices(network, near, truth.lungs, inputs, slices, "cap", GRADIENTS, SHIPPED.explanation)
-    assert any({10, 12} <= set(lesion.slices) for lesion in found.lesions)
-    assert sum(lesion.lung_fraction for lesion in found.lesions) == pytest.approx(found.salient_fraction)
+    settings = replace(SHIPPED.explanation, regions=replace(SHIPPED.explanation.regions, maximum=50))
+    found = explain_slices(network, near, truth.lungs, inputs, slices, PRESENT, GRADIENTS, settings)
+    assert any({10, 12} <= set(region.slices) for region in found.regions)
+    lungs_ml = (truth.lungs > 0).sum() * near.voxel_volume_ml
+    assert sum(region.volume_ml for region in found.regions) / lungs_ml == pytest.approx(found.salient_fraction)
 
 
 def test_a_damaged_weight_file_is_refused_by_its_hash(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from pydicom.dataset import Dataset
 
 from groundglass.dicomio.reading.volume import read_images
 from groundglass.domain.errors import Refusal
-from groundglass.domain.findings import Box, Findings, Lesion, SliceFinding
+from groundglass.domain.findings import Box, Findings, Prediction, Region, SliceFinding
 from tests.groundglass.dicomio.ct_samples import PRONE, Sample, chest_hu, make_series
 
+PRESENT = Prediction((0.1, 0.1, 0.8), "present", "undetermined")
 SQUARE = Sample(rows=40, columns=40, spacing_mm=(5.0, 1.0, 2.0))
 
 
@@ -114,15 +115,14 @@ def test_what_is_found_on_the_grid_comes_back_to_the_pixels_of_the_sources(orien
     assert placement is not None
     lungs = (read.volume.hu == -850).astype(np.uint8)
     home, (row, column) = int(placement.homes[20]), placement.offsets[20]
-    box = Box(home, "covid19", int(column) + 4, int(row) + 5, int(column) + 9, int(row) + 11, 42.0, 0.9, 1)
-    beyond = Box(
-        int(placement.homes[2]), "covid19", 0, read.volume.hu.shape[1] - 1, 1, read.volume.hu.shape[1] - 1, 1.0, 0.9, 2
-    )
+    box = Box(home, "covid19", int(column) + 4, int(row) + 5, int(column) + 9, int(row) + 11, 42.0, 0.9, 0.6, 1)
+    last_row = read.volume.hu.shape[1] - 1
+    beyond = Box(int(placement.homes[2]), "covid19", 0, last_row, 1, last_row, 1.0, 0.9, 0.1, 2)
     findings = Findings(
-        lungs, 1000.0, 900.0, "covid19", (0.1, 0.1, 0.8), 0.1,
+        lungs, 1000.0, 900.0, PRESENT, 0.1,
         tuple(SliceFinding(index, 100.0, (0.1, 0.1, 0.8)) for index in range(len(lungs))),
-        {home: read.volume.hu[home].astype(np.float32)}, lungs == 1, (box, beyond),
-        (Lesion(1, (home,), (2.0, 7.0, 12.0), 1.0, 0.1, "right"), Lesion(2, (0,), (2.0, 1.0, 1.0), 1.0, 0.1, "right")),
+        {home: read.volume.hu[home].astype(np.float32)}, lungs, (box, beyond),
+        (Region(1, 0.6, (home,), "right", "lower", 1.0, box), Region(2, 0.1, (0,), "right", "upper", 1.0, beyond)),
     )  # fmt: skip
     volume, back = placement.to_sources(read.volume, findings)
     np.testing.assert_array_equal(volume.hu, hu)
@@ -132,7 +132,8 @@ def test_what_is_found_on_the_grid_comes_back_to_the_pixels_of_the_sources(orien
     assert [item.index for item in back.slices] == list(range(30))
     moved = back.boxes[0]
     assert (moved.slice_index, moved.column_min, moved.row_min, moved.column_max, moved.row_max) == (20, 4, 5, 9, 11)
-    assert [lesion.slices for lesion in back.lesions] == [(20,)]
+    (region,) = back.regions  # the other one lies beyond every source
+    assert (region.number, region.slices, region.best_slice, region.box) == (1, (20,), 20, moved)
     assert (back.right_ml, back.left_ml) == (1000.0, 900.0)
     expected = np.array(read.sources[0].ImagePositionPatient, float)
     np.testing.assert_allclose(volume.origin_mm, expected)
@@ -145,16 +146,17 @@ def test_a_source_that_two_slices_of_the_grid_show_is_told_of_by_the_one_that_is
     assert placement is not None
     source = next(one for one in range(30) if (placement.slices == one).sum() == 2)
     (other,) = (int(i) for i in np.flatnonzero(placement.slices == source) if i != placement.homes[source])
-    salient = np.zeros(read.volume.hu.shape, dtype=bool)
-    salient[other, 2:4, 2:4] = True
-    box = Box(other, "covid19", 2, 2, 3, 3, 4.0, 0.9, 1)
+    salient = np.zeros(read.volume.hu.shape, np.uint8)
+    salient[other, 2:4, 2:4] = 1
+    box = Box(other, "covid19", 2, 2, 3, 3, 4.0, 0.9, 0.5, 1)
     slices = tuple(SliceFinding(i, 100.0, (0.1, 0.1, 0.8), i == other) for i in range(len(salient)))
     findings = Findings(
-        np.ones(salient.shape, np.uint8), 1.0, 1.0, "covid19", (0.1, 0.1, 0.8), 0.1, slices,
+        np.ones(salient.shape, np.uint8), 1.0, 1.0, PRESENT, 0.1, slices,
         {other: salient[other].astype(np.float32)}, salient, (box,),
-        (Lesion(1, (other,), (6.0, 2.0, 2.0), 1.0, 0.1, "right"),),
+        (Region(1, 0.5, (other,), "right", "middle", 1.0, box),),
     )  # fmt: skip
     _, back = placement.to_sources(read.volume, findings)
     assert [item.index for item in back.slices if item.explained] == [source]
     assert list(back.saliency) == [each.slice_index for each in back.boxes] == [source]
+    assert back.regions[0].best_slice == source
     assert np.flatnonzero(back.salient.any(axis=(1, 2))).tolist() == [source]
