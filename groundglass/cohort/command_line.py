@@ -145,7 +145,7 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:
             bar.update()
     write_tables(results)
     write_page(results, options.pictures)
-    LOG.info("Tables and page are in the results folder: cases.parquet, lesions.parquet, boxes.parquet, index.html.")
+    LOG.info("Tables and page are in the results folder: cases.parquet, regions.parquet, boxes.parquet, index.html.")
     return ExitCode.PARTIAL if counts["without results"] or archive.unopened else ExitCode.SUCCESS
 
 

@@ -15,7 +15,7 @@ from groundglass.phantom.study import PhantomFolderError, write_study
 from groundglass.phantom.thorax import make_thorax
 
 PRESETS = ("covid19", "cap", "covid19", "cap")
-_COLUMNS = ("study", "label", "p_np", "p_cap", "p_covid19", "lungs_ml", "salient_fraction", "lesions", "seconds")
+_COLUMNS = ("study", "state", "p_pneumonia", "kind", "lungs_ml", "salient_fraction", "regions", "seconds")
 
 
 def write_archive(folder: Path, slices: int, size: int) -> None:

@@ -1,4 +1,4 @@
-"""The tables of a cohort, as Parquet: a row a case, a row a lesion, a row a box.
+"""The tables of a cohort, as Parquet: a row a case, a row a region, a row a box.
 
 A study without an eligible series has one row among the cases too, so that no study is lost from the count. The tables
 hold the UIDs that result.json holds, and no other identifier.

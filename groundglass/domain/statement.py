@@ -25,6 +25,18 @@ def state_words(prediction: Prediction) -> str:
     return f"Pneumonia {prediction.state}"
 
 
+def conclusion_words(prediction: Prediction) -> str:
+    """State, and the kind where it is named: for a line in a table.
+
+    >>> conclusion_words(Prediction((0.14, 0.4, 0.46), "present", "undetermined"))
+    'Pneumonia present'
+    >>> conclusion_words(Prediction((0.02, 0.94, 0.04), "present", "cap"))
+    'Pneumonia present, CAP'
+    """
+    named = "" if prediction.kind == "undetermined" else f", {CLASS_NAMES[prediction.kind]}"
+    return state_words(prediction) + named
+
+
 def state_sentence(prediction: Prediction) -> str:
     """The answer with its probability, and what it means where it is none.
 

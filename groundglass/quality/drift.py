@@ -1,6 +1,6 @@
 """Whether recent cases differ from the reference.
 
-Quantities are compared by the two-sample Kolmogorov-Smirnov test, labels and outcomes by the chi-square test of
+Quantities are compared by the two-sample Kolmogorov-Smirnov test, states and outcomes by the chi-square test of
 homogeneity with a p-value from random tables of the same margins, which holds for small counts too. Benjamini and
 Hochberg's procedure keeps the expected part of false alarms among the alarms. A difference is called drift when it is
 both unlikely to be chance and large enough to matter: with thousands of cases every trifle is significant.
@@ -27,10 +27,10 @@ _RANDOM_TABLES = 9_999
 
 @dataclass(frozen=True)
 class Comparison:
-    """One quantity, or the labels, or the outcomes.
+    """One quantity, or the states, or the outcomes.
 
     Attributes:
-        name: as in `QUANTITIES`, or `label` or `outcome`.
+        name: as in `QUANTITIES`, or `state` or `outcome`.
         reference, recent: numbers of cases.
         effect: from 0, the same, to 1: the largest difference of the distribution functions (D of Kolmogorov and
             Smirnov), or half the sum of the differences of the shares (total variation). None where there are too few.
@@ -57,9 +57,9 @@ class Comparison:
 
 
 def compare(reference: Sample, recent: Sample) -> list[Comparison]:
-    """Every quantity, the labels and the outcomes."""
+    """Every quantity, the states and the outcomes."""
     tests = [(name, _by_rank(reference.quantities[name], recent.quantities[name])) for name in QUANTITIES]
-    tests.append(("label", _by_share(reference.labels, recent.labels)))
+    tests.append(("state", _by_share(reference.states, recent.states)))
     tests.append(("outcome", _by_share(reference.outcomes, recent.outcomes)))
     p_values = [test.p_value for _, test in tests if test.p_value is not None]
     q_values = iter(stats.false_discovery_control(p_values) if p_values else ())

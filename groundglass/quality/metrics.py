@@ -19,10 +19,10 @@ def to_metrics(report: Report) -> str:
     window = f"in the last {report.window_days} days"
     recent, last = report.recent, report.days[0]
     metrics.add_counts("cases", f"Cases {window}, by what became of them.", "outcome", recent.sample.outcomes)
-    metrics.add_counts("labels", f"Analysed cases {window}, by label.", "label", recent.sample.labels)
+    metrics.add_counts("states", f"Analysed cases {window}, by state of pneumonia.", "state", recent.sample.states)
     metrics.add_quantiles("quantile", f"Quantiles of what was measured {window}.", recent)
     metrics.add_counts("day_cases", "Cases on the last day with results, by outcome.", "outcome", last.sample.outcomes)
-    metrics.add_counts("day_labels", "Analysed cases on that day, by label.", "label", last.sample.labels)
+    metrics.add_counts("day_states", "Analysed cases on that day, by that state.", "state", last.sample.states)
     metrics.add_quantiles("day_quantile", "Quantiles of what was measured on that day.", last)
     metrics.add_comparisons(report.comparisons)
     told = f"Cases {window} that other weights or settings found than the reference's."

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from groundglass.dicomio.writing.files import write_text
+from groundglass.domain.findings import STATES, State
 
 QUANTITIES = {
     "p_np": "probability of no pneumonia",
@@ -26,9 +27,11 @@ QUANTITIES = {
 
 LARGEST_REFERENCE = 5_000
 """Values a quantity in a reference: enough for its distribution, and a small file."""
-_REFERENCE_VERSION = 2
+_REFERENCE_VERSION = 3
 _FORMER_NAME = "infected_fraction"
 """Of the salient fraction in results of schema 1.0, and in references of version 1."""
+_FORMER_STATES: dict[str, State] = {"np": "absent", "cap": "present", "covid19": "present"}
+"""What the class of a study says where there is no state: in results of schema 1.0, and in references before 3."""
 
 
 class QualityError(ValueError):
@@ -43,14 +46,14 @@ class Observation:
         day: on which the run ended.
         outcome: `analysed`, `no_eligible_series`, or `refused GAP` and the like.
         made_with: SHA-256 of the models and of the settings, by name.
-        label: of the study; empty unless analysed.
+        state: of the study's pneumonia; None unless analysed.
         values: by quantity, those that are known; empty unless analysed.
     """
 
     day: date
     outcome: str
     made_with: dict[str, str]
-    label: str = ""
+    state: State | None = None
     values: dict[str, float] = field(default_factory=dict)
 
 
@@ -109,14 +112,17 @@ def observe_run(result: dict[str, Any], day: date) -> list[Observation]:
 def _observe_case(case: dict[str, Any], day: date, made_with: dict[str, str]) -> Observation:
     if case["status"] != "analysed":
         return Observation(day, f"{case['status']} {case['reason']['code']}", made_with)
-    values = {f"p_{name}": float(value) for name, value in case["prediction"]["probabilities"].items()}
+    prediction = case["prediction"]
+    state = prediction["state"] if "state" in prediction else _FORMER_STATES[prediction["label"]]
+    if state not in STATES:
+        raise ValueError("no state")
+    values = {f"p_{name}": float(value) for name, value in prediction["probabilities"].items()}
     fraction = case["salient_fraction" if "salient_fraction" in case else _FORMER_NAME]
     values |= {"lungs_ml": case["lungs"]["volume_ml"], "salient_fraction": fraction}
-    label = case["prediction"]["label"]
     known = {name: values[name] for name in QUANTITIES if values[name] is not None}
     if not all(math.isfinite(value) for value in known.values()):
         raise ValueError("no figure")
-    return Observation(day, "analysed", made_with, label, known)
+    return Observation(day, "analysed", made_with, state, known)
 
 
 @dataclass(frozen=True)
@@ -124,13 +130,13 @@ class Sample:
     """Cases taken together: a reference, or the cases of a window of days.
 
     Attributes:
-        outcomes, labels: how many of each.
+        outcomes, states: how many of each.
         quantities: sorted values.
         made_with: the models and settings that found them.
     """
 
     outcomes: dict[str, int]
-    labels: dict[str, int]
+    states: dict[str, int]
     quantities: dict[str, list[float]]
     made_with: dict[str, str]
 
@@ -138,17 +144,17 @@ class Sample:
 def sample_of(rows: Iterable[Observation], made_with: dict[str, str]) -> Sample:
     """The cases that were found with these models and settings."""
     outcomes: dict[str, int] = {}
-    labels: dict[str, int] = {}
+    states: dict[str, int] = {}
     quantities: dict[str, list[float]] = {name: [] for name in QUANTITIES}
     for row in rows:
         if row.made_with != made_with:
             continue
         outcomes[row.outcome] = outcomes.get(row.outcome, 0) + 1
-        if row.label:
-            labels[row.label] = labels.get(row.label, 0) + 1
+        if row.state:
+            states[row.state] = states.get(row.state, 0) + 1
         for name, value in row.values.items():
             quantities[name].append(value)
-    return Sample(outcomes, labels, {name: sorted(values) for name, values in quantities.items()}, made_with)
+    return Sample(outcomes, states, {name: sorted(values) for name, values in quantities.items()}, made_with)
 
 
 def write_reference(observations: Observations, file: Path) -> Sample:
@@ -187,6 +193,8 @@ def read_reference(file: Path) -> Sample:
         version = content.pop("reference_version")
         if version == 1:
             content["quantities"]["salient_fraction"] = content["quantities"].pop(_FORMER_NAME)
+        if version in (1, 2):
+            content["states"] = _states_of(content.pop("labels"))
         elif version != _REFERENCE_VERSION:
             raise ValueError
         return Sample(**content)
@@ -195,3 +203,12 @@ def read_reference(file: Path) -> Sample:
             f"The reference '{file.name}' can't be read. Make it with: python -m groundglass.quality --results DIR "
             "--make-reference FILE"
         ) from error
+
+
+def _states_of(labels: dict[str, int]) -> dict[str, int]:
+    """How many of each state, from how many of each class."""
+    states: dict[str, int] = {}
+    for label, count in labels.items():
+        state = _FORMER_STATES[label]
+        states[state] = states.get(state, 0) + count
+    return states

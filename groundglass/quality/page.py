@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass
 
-from groundglass.domain.class_names import LONG_CLASS_NAMES
+from groundglass.domain.findings import STATES
 from groundglass.quality.drift import EFFECT, MINIMUM_RECENT, MINIMUM_REFERENCE, Q_VALUE
 from groundglass.quality.observations import QUANTITIES
 from groundglass.quality.report import Day, Report
 from groundglass.rendering.page import render_page
 
 _DAYS_SHOWN = 60
-_COLORS = {"np": "#7fb3d5", "cap": "#f0b27a", "covid19": "#cd6155", "other": "#b2babb"}
-_TITLES = LONG_CLASS_NAMES | {"other": "not analysed"}
-_NAMES = {**QUANTITIES, "label": "label", "outcome": "what became of the cases"}
+_COLORS = {"absent": "#7fb3d5", "indeterminate": "#f0b27a", "present": "#cd6155", "other": "#b2babb"}
+_TITLES = {state: f"pneumonia {state}" for state in STATES} | {"other": "not analysed"}
+_NAMES = {**QUANTITIES, "state": "state of pneumonia", "outcome": "what became of the cases"}
 _LIMITS = {"effect": EFFECT, "q_value": Q_VALUE, "reference": MINIMUM_REFERENCE, "recent": MINIMUM_RECENT}
 
 
@@ -48,7 +48,7 @@ def _verdict(report: Report) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class _Part:
-    """A part of the bar of labels."""
+    """A part of the bar of states."""
 
     title: str
     color: str
@@ -68,9 +68,9 @@ class _Row:
 
 
 def _row(day: Day, title: str) -> _Row:
-    outcomes, labels = day.sample.outcomes, day.sample.labels
+    outcomes, states = day.sample.outcomes, day.sample.states
     total = sum(outcomes.values())
-    counts = {**labels, "other": total - sum(labels.values())}
+    counts = {**states, "other": total - sum(states.values())}
     parts = [
         _Part(_TITLES[name], color, counts.get(name, 0), 100 * counts.get(name, 0) / total)
         for name, color in _COLORS.items()

@@ -73,7 +73,7 @@ def _day(day: date, rows: Sequence[Observation]) -> Day:
     # Of all models and settings: what came in on a day is told whichever version analysed it.
     parts = [sample_of(rows, dict(made_with)) for made_with in {tuple(row.made_with.items()) for row in rows}]
     outcomes = {name: sum(part.outcomes.get(name, 0) for part in parts) for part in parts for name in part.outcomes}
-    labels = {name: sum(part.labels.get(name, 0) for part in parts) for part in parts for name in part.labels}
+    states = {name: sum(part.states.get(name, 0) for part in parts) for part in parts for name in part.states}
     values = {name: sorted(value for part in parts for value in part.quantities[name]) for name in QUANTITIES}
     quantiles = {name: [float(q) for q in np.quantile(found, QUANTILES)] for name, found in values.items() if found}
-    return Day(day, Sample(outcomes, labels, values, {}), quantiles)
+    return Day(day, Sample(outcomes, states, values, {}), quantiles)

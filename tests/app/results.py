@@ -3,52 +3,39 @@
 from typing import Any
 
 import jsonschema
+import numpy as np
 
-from groundglass.result import result_schema
+from groundglass.domain.findings import Box, Findings, Region
+from groundglass.method.decision import DecisionRule
+from groundglass.presets import SHIPPED
+from groundglass.result import describe, result_schema
 
 UID = "1.2.3"
 _SCHEMA = jsonschema.Draft202012Validator(result_schema())  # made once: hundreds of results are checked
 
 
 def analysed_case(
-    label: str = "np",
     probabilities: tuple[float, float, float] = (0.8, 0.1, 0.1),
     volume_ml: float = 4000.0,
     salient_fraction: float = 0.0,
-    lesions: int = 0,
+    regions: int = 0,
+    rule: DecisionRule = SHIPPED.classification.decision,
 ) -> dict[str, Any]:
-    by_class = dict(zip(("np", "cap", "covid19"), probabilities, strict=True))
-    return {
-        **_case("analysed", None, ["case-001.preview.png"]),
-        "prediction": {"label": label, "probabilities": by_class},
-        "lungs": {"volume_ml": volume_ml, "right_ml": 0.55 * volume_ml, "left_ml": 0.45 * volume_ml},
-        "salient_fraction": salient_fraction,
-        "slices": [],
-        "boxes": [
-            {
-                "sop_instance_uid": UID,
-                "slice_index": number,
-                "label": label,
-                **dict.fromkeys(("column_min", "row_min", "column_max", "row_max"), 5),
-                "area_mm2": 80.0,
-                "score": 0.5,
-                "lesion": number,
-            }
-            for number in range(1, lesions + 1)
-        ],
-        "lesions": [
-            {
-                "number": number,
-                "slices": [number],
-                "largest_extent_mm": 12.0,
-                "extent_mm": [5.0, 12.0, 9.0],
-                "volume_ml": 1.5,
-                "lung_fraction": 0.001,
-                "lung": "right",
-            }
-            for number in range(1, lesions + 1)
-        ],
-    }
+    """A case with so many regions, each of one box on a slice of its own."""
+    boxes = tuple(Box(number, "cap", 5, 5, 5, 5, 80.0, 0.5, 0.5, number) for number in range(1, regions + 1))
+    found = tuple(Region(box.region, 0.5 / box.region, (box.slice_index,), "right", "lower", 1.5, box) for box in boxes)
+    findings = Findings(
+        lungs=np.empty(0, np.uint8),
+        right_ml=0.55 * volume_ml,
+        left_ml=0.45 * volume_ml,
+        prediction=rule.apply(probabilities),
+        salient_fraction=salient_fraction,
+        slices=(),
+        boxes=boxes,
+        regions=found,
+    )
+    images = [{"sop_instance_uid": UID}] * (regions + 1)
+    return {**_case("analysed", None, ["case-001.preview.png"]), **describe(findings, images)}
 
 
 def refused_case(code: str, status: str = "refused") -> dict[str, Any]:

@@ -23,6 +23,7 @@ from groundglass.dicomio.reading import scan
 from groundglass.dicomio.reading.scan import find_studies
 from groundglass.domain.errors import OutputFailed
 from groundglass.exit_codes import ExitCode
+from groundglass.method.decision import DecisionRule
 from tests.app.results import analysed_case, make_result, refused_case
 from tests.groundglass.dicomio.ct_samples import Sample, make_series, write_series
 
@@ -213,15 +214,15 @@ def test_a_run_that_failed_or_found_the_disk_full_leaves_no_result(
 
 @pytest.fixture
 def three(results: Results) -> Results:
-    put(results, "aaaa", make_result(analysed_case("np", (0.8, 0.1, 0.1))), preview=True)
-    put(results, "bbbb", make_result(analysed_case("covid19", (0.1, 0.2, 0.7), lesions=2)), preview=True)
+    put(results, "aaaa", make_result(analysed_case((0.8, 0.1, 0.1))), preview=True)
+    put(results, "bbbb", make_result(analysed_case((0.1, 0.2, 0.7), regions=2)), preview=True)
     put(results, "cccc", make_result(refused_case("GAP")))
     put(results, "dddd", make_result())
     write_tables(results)
     return results
 
 
-def test_every_study_has_a_row_and_every_lesion_and_box_one(three: Results) -> None:
+def test_every_study_has_a_row_and_every_region_and_box_one(three: Results) -> None:
     cases = {row["study"]: row for row in parquet.read_table(three.folder / "cases.parquet").to_pylist()}
     assert {name: row["status"] for name, row in cases.items()} == {
         "aaaa": "analysed",
@@ -231,11 +232,17 @@ def test_every_study_has_a_row_and_every_lesion_and_box_one(three: Results) -> N
     }
     assert cases["cccc"]["reason_code"] == "GAP"
     assert cases["dddd"]["case"] is None
-    assert (cases["bbbb"]["label"], cases["bbbb"]["p_covid19"], cases["bbbb"]["lesions"]) == ("covid19", 0.7, 2)
-    lesions = parquet.read_table(three.folder / "lesions.parquet").to_pylist()
-    assert [(row["study"], row["number"], row["boxes"]) for row in lesions] == [("bbbb", 1, 1), ("bbbb", 2, 1)]
+    assert (cases["aaaa"]["state"], cases["aaaa"]["kind"]) == ("absent", "undetermined")
+    assert (cases["bbbb"]["state"], cases["bbbb"]["kind"]) == ("present", "undetermined")
+    assert (cases["bbbb"]["p_pneumonia"], cases["bbbb"]["p_covid19"]) == (pytest.approx(0.9), 0.7)
+    assert (cases["bbbb"]["regions"], cases["bbbb"]["unlisted_regions"], cases["bbbb"]["regions_ml"]) == (2, 0, 3.0)
+    regions = parquet.read_table(three.folder / "regions.parquet").to_pylist()
+    assert [(row["study"], row["number"], row["best_slice"], row["boxes"]) for row in regions] == [
+        ("bbbb", 1, 1, 1),
+        ("bbbb", 2, 2, 1),
+    ]
     boxes = parquet.read_table(three.folder / "boxes.parquet").to_pylist()
-    assert [(row["study"], row["lesion"]) for row in boxes] == [("bbbb", 1), ("bbbb", 2)]
+    assert [(row["study"], row["region"], row["share"]) for row in boxes] == [("bbbb", 1, 0.5), ("bbbb", 2, 0.5)]
 
 
 def test_the_page_shows_the_most_diseased_first_and_holds_no_uid(three: Results) -> None:
@@ -245,8 +252,23 @@ def test_the_page_shows_the_most_diseased_first_and_holds_no_uid(three: Results)
     assert "bbbb" in page
     assert "aaaa" not in page
     assert "refused GAP" in page
+    assert "Pneumonia present, probability 0.90, salient 0.0% of 4.0 l; study bbbb" in page
+    assert page.count("Pneumonia absent") == 1  # in the table of counts
+    assert "COVID-19," not in page  # the most probable class is no conclusion
+    assert "knows no other disease" in page
     assert "1.2.3" not in page
     assert "http" not in page
+
+
+def test_a_kind_stands_on_the_page_only_where_it_is_named(results: Results) -> None:
+    put(results, "aaaa", make_result(analysed_case((0.1, 0.2, 0.7))), preview=True)
+    named = analysed_case((0.1, 0.2, 0.7), rule=DecisionRule(0.4, 0.6, kind_above=0.7))
+    put(results, "bbbb", make_result(named), preview=True)
+    write_tables(results)
+    write_page(results, pictures=2)
+    page = (results.folder / "index.html").read_text(encoding="utf-8")
+    assert page.count("<td>Pneumonia present</td>") == page.count("<td>Pneumonia present, COVID-19</td>") == 1
+    assert page.count("Pneumonia present, COVID-19, probability 0.90") == page.count("study bbbb")
 
 
 # The command line

@@ -101,7 +101,7 @@ def test_a_region_reaches_past_a_slice_without_disease_and_has_no_volume_there()
 
 @pytest.mark.parametrize(("column", "side"), [(10, "right"), (40, "left"), (23, "both"), (16, "right"), (27, "left")])
 def test_a_region_lies_in_both_lungs_only_with_a_tenth_of_it_in_either(column: int, side: str) -> None:
-    """Of its 16 columns, from 23 on five are in the right lung and seven in the left; from 27 on it is one in twelve."""
+    """Of its 16 columns from 23 on five lie in the right lung and seven in the left; from 27 on one of twelve."""
     (region,) = find([box(3, 10, column, size=16)], [3]).listed
     assert region.side == side
 

@@ -171,7 +171,7 @@ def test_regions_hold_all_salient_volume_of_neighbouring_slices(network, sick) -
 
 @pytest.mark.slow
 def test_the_zones_add_up_to_the_salient_fraction(sick, explanation) -> None:
-    volume, truth, _ = sick
+    _, truth, _ = sick
     assert [(zone.side, zone.third) for zone in explanation.zones] == [
         (side, third) for side in ("right", "left") for third in ("upper", "middle", "lower")
     ]

@@ -40,14 +40,14 @@ def some_result(
     refused: float = 0.05,
     weights: str = "a",
 ) -> dict[str, Any]:
-    """A result as a site with these shares of the labels, this mean volume and this part of refusals has them."""
+    """A result as a site with these shares of the classes, this mean volume and this part of refusals has them."""
     if random.random() < refused:
         return make_result(refused_case("GAP"), weights=weights)
     label = CLASSES[random.choice(3, p=shares)]
     probabilities = random.dirichlet([6.0 if name == label else 1.0 for name in CLASSES])
     volume = volume_ml * float(random.lognormal(0, 0.2))
     fraction = 0.0 if label == "np" else float(random.beta(1, 12))
-    return make_result(analysed_case(label, tuple(map(float, probabilities)), volume, fraction), weights=weights)
+    return make_result(analysed_case(tuple(map(float, probabilities)), volume, fraction), weights=weights)
 
 
 def write(folder: Path, results: list[dict[str, Any]], days: int = 7) -> None:
@@ -88,7 +88,7 @@ def test_no_drift_is_found_where_there_is_none(tmp_path: Path, reference: Path) 
     code, metrics = watch(tmp_path, reference, [some_result(random) for _ in range(150)])
     assert code is QualityCode.NO_DRIFT
     assert drifted(metrics) == set()
-    assert all(metrics[f"judged {name}"] for name in (*QUANTITIES, "label", "outcome"))
+    assert all(metrics[f"judged {name}"] for name in (*QUANTITIES, "state", "outcome"))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_no_drift_is_found_where_there_is_none(tmp_path: Path, reference: Path) 
     [
         ({"volume_ml": 3600.0}, {"lungs_ml"}),
         ({"refused": 0.4}, {"outcome"}),
-        ({"shares": (0.2, 0.2, 0.6)}, {"label", "p_np", "p_covid19", "salient_fraction"}),
+        ({"shares": (0.2, 0.2, 0.6)}, {"state", "p_np", "p_covid19", "salient_fraction"}),
     ],
 )
 def test_drift_is_found_in_what_has_changed(
@@ -132,10 +132,10 @@ def observe(result: dict[str, Any]) -> Observation:
 
 
 def test_too_few_cases_are_not_judged_however_different(tmp_path: Path, reference: Path) -> None:
-    few = [make_result(analysed_case("covid19", (0.0, 0.0, 1.0), 900.0, 0.9)) for _ in range(MINIMUM_RECENT - 1)]
+    few = [make_result(analysed_case((0.0, 0.0, 1.0), 900.0, 0.9)) for _ in range(MINIMUM_RECENT - 1)]
     code, metrics = watch(tmp_path, reference, few)
     assert code is QualityCode.NO_DRIFT
-    assert not any(metrics[f"judged {name}"] for name in (*QUANTITIES, "label", "outcome"))
+    assert not any(metrics[f"judged {name}"] for name in (*QUANTITIES, "state", "outcome"))
     assert "Too few cases to judge" in (tmp_path / "out" / "groundglass-quality.html").read_text(encoding="utf-8")
 
 
@@ -148,8 +148,12 @@ def test_a_reference_of_too_few_cases_judges_nothing() -> None:
 
 def test_a_significant_trifle_is_no_drift() -> None:
     values = list(np.linspace(0, 1, 5_000))
-    rows = [Observation(LAST_DAY.date(), "analysed", {}, "np", dict.fromkeys(QUANTITIES, value)) for value in values]
-    moved = [Observation(row.day, "analysed", {}, "np", {n: v + 0.05 for n, v in row.values.items()}) for row in rows]
+    rows = [
+        Observation(LAST_DAY.date(), "analysed", {}, "absent", dict.fromkeys(QUANTITIES, value)) for value in values
+    ]
+    moved = [
+        Observation(row.day, "analysed", {}, "absent", {n: v + 0.05 for n, v in row.values.items()}) for row in rows
+    ]
     found = {item.name: item for item in compare(sample_of(rows, {}), sample_of(moved, {}))}
     assert found["lungs_ml"].q_value is not None
     assert found["lungs_ml"].q_value < 1e-4
@@ -169,7 +173,7 @@ def test_results_of_other_weights_are_counted_and_not_compared(tmp_path: Path, r
 def test_what_a_result_calls_its_outcome_breaks_neither_the_metrics_nor_the_page() -> None:
     """result.json may come from anywhere: a foreign reason must not pass for a line of the file, or for markup."""
     outcome = 'refused <b>"GAP"\\ }\n'
-    rows = (Observation(LAST_DAY.date(), outcome, {}), Observation(LAST_DAY.date(), "analysed", {}, "np"))
+    rows = (Observation(LAST_DAY.date(), outcome, {}), Observation(LAST_DAY.date(), "analysed", {}, "absent"))
     report = make_report(Observations(rows, LAST_DAY.timestamp(), 0), None, window_days=7)
     families = {family.name: family for family in text_string_to_metric_families(to_metrics(report))}
     counted = {sample.labels["outcome"]: sample.value for sample in families["groundglass_quality_cases"].samples}
@@ -230,27 +234,46 @@ def test_a_reference_of_two_versions_is_refused(tmp_path: Path, other: dict[str,
         write_reference(read_results(tmp_path), tmp_path / "reference.json")
 
 
-def test_results_and_references_that_name_the_salient_fraction_otherwise_are_read(
-    reference: Path, tmp_path: Path
-) -> None:
-    """Results of schema 1.0 call it `infected_fraction`, as does a reference that was made of them."""
-    result = make_result(analysed_case(salient_fraction=0.25))
+def test_the_page_and_the_metrics_count_states_and_no_class(tmp_path: Path) -> None:
+    results = [make_result(analysed_case(each)) for each in ((0.8, 0.1, 0.1), (0.5, 0.1, 0.4), (0.1, 0.1, 0.8))]
+    write(tmp_path, [*results, results[2]], days=1)
+    report = make_report(read_results(tmp_path), None, window_days=7)
+    assert report.recent.sample.states == {"absent": 1, "indeterminate": 1, "present": 2}
+    families = {family.name: family for family in text_string_to_metric_families(to_metrics(report))}
+    counted = {sample.labels["state"]: sample.value for sample in families["groundglass_quality_states"].samples}
+    assert counted == report.recent.sample.states
+    page = to_html(report)
+    assert 'title="pneumonia present 2"' in page
+    assert "community-acquired" not in page
+
+
+def test_results_and_references_of_former_schemas_are_read(reference: Path, tmp_path: Path) -> None:
+    """Schema 1.0 and its references call the salient fraction `infected_fraction`, and tell a class and no state."""
+    result = make_result(analysed_case((0.1, 0.7, 0.2), salient_fraction=0.25))
     result["schema_version"] = "1.0"
-    result["cases"][0]["infected_fraction"] = result["cases"][0].pop("salient_fraction")
+    case = result["cases"][0]
+    case["infected_fraction"] = case.pop("salient_fraction")
+    case["prediction"] = {key: case["prediction"][key] for key in ("label", "probabilities")}
     former = tmp_path / "former"
     former.mkdir()
     write(former, [result])
     (row,) = read_results(former).rows
-    assert row.values["salient_fraction"] == 0.25
-    content = json.loads(reference.read_text(encoding="utf-8")) | {"reference_version": 1}
+    assert (row.values["salient_fraction"], row.state) == (0.25, "present")
+    content = json.loads(reference.read_text(encoding="utf-8"))
+    del content["states"]
+    content |= {"reference_version": 2, "labels": {"np": 6, "cap": 3, "covid19": 2}}
+    (tmp_path / "second.json").write_text(json.dumps(content), encoding="utf-8")
+    second = read_reference(tmp_path / "second.json")
+    assert second.states == {"absent": 6, "present": 5}
+    content["reference_version"] = 1
     content["quantities"]["infected_fraction"] = content["quantities"].pop("salient_fraction")
-    (tmp_path / "old.json").write_text(json.dumps(content), encoding="utf-8")
-    assert read_reference(tmp_path / "old.json") == read_reference(reference)
+    (tmp_path / "first.json").write_text(json.dumps(content), encoding="utf-8")
+    assert read_reference(tmp_path / "first.json") == second
 
 
 def test_a_reference_holds_distributions_and_no_identifier(reference: Path) -> None:
     content = json.loads(reference.read_text(encoding="utf-8"))
-    assert set(content) == {"reference_version", "outcomes", "labels", "quantities", "made_with"}
+    assert set(content) == {"reference_version", "outcomes", "states", "quantities", "made_with"}
     assert set(content["quantities"]) == set(QUANTITIES)
     assert all(values == sorted(values) for values in content["quantities"].values())
 
