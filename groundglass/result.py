@@ -19,6 +19,9 @@ from groundglass.exit_codes import ExitCode
 
 SCHEMA_VERSION = "2.0"
 RESULT_FILE = "result.json"
+MERCURE_KEY = "__mercure_notification"
+"""What the DICOM orchestrator mercure looks for in the result.json of a module."""
+_NO_CASE = "No series is a chest CT that can be analysed; result.json has the reasons."
 _EDGES = ("column_min", "row_min", "column_max", "row_max")
 
 _EXIT_CODES = {
@@ -58,6 +61,7 @@ def make_result(record: RunRecord, software: SoftwareIdentity) -> dict[str, Any]
         status = "success"
     else:
         status = "partial" if any(analysed) else "failed"
+    cases = [_case(case, outputs) for case, outputs in record.cases]
     return {
         "schema_version": SCHEMA_VERSION,
         "status": status,
@@ -68,10 +72,30 @@ def make_result(record: RunRecord, software: SoftwareIdentity) -> dict[str, Any]
             "device": software.device,
             "settings_sha256": software.settings_sha256,
         },
-        "cases": [_case(case, outputs) for case, outputs in record.cases],
+        "cases": cases,
         "series_rejected": record.series_rejected,
         "files_ignored": record.files_ignored,
+        MERCURE_KEY: mercure_notification(cases),
     }
+
+
+def mercure_notification(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What mercure tells people of a run, from the cases as result.json has them.
+
+    mercure puts `text` into the mail or the webhook of its rule. `requested` sends it where the rule notifies only on
+    request: where there is something to look at, a case with pneumonia present or indeterminate or one without a
+    result. mercure makes up the subject itself, and nothing here is of a patient.
+    """
+    lines, requested = [], False
+    for case in cases:
+        if case["status"] == ANALYSED:
+            told = " ".join(case["prediction"]["statement"])
+            requested |= case["prediction"]["state"] != "absent"
+        else:
+            told = f"Not analysed ({case['reason']['code']}). {case['reason']['text']}"
+            requested = True
+        lines.append(f"{case['case']}: {told}")
+    return {"text": "\n".join(lines) or _NO_CASE, "requested": requested}
 
 
 def _case(case: Case[Any], outputs: list[str]) -> dict[str, Any]:

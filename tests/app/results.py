@@ -8,7 +8,7 @@ import numpy as np
 from groundglass.domain.findings import Box, Findings, Region
 from groundglass.method.decision import DecisionRule
 from groundglass.presets import SHIPPED
-from groundglass.result import describe, result_schema
+from groundglass.result import MERCURE_KEY, describe, mercure_notification, result_schema
 
 UID = "1.2.3"
 _SCHEMA = jsonschema.Draft202012Validator(result_schema())  # made once: hundreds of results are checked
@@ -68,6 +68,7 @@ def make_result(*cases: dict[str, Any], weights: str = "a", settings: str = "e")
         "cases": list(cases),
         "series_rejected": [],
         "files_ignored": [],
+        MERCURE_KEY: mercure_notification(cases),
     }
     _SCHEMA.validate(result)
     return result
