@@ -192,6 +192,12 @@ class OutputSection(Section):
     saliency_map: bool = setting(
         "Whether case-NNN.saliency.dcm, a Parametric Map of the joint saliency, is written.", "", "DICOM PS3.3, A.75"
     )
+    fhir: bool = setting(
+        "Whether case-NNN.fhir.json, a FHIR Bundle of a DiagnosticReport and its Observations, is written. It names "
+        "the patient by the Patient ID of the images.",
+        "",
+        "HL7 FHIR R4",
+    )
 
 
 class PackageSection(Section):

@@ -1,4 +1,4 @@
-"""The files of a case: DICOM objects and preview of one that was analysed, the report of one that was not."""
+"""The files of a case: all that tells of one that was analysed, the report of one that was not."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydicom import Dataset
 
+from groundglass.diagnostic_report import make_diagnostic_report
 from groundglass.dicomio.reading.frames import refer_to_frames
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import FileGroup, check_room
@@ -70,13 +71,15 @@ def write_analysed(
         make["boxes"] = partial(make_presentation_state, analysed)
     if settings.saliency_map and findings.saliency:
         make["saliency"] = partial(make_saliency_map, analysed)
-    steps = len(make) + 1
+    steps = len(make) + 1 + settings.fhir
     # Half a set of results would look like a whole one to the archive.
     with FileGroup(folder) as files:
         for kind, make_dataset in make.items():
             files.write_dicom(refer_to_frames(make_dataset(), analysed.sources), f"{name}.{kind}.dcm")
             on_file(len(files.names), steps)
         files.write_image(make_preview(analysed.volume, findings), f"{name}.preview.png")
+        if settings.fhir:
+            files.write_text(make_diagnostic_report(analysed), f"{name}.fhir.json")
     on_file(steps, steps)
     return files.names
 

@@ -64,6 +64,7 @@ class Settings:
     key_images: int
     segmentation: Form
     saliency_map: bool
+    fhir: bool
 
 
 def load_settings(path: Path = SETTINGS_FILE) -> Settings:
@@ -116,6 +117,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
         key_images=file.output.key_images,
         segmentation=file.output.segmentation,
         saliency_map=file.output.saliency_map,
+        fhir=file.output.fhir,
     )
 
 

@@ -41,6 +41,7 @@ def test_the_shipped_settings_are_valid() -> None:
         ("selection", "rules", {"selections": [{"name": "x", "conditions": {"Modalty": "CT"}}]}, "no DICOM keyword"),
         ("selection", "rules", [], "selection.rules"),
         ("output", "saliency_map", 1, "output.saliency_map"),
+        ("output", "fhir", "R4", "output.fhir"),
         ("output", "segmentation", "fractional", "binary, labelmap"),
     ],
 )
@@ -139,6 +140,7 @@ def test_the_digest_of_the_settings_tells_those_apart_that_shape_a_result(tmp_pa
         digest(research={"steps": 25}),
         digest(classification={"minimum_lung_cm2": 50}),
         digest(output={"saliency_map": True}),
+        digest(output={"fhir": True}),
         digest(selection={"rules": {"selections": [rule]}}),
     ]
     assert len({shipped, *others}) == 5

@@ -42,6 +42,7 @@ def contract_files(runs: Runs) -> Measured:
     for phantom in runs.phantoms:
         case = runs.first.case_of(phantom)
         kinds = ["seg.dcm", "sr.dcm", "key-images.dcm", "preview.png", *(["boxes.dcm"] if case["boxes"] else [])]
+        kinds += ["fhir.json"] if runs.copy.settings["output"]["fhir"] else []
         kinds += ["saliency.dcm"] if runs.copy.settings["output"]["saliency_map"] and case["boxes"] else []
         kinds += (
             ["salient-seg.dcm"] if runs.copy.settings["output"]["segmentation"] == "labelmap" and case["boxes"] else []
