@@ -39,7 +39,8 @@ def test_an_installed_library_finds_its_own_settings_weights_and_templates(wheel
     program = "from groundglass import Pipeline; import groundglass.locations as places; print(places.ROOT)\n"
     program += "print(Pipeline.load().software.version)\n"
     program += "from groundglass.rendering.page import render_page\n"
-    program += "print(render_page('cohort/page.html.j2', studies=3, kinds=[], figures=[]).count('<h1>3 studies</h1>'))"
+    program += "page = render_page('cohort/page.html.j2', studies=3, outcomes=[], limits='', figures=[])\n"
+    program += "print(page.count('<h1>3 studies</h1>'))"
     done = subprocess.run(
         [sys.executable, "-P", "-c", program],
         cwd=tmp_path,

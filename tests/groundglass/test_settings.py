@@ -143,4 +143,4 @@ def test_the_digest_of_the_settings_tells_those_apart_that_shape_a_result(tmp_pa
         digest(output={"fhir": True}),
         digest(selection={"rules": {"selections": [rule]}}),
     ]
-    assert len({shipped, *others}) == 5
+    assert len({shipped, *others}) == 6

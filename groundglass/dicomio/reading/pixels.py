@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import get_frame
+from pydicom.pixels import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
     UID,
+    AllTransferSyntaxes,
     ExplicitVRLittleEndian,
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
@@ -81,6 +83,18 @@ def read_slice_hu(header: Dataset, slice_hu: HounsfieldUnits) -> None:
         raise ValueError("There is no rescale.")
     stored = _stored(header, slice_hu, int(stored_bits), is_signed)
     _rescale(stored, slice_hu, int(stored_bits), is_signed, slope, intercept, _padding(header, is_signed))
+
+
+def readable_syntaxes() -> tuple[UID, ...]:
+    """The transfer syntaxes whose pixels one way or the other decodes, in the order of PS3.5."""
+    return tuple(syntax for syntax in AllTransferSyntaxes if syntax in _DECODERS or _is_decoded_by_pydicom(syntax))
+
+
+def _is_decoded_by_pydicom(syntax: UID) -> bool:
+    try:
+        return get_decoder(syntax).is_available
+    except NotImplementedError:  # a video, for one
+        return False
 
 
 def transfer_syntax(header: Dataset) -> str:
