@@ -248,8 +248,8 @@ refused: [refusals](refusals.md). Enhanced objects are read frame by frame.
 
 {syntaxes_read}
 
-A file needs no preamble and no file meta information where its data set can be told to be DICOM. Pixels of 16 bits
-allocated or fewer, one sample a pixel; a codestream must be complete and of the size that the header gives.
+A file needs no preamble and no file meta information where its data set can be told to be DICOM. Pixels have
+one sample of at most 16 stored bits; a codestream must be complete and of the size that the header gives.
 
 ## 3 Objects written
 
