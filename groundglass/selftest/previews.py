@@ -14,8 +14,7 @@ def previews(runs: Runs) -> list[tuple[str, Path]]:
         except LookupError:
             continue  # the checks have told so
         preset = phantom.preset
-        found = case["prediction"]["label"]
-        truth = f"true class {phantom.truth.label}, found {found}"
+        truth = f"true class {phantom.truth.label}, found: pneumonia {case['prediction']['state']}"
         line = f"Phantom {preset.name}, stored {preset.patient_position}: {truth}"
         path = runs.first.out / f"{case['case']}.preview.png"
         if path.is_file():

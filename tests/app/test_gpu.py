@@ -52,7 +52,7 @@ def test_the_lungs_are_those_of_the_cpu(analyse: Analyse) -> None:
 
 def test_the_probabilities_and_the_label_are_those_of_the_cpu(analyse: Analyse) -> None:
     ours, reference = analyse("gpu", "cuda").case, analyse("cpu", "cpu").case
-    assert ours["prediction"]["label"] == reference["prediction"]["label"]
+    assert ours["prediction"]["state"] == reference["prediction"]["state"]
     assert ours["prediction"]["probabilities"] == pytest.approx(reference["prediction"]["probabilities"], abs=0.02)
     for mine, other in zip(ours["slices"], reference["slices"], strict=True):
         assert mine["sop_instance_uid"] == other["sop_instance_uid"]

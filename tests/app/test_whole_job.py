@@ -11,7 +11,7 @@ from scipy import ndimage
 from groundglass.demo import count_hits
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.volume import read_images
-from groundglass.domain.volume import CTVolume
+from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
 from groundglass.method.classifier_network import SCALES
 from groundglass.phantom.study import write_study
 from groundglass.phantom.thorax import Truth, make_thorax
@@ -67,7 +67,9 @@ def test_a_consolidation_stays_inside_the_lung(phantom: PhantomJob) -> None:
 
 
 def test_a_diseased_phantom_is_seen_as_diseased_and_a_healthy_one_as_healthy(phantom: PhantomJob) -> None:
-    assert (phantom.case["prediction"]["label"] == "np") == (phantom.truth.label == "np")
+    assert phantom.case["prediction"]["state"] == ("absent" if phantom.truth.label == "np" else "present")
+    assert phantom.case["prediction"]["kind"] == "undetermined"
+    assert phantom.result["__mercure_notification"]["requested"] == (phantom.truth.label != "np")
 
 
 def test_boxes_lie_on_lesions(phantom: PhantomJob) -> None:
@@ -77,6 +79,18 @@ def test_boxes_lie_on_lesions(phantom: PhantomJob) -> None:
         return
     assert boxes
     assert count_hits(boxes, phantom.truth.lesions) >= 0.7 * len(boxes)
+
+
+def test_the_regions_lie_on_lesions_each_in_the_lung_that_is_named(phantom: PhantomJob) -> None:
+    regions = phantom.case["regions"]
+    assert bool(regions) == (phantom.truth.label != "np")
+    boxes = [{"slice_index": region["best_slice"], **region["box"]} for region in regions]
+    assert count_hits(boxes, phantom.truth.lesions) >= 0.7 * len(boxes)
+    for region, box in zip(regions, boxes, strict=True):
+        middle = (box["column_min"] + box["column_max"]) // 2, (box["row_min"] + box["row_max"]) // 2
+        side = phantom.truth.lungs[box["slice_index"], middle[1], middle[0]]
+        assert side in (0, {"right": RIGHT_LUNG, "left": LEFT_LUNG}.get(region["side"], side))
+        assert {box["region"] for box in phantom.case["boxes"]} >= {region["number"]}
 
 
 def names_of(phantom: PhantomJob) -> list[str]:

@@ -64,7 +64,8 @@ def test_an_array_gives_findings_pictures_and_json(of_array: Analysis, tmp_path:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(names)
     assert names[:3] == ["findings.json", "preview.png", "key-image-01.png"]
     told = json.loads((tmp_path / "out" / "findings.json").read_text(encoding="utf-8"))
-    assert told["prediction"]["label"] == of_array.label
+    assert told["prediction"]["state"] == of_array.prediction.state
+    assert [item["number"] for item in told["regions"]] == [region.number for region in of_array.regions]
     assert len(told["boxes"]) == len(of_array.boxes)
     assert [item["index"] for item in told["slices"]] == [item.index for item in of_array.slices]
     for name in names[1:]:
@@ -77,7 +78,7 @@ def test_the_stages_are_what_the_one_call_does(pipeline: Pipeline, of_array: Ana
     lungs = pipeline.segment(of_array.volume)
     assert np.array_equal(lungs.labels, of_array.lungs)
     classified = pipeline.classify(of_array.volume, lungs)
-    assert (classified.label, classified.probabilities) == (of_array.label, of_array.probabilities)
+    assert classified.prediction == of_array.prediction
     assert pipeline.explain(of_array.volume, lungs, classified).boxes == of_array.boxes
 
 
