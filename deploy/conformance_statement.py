@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydicom import Dataset, dcmread
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.charset import python_encoding
-from pydicom.datadict import DicomDictionary
 from pydicom.sr.coding import Code
 from pydicom.uid import UID, CTImageStorage
 
