@@ -5,8 +5,9 @@ the Image Library (row 5), the regions as Imaging Measurements (row 6), the numb
 Measurements (row 10), and state, kind and run status as Qualitative Evaluations (row 12): the order of TID 1500.
 
 OHIF takes every Measurement Group below the Imaging Measurements for one with coordinates and a Tracking UID of its
-own, and doesn't open the report otherwise. So what has no coordinates stands elsewhere. It looks for regions in an
-Imaging Measurement Report (126000) alone, and shows others as text: a report without a region has another title.
+own, and doesn't open the report otherwise. So what has no coordinates stands elsewhere. It looks for regions in every
+Imaging Measurement Report (126000), stays black where there is none, and shows other reports as text: so a report
+without a region has another title. It names the items of a container in this text only if they are SEPARATE.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ from groundglass.dicomio.reading.attributes import number
 from groundglass.dicomio.reading.frames import Frame, reference_uid
 from groundglass.dicomio.writing import codes, identity
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
-from groundglass.dicomio.writing.segmentation import LABEL_MAP_STORAGE, tracking_uid
+from groundglass.dicomio.writing.segmentation import LABEL_MAP_STORAGE
+from groundglass.dicomio.writing.tracking import region_name, tracking_uid
 from groundglass.domain.arrays import FloatMap
 from groundglass.domain.findings import Box, Findings, Region
 from groundglass.domain.software import RESEARCH_USE, SoftwareIdentity
@@ -56,7 +58,8 @@ def make_report(analysed: AnalysedSeries, companions: Sequence[Dataset] = ()) ->
     Args:
         analysed: its software is the device observer and the algorithm (TID 4019), with the SHA-256 of its weights and
             settings.
-        companions: the other DICOM objects that are written for it. Those with pixels are in the Image Library too.
+        companions: the other DICOM objects that are written for it, or what `identity_of` keeps of them. Those with
+            pixels are in the Image Library too.
     """
     findings, sources = analysed.findings, analysed.sources
     groups = [_region_group(region, analysed) for region in findings.regions]
@@ -118,31 +121,33 @@ def run_status(findings: Findings) -> Code:
 # Regions
 
 
-def region_name(number: int) -> str:
-    """The tracking identifier of a region."""
-    return f"Region {number}"
-
-
 def _region_group(region: Region, analysed: AnalysedSeries) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
+    """TID 1410, and what OHIF needs to take a region over as a measurement of its own that the user can track.
+
+    That is the coordinates once more as the source of the first number (TID 320), and a comment, which becomes its
+    label.
+    """
     name, source = region_name(region.number), analysed.sources[region.best_slice]
+    outline = box_outline(region.box)
+    image = sr.SourceImageForRegion(source.SOPClassUID, reference_uid(source))
+    measurements = [
+        _number(codes.VOLUME, round(region.volume_ml, 1), codes.MILLILITER),
+        _percent(codes.CONTRIBUTION, region.contribution),
+    ]
     group = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=sr.TrackingIdentifier(
             uid=tracking_uid(analysed.sources, analysed.software, name), identifier=name
         ),
-        referenced_region=sr.ImageRegion(
-            graphic_type=sr.GraphicTypeValues.POLYLINE,
-            graphic_data=box_outline(region.box),
-            source_image=sr.SourceImageForRegion(source.SOPClassUID, reference_uid(source)),
-        ),
-        geometric_purpose=codes.BOUNDED_BY,
+        referenced_region=sr.ImageRegion(sr.GraphicTypeValues.POLYLINE, outline, image),
         finding_type=codes.SALIENCY,
         finding_sites=[sr.FindingSite(codes.ZONES[region.third], laterality=codes.SIDES[region.side])],
-        measurements=[
-            _number(codes.VOLUME, round(region.volume_ml, 1), codes.MILLILITER),
-            _percent(codes.CONTRIBUTION, region.contribution),
-        ],
+        measurements=measurements,
     )
-    group[0].ContentSequence.append(_text(codes.COMMENT, _slice_range(region, analysed.sources)))
+    measurements[0][0].ContentSequence = sr.ContentSequence(
+        [sr.CoordinatesForMeasurement(sr.GraphicTypeValues.POLYLINE, outline, image)]
+    )
+    group[0].ContinuityOfContent = "SEPARATE"
+    group[0].ContentSequence.append(_text(codes.COMMENT, _place(region, analysed.sources)))
     return group
 
 
@@ -156,19 +161,20 @@ def box_outline(box: Box) -> FloatMap:
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], np.float32)
 
 
-def _slice_range(region: Region, sources: Sequence[Dataset]) -> str:
-    """Which images show a region, by the numbers that viewers show: Instance Number, or that of the frame."""
+def _place(region: Region, sources: Sequence[Dataset]) -> str:
+    """Where a region is, with the images that show it by the numbers that viewers show."""
+    lungs = "both lungs" if region.side == "both" else f"{region.side} lung"
+    words = f"{region_name(region.number)}: {lungs}, {region.third} third"
     numbers = [_image_number(sources[index]) for index in region.slices]
-    best = _image_number(sources[region.best_slice])
     known = [value for value in numbers if value is not None]
-    if best is None or len(known) < len(numbers):  # Instance Number is of type 2
-        return f"Shown on {len(numbers)} of the explained images"
-    if len(known) == 1:
-        return f"Shown on image {best}"
-    return f"Shown on images {min(known)} to {max(known)}, most on image {best}"
+    if len(known) < len(numbers):  # Instance Number is of type 2
+        return words
+    first, last = min(known), max(known)
+    return f"{words}, image {first}" if first == last else f"{words}, images {first} to {last}"
 
 
 def _image_number(source: Dataset) -> int | None:
+    """Instance Number, or that of the frame."""
     found = source.number if isinstance(source, Frame) else number(source, "InstanceNumber")
     return None if found is None else int(found)
 
@@ -228,6 +234,12 @@ def _number(concept: Code, value: float, unit: Code, site: sr.FindingSite | None
 # The document
 
 
+def identity_of(result: Dataset) -> Dataset:
+    """What a report has to know of another result; so that nobody has to keep its pixels until the report is made."""
+    kept = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows")
+    return Dataset({result[keyword].tag: result[keyword] for keyword in kept if keyword in result})
+
+
 def _image_library(analysed: AnalysedSeries, companions: Sequence[Dataset]) -> list[sr.ContainerContentItem]:
     """TID 1600: the source images that the regions are on, and the images among the other results.
 
@@ -278,7 +290,7 @@ def _document(
         (codes.DERIVED_MEASUREMENTS, numbers),
         (codes.QUALITATIVE_EVALUATIONS, evaluations),
     ]
-    root = sr.ContainerContentItem(title, template_id="1500")
+    root = sr.ContainerContentItem(title, is_content_continuous=False, template_id="1500")
     root.ContentSequence = sr.ContentSequence(
         [
             *(_text(codes.CONCLUSION, sentence) for sentence in words[:-1]),
@@ -306,7 +318,7 @@ def _document(
 
 
 def _container(concept: Code, items: Sequence[Dataset]) -> sr.ContainerContentItem:
-    container = sr.ContainerContentItem(concept, relationship_type=_CONTAINS)
+    container = sr.ContainerContentItem(concept, is_content_continuous=False, relationship_type=_CONTAINS)
     container.ContentSequence = sr.ContentSequence(items)
     return container
 
