@@ -155,9 +155,7 @@ def _subjects(measurements: Any, sites: Any = ()) -> dict[expected.Subject, floa
     return found
 
 
-def _compare_subjects(
-    of: str, found: dict[expected.Subject, float], true: dict[expected.Subject, float]
-) -> list[str]:
+def _compare_subjects(of: str, found: dict[expected.Subject, float], true: dict[expected.Subject, float]) -> list[str]:
     errors = []
     for subject in sorted({*found, *true}):
         read, right = found.get(subject), true.get(subject)
