@@ -5,6 +5,7 @@ by voxel where they lie in the patient.
 """
 
 import threading
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import highdicom as hd
@@ -114,7 +115,7 @@ def highdicom_report(output: Output) -> list[str]:
     groups = content.get_planar_roi_measurement_groups()
     if len({group.tracking_uid for group in groups}) != len(groups):
         errors.append("Regions share a Tracking UID: a viewer takes them for one.")
-    if len(groups) != len(content.get_image_measurement_groups()) + len(groups):
+    if len(groups) != len(_items(content, codes.IMAGING_MEASUREMENTS, "CONTAINER")):
         errors.append("A measurement group has no coordinates: OHIF does not open the report.")
     numbers = _subjects(_items(content, codes.DERIVED_MEASUREMENTS, "NUM"))
     errors += _compare_subjects("the study", numbers, expected.study(case) if case else {})
@@ -140,19 +141,21 @@ def _compare_words(content: Any, statement: list[str]) -> list[str]:
     return [] if first == statement else ["The report does not begin with the statement of result.json."]
 
 
-def _subjects(measurements: Any, sites: Any = ()) -> dict[expected.Subject, float]:
-    """Numbers by what they are of: a site with its side, or the finding that modifies them."""
+def _subjects(measurements: Iterable[Any], place: Sequence[Any] = ()) -> dict[expected.Subject, float]:
+    """Numbers by what they are of: the site or the finding below each, or else `place`, with its side."""
     found = {}
     for measurement in measurements:
         item = measurement[0] if isinstance(measurement, hd.sr.Measurement) else measurement
-        children = item.get("ContentSequence", [])
-        of = next(iter([*children, *sites]), None)
-        sides = of.get("ContentSequence", []) if of is not None else []
-        codes_of = [str(one.ConceptCodeSequence[0].CodeValue) for one in ([of] if of is not None else []) + [*sides]]
-        place, side = [*codes_of, "", ""][:2]
+        of = [child for child in item.get("ContentSequence", []) if child.ValueType == "CODE"] or place
+        named = [_value(code) for one in of[:1] for code in (one, *one.get("ContentSequence", []))]
         concept = str(item.ConceptNameCodeSequence[0].CodeValue)
-        found[concept, place, side] = float(item.MeasuredValueSequence[0].NumericValue)
+        what, side = [*named, "", ""][:2]
+        found[concept, what, side] = float(item.MeasuredValueSequence[0].NumericValue)
     return found
+
+
+def _value(item: Any) -> str:
+    return str(item.ConceptCodeSequence[0].CodeValue)
 
 
 def _compare_subjects(of: str, found: dict[expected.Subject, float], true: dict[expected.Subject, float]) -> list[str]:
