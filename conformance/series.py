@@ -24,7 +24,7 @@ SLICES, SIZE = 24, 96
 """Of the phantom: small, so that all orientations are checked within minutes."""
 LESIONS, EXPLAINED_SLICES = 2, 3
 """Of the phantom's lesions, the largest, and slices on which they count as salient: few, because DicomSRValidator takes
-long over a report with many boxes."""
+long over a report with many regions."""
 
 _TOWARDS = {"R": (0, -1), "L": (0, 1), "A": (1, -1), "P": (1, 1), "F": (2, -1), "H": (2, 1)}
 """Axis and sign of the patient's directions, in DICOM's coordinates (PS3.3 C.7.6.2.1.1)."""

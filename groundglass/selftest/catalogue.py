@@ -33,7 +33,7 @@ REQUIREMENTS = {
     "R-16": "Right is right and left is left: lungs, regions and boxes.",
     "R-17": "Outputs lie where the patient has it, however the scanner stored the series.",
     "R-18": "A diseased study is told from a healthy one.",
-    "R-19": "The regions that contribute most are on lesions, and most lesions are salient.",
+    "R-19": "The region that contributes most is on lesions, and most lesions are salient.",
     "R-20": "The lungs are a valid DICOM Segmentation that others read.",
     "R-21": "The findings are a valid Structured Report (TID 1500), conclusion first, and say the same as result.json.",
     "R-22": "Boxes are a valid Presentation State that draws them on their images.",
@@ -115,9 +115,9 @@ OPERATION: tuple[Check[Runs], ...] = (
     Check(
         "OQ-11",
         ("R-17", "R-19"),
-        "First regions, in patient coordinates",
-        f"the boxes of the first {truth.TOP_REGIONS} in the report on true lesions; none in the healthy phantom",
-        truth.top_regions,
+        "First region, in patient coordinates",
+        "its box in the report on true lesions; no region in the healthy phantom",
+        truth.first_region,
     ),
     Check(
         "OQ-12",

@@ -16,13 +16,18 @@ import numpy as np
 from highdicom import sr
 from pydicom import Dataset
 from pydicom.sr.coding import Code
-from pydicom.uid import ExplicitVRLittleEndian, ParametricMapStorage, SegmentationStorage
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
 from groundglass.dicomio.reading.attributes import number
 from groundglass.dicomio.reading.frames import Frame, reference_uid
 from groundglass.dicomio.writing import codes, identity
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
-from groundglass.dicomio.writing.segmentation import LABEL_MAP_STORAGE
 from groundglass.dicomio.writing.tracking import region_name, tracking_uid
 from groundglass.domain.arrays import FloatMap
 from groundglass.domain.findings import Box, Findings, Region
@@ -39,10 +44,13 @@ _CUT_NOTE = (
 _CONTAINS = sr.RelationshipTypeValues.CONTAINS
 _PURPOSES = {
     SegmentationStorage: codes.SEGMENTATION,
-    LABEL_MAP_STORAGE: codes.SEGMENTATION,
     ParametricMapStorage: codes.SALIENCY,
+    SecondaryCaptureImageStorage: codes.OF_INTEREST,
+    MultiFrameTrueColorSecondaryCaptureImageStorage: codes.OF_INTEREST,
 }
-"""What an image among the results is there for; any other is a picture for people."""
+"""What the images among the results are there for. Label maps are in the evidence alone: dsrdump of DCMTK 3.6.7, which
+is older than they are, reads no report at all that has one as a content item.
+"""
 
 
 def make_report(analysed: AnalysedSeries, companions: Sequence[Dataset] = ()) -> sr.Comprehensive3DSR:
@@ -58,8 +66,8 @@ def make_report(analysed: AnalysedSeries, companions: Sequence[Dataset] = ()) ->
     Args:
         analysed: its software is the device observer and the algorithm (TID 4019), with the SHA-256 of its weights and
             settings.
-        companions: the other DICOM objects that are written for it, or what `identity_of` keeps of them. Those with
-            pixels are in the Image Library too.
+        companions: the other DICOM objects that are written for it, or what `identity_of` keeps of them. The
+            pictures and the Segmentations are in the Image Library too.
     """
     findings, sources = analysed.findings, analysed.sources
     groups = [_region_group(region, analysed) for region in findings.regions]
@@ -236,7 +244,7 @@ def _number(concept: Code, value: float, unit: Code, site: sr.FindingSite | None
 
 def identity_of(result: Dataset) -> Dataset:
     """What a report has to know of another result; so that nobody has to keep its pixels until the report is made."""
-    kept = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Rows")
+    kept = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
     return Dataset({result[keyword].tag: result[keyword] for keyword in kept if keyword in result})
 
 
@@ -252,9 +260,9 @@ def _image_library(analysed: AnalysedSeries, companions: Sequence[Dataset]) -> l
         [_code(codes.MODALITY, codes.COMPUTED_TOMOGRAPHY, sr.RelationshipTypeValues.HAS_ACQ_CONTEXT)]
         + [_image(codes.SOURCE, image.SOPClassUID, reference_uid(image)) for image in images],
         [
-            _image(_PURPOSES.get(image.SOPClassUID, codes.OF_INTEREST), image.SOPClassUID, image.SOPInstanceUID)
+            _image(_PURPOSES[image.SOPClassUID], image.SOPClassUID, image.SOPInstanceUID)
             for image in companions
-            if "Rows" in image
+            if image.SOPClassUID in _PURPOSES
         ],
     ]
     return [_container(codes.IMAGE_LIBRARY_GROUP, group) for group in groups if group]
@@ -302,7 +310,7 @@ def _document(
         ]
     )
     headers = {str(header.SOPInstanceUID): header for header in identity.source_headers(sources)}
-    # A report that refers to other objects, a label map for instance, is another report.
+    # A report that refers to other objects, to label maps for instance, is another report.
     variant = "\n".join([*([variant] if variant else []), *sorted(str(one.SOPInstanceUID) for one in companions)])
     report = sr.Comprehensive3DSR(
         evidence=[*headers.values(), *companions],

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
         "Lungs in patient coordinates, by side",
         "Centres of the lungs",
         "State of the study",
-        "First regions, in patient coordinates",
+        "First region, in patient coordinates",
         "Salient lesions",
         "Side of the first regions",
     ],
