@@ -26,13 +26,13 @@ REFUSAL = "refusal SR"
 
 OBJECTS: dict[str, Callable[[AnalysedSeries, Made], Dataset | None]] = {
     "SEG": lambda of, made: make_segmentation(of),
-    "SR": lambda of, made: make_report(of, made["SEG"]),
     REFUSAL: lambda of, made: make_refusal_report(of.sources, SOFTWARE, "GAP", "A slice is missing."),
     "key images": lambda of, made: make_key_images(of, count=3),
     "saliency map": lambda of, made: make_saliency_map(of) if of.findings.saliency else None,
     "boxes": lambda of, made: make_presentation_state(of) if of.findings.boxes else None,
     "label map": lambda of, made: make_segmentation(of, "labelmap"),
     "salient label map": lambda of, made: make_salient_label_map(of) if of.findings.boxes else None,
+    "SR": lambda of, made: make_report(of, [one for name, one in made.items() if name != REFUSAL]),
 }
 """Name in the table, and what makes the object: one line for each. None where a series has no such object."""
 

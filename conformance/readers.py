@@ -104,7 +104,7 @@ def _vector(text: str) -> list[float]:
 
 
 def dcmqi_report(output: Output) -> list[str]:
-    """dcmqi's tid1500reader: every number of every measurement group."""
+    """dcmqi's tid1500reader: every number of every measurement group, which is of a region."""
     with TemporaryDirectory() as folder:
         file = Path(folder, "report.json")
         code, text = run("tid1500reader", "--inputDICOM", output.path, "--outputMetadata", file)
@@ -112,14 +112,14 @@ def dcmqi_report(output: Output) -> list[str]:
             return [_ending(code, text)]
         report = json.loads(file.read_text(encoding="utf-8"))
     found: Numbers = defaultdict(list)
-    for group in report["Measurements"]:
+    for group in report["Measurements"] or []:
         for item in group.get("measurementItems", []):
             found[item["quantity"]["CodeValue"]].append(float(item["value"]))
-    return compare_numbers(output, found)
+    return compare_numbers(output, found, of_study=False)
 
 
 _NUMBER = re.compile(r'NUM:\(([^,]+),[^)]*\)="([^"]+)"')
-_REGION = re.compile(r"SCOORD:.*=\(POLYLINE,([^)]*)\)>\s*<selected from IMAGE:[^=]*=\(CT image,\"([\d.]+)\"")
+_REGION = re.compile(r"SCOORD:\(111030,.*=\(POLYLINE,([^)]*)\)>\s*<selected from IMAGE:[^=]*=\(CT image,\"([\d.]+)\"")
 
 
 def dcmtk_report(output: Output) -> list[str]:

@@ -13,18 +13,18 @@ from scipy.spatial.transform import Rotation
 
 from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.volume import read_images
-from groundglass.domain.class_names import CLASSES
 from groundglass.domain.findings import THIRDS, Box, Findings, Region, Side, SliceFinding, Zone
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume, on_grid
 from groundglass.phantom.study import write_study
 from groundglass.phantom.thorax import make_thorax
 from groundglass.presets import SHIPPED
+from groundglass.result import describe
 
 SLICES, SIZE = 24, 96
 """Of the phantom: small, so that all orientations are checked within minutes."""
 LESIONS, EXPLAINED_SLICES = 2, 3
 """Of the phantom's lesions, the largest, and slices on which they count as salient: few, because DicomSRValidator takes
-long over a report with many boxes."""
+long over a report with many regions."""
 
 _TOWARDS = {"R": (0, -1), "L": (0, 1), "A": (1, -1), "P": (1, 1), "F": (2, -1), "H": (2, 1)}
 """Axis and sign of the patient's directions, in DICOM's coordinates (PS3.3 C.7.6.2.1.1)."""
@@ -277,18 +277,4 @@ def _air_inside(volume: CTVolume) -> np.ndarray:
 
 def case_of(series: Series) -> dict[str, Any]:
     """The findings of a series, as result.json would tell them."""
-    findings = series.findings
-    uids = [str(source.SOPInstanceUID) for source in series.sources]
-    return {
-        "prediction": {
-            "state": findings.prediction.state,
-            "probabilities": dict(zip(CLASSES, findings.prediction.probabilities, strict=True)),
-        },
-        "lungs": {"volume_ml": findings.volume_ml, "right_ml": findings.right_ml, "left_ml": findings.left_ml},
-        "salient_fraction": findings.salient_fraction,
-        "boxes": [{"sop_instance_uid": uids[box.slice_index], **vars(box)} for box in findings.boxes],
-        "regions": [
-            {**vars(region), "sop_instance_uid": uids[region.best_slice], "box": vars(region.box)}
-            for region in findings.regions
-        ],
-    }
+    return describe(series.findings, [{"sop_instance_uid": str(source.SOPInstanceUID)} for source in series.sources])

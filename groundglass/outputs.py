@@ -13,7 +13,7 @@ from groundglass.dicomio.writing.files import FileGroup, check_room
 from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
-from groundglass.dicomio.writing.report import make_refusal_report, make_report
+from groundglass.dicomio.writing.report import identity_of, make_refusal_report, make_report
 from groundglass.dicomio.writing.segmentation import make_salient_label_map, make_segmentation
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
@@ -65,17 +65,20 @@ def write_analysed(
     make: dict[str, Callable[[], Dataset]] = {"seg": lambda: segmentation}
     if settings.segmentation == "labelmap" and findings.salient is not None and findings.salient.any():
         make["salient-seg"] = partial(make_salient_label_map, analysed)
-    make["sr"] = partial(make_report, analysed, segmentation)
     make["key-images"] = partial(make_key_images, analysed, settings.key_images)
     if findings.boxes:
         make["boxes"] = partial(make_presentation_state, analysed)
     if settings.saliency_map and findings.saliency:
         make["saliency"] = partial(make_saliency_map, analysed)
+    written: list[Dataset] = []
+    make["sr"] = partial(make_report, analysed, written)  # last, since it refers to all others
     steps = len(make) + 1 + settings.fhir
     # Half a set of results would look like a whole one to the archive.
     with FileGroup(folder) as files:
         for kind, make_dataset in make.items():
-            files.write_dicom(refer_to_frames(make_dataset(), analysed.sources), f"{name}.{kind}.dcm")
+            dataset = refer_to_frames(make_dataset(), analysed.sources)
+            files.write_dicom(dataset, f"{name}.{kind}.dcm")
+            written.append(identity_of(dataset))
             on_file(len(files.names), steps)
         files.write_image(make_preview(analysed.volume, findings), f"{name}.preview.png")
         if settings.fhir:

@@ -1,11 +1,11 @@
 """What highdicom and pydicom read in the files of a run, held against what is known to be true.
 
-Each returns its errors, one a line. Reports are compared number by number and box by box, segments voxel by voxel where
-they lie in the patient.
+Each returns its errors, one a line. Reports are compared word by word, number by number and box by box, segments voxel
+by voxel where they lie in the patient.
 """
 
 import threading
-from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import highdicom as hd
@@ -13,18 +13,16 @@ import numpy as np
 import pydicom
 from pydicom import DataElement
 from pydicom.pixels.utils import pixel_array
+from pydicom.sr.coding import Code
 from pydicom.valuerep import STR_VR, validate_value
 
-from groundglass.dicomio.writing.codes import CLASS_CODES, EXPLAINED_CLASS
+from groundglass.dicomio.writing import codes
 from groundglass.domain.arrays import Coordinates, FloatMap, Mask
 from groundglass.domain.volume import on_grid
-from groundglass.selftest.expected import AREA, LENGTH, VOLUME, Numbers, boxes, numbers, study
+from groundglass.selftest import expected
+from groundglass.selftest.expected import ROUNDED, Numbers
 from groundglass.selftest.outputs import Output
 
-_TOLERANCE = 1e-3
-"""Relative; result.json and DICOM's Decimal Strings are rounded."""
-_ROUNDED = {VOLUME: 0.051, LENGTH: 0.051, AREA: 0.051}
-"""Absolute, where result.json is the truth: it has millilitres and millimetres to one decimal."""
 _VOLUME_TOLERANCE = 5e-3
 
 _READING_STRICTLY = threading.Lock()
@@ -106,77 +104,87 @@ def _compare_volumes(output: Output, found: dict[str, tuple[Mask, Coordinates]])
 
 
 def highdicom_report(output: Output) -> list[str]:
-    """highdicom's parser of TID 1500: every box, number and class; the study's numbers with what each is of."""
-    content: Any = hd.sr.srread(output.path).content
-    groups = [group for group in content.get_image_measurement_groups() if group.tracking_identifier == "Study"]
-    if len(groups) != 1:
-        return [f"There are {len(groups)} measurement groups of the study."]
-    outlines = []
-    classes = [groups[0].finding_type.value] if output.case else []  # a refused series has no class
-    for group in content.get_planar_roi_measurement_groups():
-        (explained,) = group.get_qualitative_evaluations(EXPLAINED_CLASS)
-        classes.append(explained.value.value)
-        uid = group.roi.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID
-        outlines.append((str(uid), group.roi.value))
-    found = {_subject(measurement): float(measurement.value) for measurement in groups[0].get_measurements()}
-    expected = study(output.case) if output.case else {}
-    errors = [
-        f"{subject}: {found.get(subject)} was read, {value} is true."
-        for subject, value in expected.items()
-        if not np.isclose(found.get(subject, np.nan), value, _TOLERANCE, _TOLERANCE)
+    """highdicom's parser of TID 1500: the conclusion first, every coded answer, number with its subject, and box."""
+    report: Any = hd.sr.srread(output.path)
+    case, content = output.case, report.content
+    answers = {item.name.value: item.value.value for item in _items(content, codes.QUALITATIVE_EVALUATIONS, "CODE")}
+    told = expected.evaluations(case) if case else {codes.RUN_STATUS.value: codes.NONE_SUCCEEDED.value}
+    errors = [] if answers == told else [f"The coded answers {answers} were read, {told} are true."]
+    if case:
+        errors += _compare_words(content, case["prediction"]["statement"])
+    groups = content.get_planar_roi_measurement_groups()
+    if len({group.tracking_uid for group in groups}) != len(groups):
+        errors.append("Regions share a Tracking UID: a viewer takes them for one.")
+    if len(groups) != len(_items(content, codes.IMAGING_MEASUREMENTS, "CONTAINER")):
+        errors.append("A measurement group has no coordinates: OHIF does not open the report.")
+    numbers = _subjects(_items(content, codes.DERIVED_MEASUREMENTS, "NUM"))
+    errors += _compare_subjects("the study", numbers, expected.study(case) if case else {})
+    true = expected.regions(case) if case else {}
+    found = {group.tracking_identifier: _subjects(group.get_measurements(), group.finding_sites) for group in groups}
+    for name in sorted({*found, *true}):
+        errors += _compare_subjects(name, found.get(name, {}), true.get(name, {}))
+    outlines = [
+        (str(group.roi.ContentSequence[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID), group.roi.value)
+        for group in groups
     ]
-    if output.case:
-        labels = [output.case["prediction"]["label"], *(box["label"] for box in output.case["boxes"])]
-        if sorted(classes) != sorted(CLASS_CODES[label].value for label in labels):
-            errors.append(
-                f"The classes {', '.join(sorted(set(classes)))} were read, {', '.join(sorted(set(labels)))} are true."
-            )
-    segments = [_segment_number(group) for group in content.get_volumetric_roi_measurement_groups()]
-    if segments != ([1, 2] if output.case else []):
-        errors.append(f"The groups of the lungs refer to the segments {segments}, not to 1 and 2.")
-    return errors + compare_numbers(output, _numbers_below(content)) + compare_boxes(output, outlines)
+    return errors + compare_boxes(output, outlines)
 
 
-def _numbers_below(items: Any) -> Numbers:
-    """Every numeric item of a tree, by its concept."""
-    found: Numbers = defaultdict(list)
-    for item in items:
-        if item.ValueType == "NUM":
-            found[item.ConceptNameCodeSequence[0].CodeValue].append(float(item.MeasuredValueSequence[0].NumericValue))
-        for concept, values in _numbers_below(item.get("ContentSequence", ())).items():
-            found[concept] += values
+def _items(content: Any, container: Code, value_type: str) -> list[Any]:
+    """The content items of one kind in one of the root's containers."""
+    held = [item for item in content[0].ContentSequence if item.name == container]
+    return [item for one in held for item in one.ContentSequence if item.ValueType == value_type]
+
+
+def _compare_words(content: Any, statement: list[str]) -> list[str]:
+    first = [item.get("TextValue") for item in content[0].ContentSequence[: len(statement)]]
+    return [] if first == statement else ["The report does not begin with the statement of result.json."]
+
+
+def _subjects(measurements: Iterable[Any], place: Sequence[Any] = ()) -> dict[expected.Subject, float]:
+    """Numbers by what they are of: the site or the finding below each, or else `place`, with its side."""
+    found = {}
+    for measurement in measurements:
+        item = measurement[0] if isinstance(measurement, hd.sr.Measurement) else measurement
+        of = [child for child in item.get("ContentSequence", []) if child.ValueType == "CODE"] or place
+        named = [_value(code) for one in of[:1] for code in (one, *one.get("ContentSequence", []))]
+        concept = str(item.ConceptNameCodeSequence[0].CodeValue)
+        what, side = [*named, "", ""][:2]
+        found[concept, what, side] = float(item.MeasuredValueSequence[0].NumericValue)
     return found
 
 
-def _segment_number(group: Any) -> int:
-    return int(group.referenced_segment[0].ReferencedSOPSequence[0].ReferencedSegmentNumber)
+def _value(item: Any) -> str:
+    return str(item.ConceptCodeSequence[0].CodeValue)
 
 
-def _subject(measurement: Any) -> str:
-    """What a number is of: the class of a probability, the side of a volume."""
-    for site in measurement.finding_sites:
-        side = site.laterality
-        return f"{side.meaning.lower()} lung" if side is not None else "lungs"
-    modifiers = measurement[0].get("ContentSequence", [])
-    return str(modifiers[0].ConceptCodeSequence[0].CodeValue) if modifiers else measurement.name.meaning
-
-
-def compare_numbers(output: Output, found: Numbers) -> list[str]:
-    """The numbers that somebody has read in a report against those it has to hold."""
-    expected = numbers(output.case) if output.case else {}
+def _compare_subjects(of: str, found: dict[expected.Subject, float], true: dict[expected.Subject, float]) -> list[str]:
     errors = []
-    for concept in sorted({*found, *expected}):
-        read, true = sorted(found.get(concept, [])), expected.get(concept, [])
-        absolute = _TOLERANCE if output.series else _ROUNDED.get(concept, _TOLERANCE)
-        if len(read) != len(true) or not np.allclose(read, true, _TOLERANCE, absolute):
-            errors.append(f"Values of the concept {concept}: {_short(read)} were read, {_short(true)} are true.")
+    for subject in sorted({*found, *true}):
+        read, right = found.get(subject), true.get(subject)
+        if read is None or right is None or abs(read - right) > ROUNDED[subject[0]]:
+            errors.append(f"{' '.join(filter(None, subject))} of {of}: {read} was read, {right} is true.")
+    return errors
+
+
+def compare_numbers(output: Output, found: Numbers, of_study: bool = True) -> list[str]:
+    """The numbers that somebody has read in a report, the study's too or its regions' alone, against the true ones."""
+    true: Numbers = {}
+    if output.case:
+        subjects = [*expected.regions(output.case).values(), *([expected.study(output.case)] if of_study else [])]
+        true = expected.numbers(*subjects)
+    errors = []
+    for concept in sorted({*found, *true}):
+        read, right = sorted(found.get(concept, [])), true.get(concept, [])
+        if len(read) != len(right) or not np.allclose(read, right, 0, ROUNDED.get(concept, 0)):
+            errors.append(f"Values of the concept {concept}: {_short(read)} were read, {_short(right)} are true.")
     return errors
 
 
 def compare_boxes(output: Output, outlines: list[tuple[str, FloatMap]]) -> list[str]:
     """The outlines that somebody has read, each with the UID of its image, against the boxes."""
     read = sorted((uid, (*points.min(axis=0), *points.max(axis=0))) for uid, points in outlines)
-    true = boxes(output.case) if output.case else []
+    true = expected.boxes(output.case) if output.case else []
     if read == true:
         return []
     return [f"{len(set(true) - set(read))} of {len(true)} boxes are not where they are true; {len(read)} were read."]

@@ -28,37 +28,61 @@ def _sct(value: str, meaning: str) -> Code:
 # Anatomy
 ANATOMICAL_STRUCTURE = _sct("91723000", "Anatomical Structure")
 LUNG = _sct("39607008", "Lung")
+# CID 244 "Laterality", by the side of a region
 RIGHT = _sct("24028007", "Right")
 LEFT = _sct("7771000", "Left")
+SIDES = {"right": RIGHT, "left": LEFT, "both": _sct("51440002", "Bilateral")}
+# CID 6171 "Zone of Lung", by the third of the lung's height
+ZONES = {
+    "upper": _sct("281392002", "Upper zone of lung"),
+    "middle": _sct("281393007", "Middle zone of lung"),
+    "lower": _sct("281394001", "Lower zone of lung"),
+}
 
-# Classes, in the order of groundglass.domain.class_names.CLASSES
-CLASS_CODES = {
-    "np": _private("NP", "No pneumonia"),
+# Conclusion
+PNEUMONIA = _sct("233604007", "Pneumonia")
+STATES = {
+    # CID 240 has "Undetermined" (nobody has looked) and no word for evidence that carries neither answer
+    "present": _sct("52101004", "Present"),
+    "absent": _sct("272519000", "Absent"),
+    "indeterminate": _sct("82334004", "Indeterminate"),
+}
+KIND = _private("PNEUMONIA-KIND", "Kind of pneumonia")
+KINDS = {
     "cap": _sct("385093006", "Community acquired pneumonia"),
     "covid19": _sct("840539006", "COVID-19"),
+    "undetermined": _sct("373068000", "Undetermined"),
 }
 
 # What was measured
 FINDING = _dcm("121071", "Finding")
 SALIENCY = _dcm("130404", "Saliency")
 PROBABILITY = _dcm("122157", "Probability")
-AREA = _sct("42798000", "Area")
 VOLUME = _sct("118565006", "Volume")
-LENGTH = _sct("410668003", "Length")
-SALIENT_FRACTION = _private("SALIENT-FRACTION", "Salient fraction of lung volume")
-EXPLAINED_CLASS = _private("EXPLAINED-CLASS", "Class explained by the saliency")
-BOUNDED_BY = _sct("75958009", "Bounded by")
-INTEGRATED_GRADIENTS = _private("INTEGRATED-GRADIENTS", "Integrated gradients at three scales")
+SALIENT_FRACTION = _private("SALIENT-FRACTION", "Salient fraction of volume")
+CONTRIBUTION = _private("CONTRIBUTION", "Part of the saliency")
 
 NO_UNITS = Code("1", "UCUM", "no units")
 PERCENT = Code("%", "UCUM", "Percent")
-MILLIMETER = Code("mm", "UCUM", "millimeter")
 MILLILITER = Code("ml", "UCUM", "milliliter")
-SQUARE_MILLIMETER = Code("mm2", "UCUM", "square millimeter")
 
 # Report
+MEASUREMENT_REPORT = _dcm("126000", "Imaging Measurement Report")  # CID 7021
+SUMMARY = Code("55112-7", "LN", "Summary")  # CID 7001; CID 7021 is extensible
+ENGLISH = Code("en-US", "RFC5646", "English (United States)")
+PROCEDURE_REPORTED = _dcm("121058", "Procedure reported")
 CT = Code("25045-6", "LN", "CT unspecified body region")  # CID 100 has no CT of the chest
+IMAGE_LIBRARY = _dcm("111028", "Image Library")
+IMAGE_LIBRARY_GROUP = _dcm("126200", "Image Library Group")
+MODALITY = _dcm("121139", "Modality")
+COMPUTED_TOMOGRAPHY = _dcm("CT", "Computed Tomography")
+SOURCE = _sct("260753009", "Source")
+OF_INTEREST = _dcm("113000", "Of Interest")
+SEGMENTATION = _dcm("113076", "Segmentation")
+IMAGING_MEASUREMENTS = _dcm("126010", "Imaging Measurements")
+DERIVED_MEASUREMENTS = _dcm("126011", "Derived Imaging Measurements")
 QUALITATIVE_EVALUATIONS = Code("C0034375", "UMLS", "Qualitative Evaluations")
+CONCLUSION = _dcm("121077", "Conclusion")
 COMMENT = _dcm("121106", "Comment")
 DEVICE = _dcm("121007", "Device")
 

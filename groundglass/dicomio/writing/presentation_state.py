@@ -23,8 +23,9 @@ from pydicom.valuerep import DSfloat
 from groundglass.dicomio.reading.attributes import number
 from groundglass.dicomio.writing import identity
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
-from groundglass.dicomio.writing.report import box_outline, region_name
+from groundglass.dicomio.writing.report import box_outline
 from groundglass.dicomio.writing.segmentation import tracking_uid
+from groundglass.dicomio.writing.tracking import region_name
 from groundglass.domain.findings import Box
 from groundglass.domain.volume import CTVolume
 from groundglass.rendering.slice_picture import WINDOW_CENTER_HU, WINDOW_WIDTH_HU

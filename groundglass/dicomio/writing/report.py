@@ -1,4 +1,14 @@
-"""The findings as a report that other systems can read: TID 1500 in a Comprehensive 3D SR (PS3.3 A.35.13)."""
+"""The findings as a report that people and programs can read: TID 1500 in a Comprehensive 3D SR (PS3.3 A.35.13).
+
+It begins with the conclusion in words, so that every viewer that shows a report as text shows that first. Then follow
+the Image Library (row 5), the regions as Imaging Measurements (row 6), the numbers of the study as Derived Imaging
+Measurements (row 10), and state, kind and run status as Qualitative Evaluations (row 12): the order of TID 1500.
+
+OHIF takes every Measurement Group below the Imaging Measurements for one with coordinates and a Tracking UID of its
+own, and doesn't open the report otherwise. So what has no coordinates stands elsewhere. It looks for regions in every
+Imaging Measurement Report (126000), stays black where there is none, and shows other reports as text: so a report
+without a region has another title. It names the items of a container in this text only if they are SEPARATE.
+"""
 
 from collections.abc import Sequence
 
@@ -6,65 +16,76 @@ import numpy as np
 from highdicom import sr
 from pydicom import Dataset
 from pydicom.sr.coding import Code
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    MultiFrameTrueColorSecondaryCaptureImageStorage,
+    ParametricMapStorage,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+)
 
-from groundglass.dicomio.reading.frames import reference_uid
+from groundglass.dicomio.reading.attributes import number
+from groundglass.dicomio.reading.frames import Frame, reference_uid
 from groundglass.dicomio.writing import codes, identity
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
-from groundglass.dicomio.writing.segmentation import (
-    LABEL_MAP,
-    LABEL_MAP_STORAGE,
-    LEFT_SEGMENT,
-    RIGHT_SEGMENT,
-    tracking_uid,
-)
+from groundglass.dicomio.writing.tracking import region_name, tracking_uid
 from groundglass.domain.arrays import FloatMap
-from groundglass.domain.class_names import CLASSES
 from groundglass.domain.findings import Box, Findings, Region
 from groundglass.domain.software import RESEARCH_USE, SoftwareIdentity
 from groundglass.domain.statement import statement
 
-_Group = (
-    sr.MeasurementsAndQualitativeEvaluations
-    | sr.VolumetricROIMeasurementsAndQualitativeEvaluations
-    | sr.PlanarROIMeasurementsAndQualitativeEvaluations
-)
-
 _SALIENCY_NOTE = (
-    "Boxes, salient lesions and the salient fraction show what led the classifier to its result; they are no lesion "
-    "segmentation."
+    "The regions and the salient fractions show what led the classifier to its result. They are no segmentation of a "
+    "disease."
 )
 _CUT_NOTE = (
-    "The images cut the lungs: the class, the volumes and the fractions of them are of what the images show, and not "
-    "of whole lungs."
+    "The images do not show the whole lungs: the conclusion, the volumes and the fractions are of what the images show."
 )
+_CONTAINS = sr.RelationshipTypeValues.CONTAINS
+_PURPOSES = {
+    SegmentationStorage: codes.SEGMENTATION,
+    ParametricMapStorage: codes.SALIENCY,
+    SecondaryCaptureImageStorage: codes.OF_INTEREST,
+    MultiFrameTrueColorSecondaryCaptureImageStorage: codes.OF_INTEREST,
+}
+"""What the images among the results are there for. Label maps are in the evidence alone: dsrdump of DCMTK 3.6.7, which
+is older than they are, reads no report at all that has one as a content item.
+"""
 
 
-def make_report(analysed: AnalysedSeries, segmentation: Dataset) -> sr.Comprehensive3DSR:
+def make_report(analysed: AnalysedSeries, companions: Sequence[Dataset] = ()) -> sr.Comprehensive3DSR:
     """The report of an analysed series.
 
-    One measurement group for the study (TID 1501: class, probabilities, volumes, salient fraction, run status), one for
-    each lung (TID 1411, with its segment in `segmentation`), one for each salient lesion (TID 1501: largest extent,
-    volume, part of the lungs, which lung) and one for each box (TID 1410, a closed polyline on the source image along
-    the outer pixel edges). The boxes of one lesion have its tracking identifier and UID. A negative study has no box
-    and says so in its run status.
+    There is one measurement group for each listed region (TID 1410): its box on the source image where it contributes
+    most, a closed polyline along the outer pixel edges; lung and zone; volume, and part of the saliency. Its Tracking
+    UID is that of its segment. The study's numbers are probabilities, lung volumes and salient fractions. A report
+    without a region, of a negative study for example, is to be read as text.
+
+    The evidence lists every source image, since all were analysed, and the other results.
 
     Args:
         analysed: its software is the device observer and the algorithm (TID 4019), with the SHA-256 of its weights and
             settings.
-        segmentation: what `make_segmentation` returned for it.
+        companions: the other DICOM objects that are written for it, or what `identity_of` keeps of them. The
+            pictures and the Segmentations are in the Image Library too.
     """
     findings, sources = analysed.findings, analysed.sources
-    groups: list[_Group] = [
-        _study_group(analysed),
-        _lung_group("Right lung", codes.RIGHT, RIGHT_SEGMENT, findings.right_ml, analysed, segmentation),
-        _lung_group("Left lung", codes.LEFT, LEFT_SEGMENT, findings.left_ml, analysed, segmentation),
-    ]
-    groups += [_region_group(region, analysed) for region in findings.regions]
-    comments = [*statement(findings.prediction), _SALIENCY_NOTE, *([_CUT_NOTE] if findings.reach_border else [])]
-    # A report on the label map refers to another object, so it is another report.
-    variant = LABEL_MAP if segmentation.SOPClassUID == LABEL_MAP_STORAGE else ""
-    return _document(sources, analysed.software, groups, comments, evidence=[*sources, segmentation], variant=variant)
+    groups = [_region_group(region, analysed) for region in findings.regions]
+    evaluations = [_code(codes.PNEUMONIA, codes.STATES[findings.prediction.state])]
+    if findings.prediction.state != "absent":
+        evaluations.append(_code(codes.KIND, codes.KINDS[findings.prediction.kind]))
+    evaluations.append(_code(codes.RUN_STATUS, run_status(findings)))
+    return _document(
+        sources,
+        analysed.software,
+        words=statement(findings.prediction),
+        library=_image_library(analysed, companions) if groups else [],
+        measurements=[*identity.algorithm_content(analysed.software), *(item for group in groups for item in group)],
+        numbers=_study_numbers(findings),
+        evaluations=[*evaluations, *(_text(codes.COMMENT, note) for note in _notes(findings))],
+        title=codes.MEASUREMENT_REPORT if groups else codes.SUMMARY,
+        companions=companions,
+    )
 
 
 def make_refusal_report(
@@ -81,17 +102,18 @@ def make_refusal_report(
     Raises:
         ValueError: if not one of the sources has its UIDs, so that a report can't refer to any image.
     """
-    evidence = {str(source.SOPInstanceUID): source for source in sources if _is_identified(source)}
-    if not evidence:
+    named = {str(source.SOPInstanceUID): source for source in sources if _is_identified(source)}
+    if not named:
         raise ValueError("No image of the series has a study, series and instance UID: no report can refer to it.")
-    named = list(evidence.values())
-    group = sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking("Study", named, software),
-        algorithm_id=identity.algorithm_content(software),
-        qualitative_evaluations=[sr.QualitativeEvaluation(codes.RUN_STATUS, codes.NONE_SUCCEEDED)],
+    return _document(
+        list(named.values()),
+        software,
+        words=[f"Not analysed. {reason} ({reason_code})", f"{RESEARCH_USE}."],
+        measurements=identity.algorithm_content(software),
+        evaluations=[_code(codes.RUN_STATUS, codes.NONE_SUCCEEDED)],
+        title=codes.SUMMARY,
+        variant=f"refusal {reason_code}",
     )
-    comment = f"The series was not analysed. {reason} ({reason_code})"
-    return _document(named, software, [group], [comment], evidence=named, variant=f"refusal {reason_code}")
 
 
 def _is_identified(source: Dataset) -> bool:
@@ -104,75 +126,37 @@ def run_status(findings: Findings) -> Code:
     return codes.SUCCEEDED_WITH_FINDINGS if positive else codes.SUCCEEDED_WITHOUT_FINDINGS
 
 
-def _study_group(analysed: AnalysedSeries) -> sr.MeasurementsAndQualitativeEvaluations:
-    findings = analysed.findings
-    measurements = [
-        _probability(value, label) for label, value in zip(CLASSES, findings.prediction.probabilities, strict=True)
-    ]
-    measurements += [
-        _lung_volume(findings.volume_ml),
-        _lung_volume(findings.right_ml, codes.RIGHT),
-        _lung_volume(findings.left_ml, codes.LEFT),
-    ]
-    if findings.salient_fraction is not None:
-        percent = 100.0 * float(findings.salient_fraction)
-        measurements.append(sr.Measurement(codes.SALIENT_FRACTION, percent, codes.PERCENT))
-    return sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking("Study", analysed.sources, analysed.software),
-        finding_type=codes.CLASS_CODES[findings.prediction.label],
-        algorithm_id=identity.algorithm_content(analysed.software),
-        measurements=measurements,
-        qualitative_evaluations=[sr.QualitativeEvaluation(codes.RUN_STATUS, run_status(findings))],
-    )
-
-
-def _lung_group(
-    label: str,
-    laterality: Code,
-    segment: int,
-    volume_ml: float,
-    analysed: AnalysedSeries,
-    segmentation: Dataset,
-) -> sr.VolumetricROIMeasurementsAndQualitativeEvaluations:
-    return sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(label, analysed.sources, analysed.software),
-        finding_type=codes.LUNG,
-        finding_sites=[sr.FindingSite(codes.LUNG, laterality=laterality)],
-        algorithm_id=identity.algorithm_content(analysed.software),
-        referenced_segment=sr.ReferencedSegment(
-            segmentation.SOPClassUID,
-            segmentation.SOPInstanceUID,
-            segment,
-            source_series=sr.SourceSeriesForSegmentation(analysed.sources[0].SeriesInstanceUID),
-        ),
-        measurements=[sr.Measurement(codes.VOLUME, float(volume_ml), codes.MILLILITER)],
-    )
-
-
-def region_name(number: int) -> str:
-    """The tracking identifier of a region."""
-    return f"Region {number}"
+# Regions
 
 
 def _region_group(region: Region, analysed: AnalysedSeries) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
-    source = analysed.sources[region.best_slice]
-    outline = sr.ImageRegion(
-        graphic_type=sr.GraphicTypeValues.POLYLINE,
-        graphic_data=box_outline(region.box),
-        source_image=sr.SourceImageForRegion(source.SOPClassUID, reference_uid(source)),
-    )
-    laterality = {"right": codes.RIGHT, "left": codes.LEFT}.get(region.side)
-    return sr.PlanarROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=_tracking(region_name(region.number), analysed.sources, analysed.software),
-        referenced_region=outline,
-        geometric_purpose=codes.BOUNDED_BY,
+    """TID 1410, and what OHIF needs to take a region over as a measurement of its own that the user can track.
+
+    That is the coordinates once more as the source of the first number (TID 320), and a comment, which becomes its
+    label.
+    """
+    name, source = region_name(region.number), analysed.sources[region.best_slice]
+    outline = box_outline(region.box)
+    image = sr.SourceImageForRegion(source.SOPClassUID, reference_uid(source))
+    measurements = [
+        _number(codes.VOLUME, round(region.volume_ml, 1), codes.MILLILITER),
+        _percent(codes.CONTRIBUTION, region.contribution),
+    ]
+    group = sr.PlanarROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=sr.TrackingIdentifier(
+            uid=tracking_uid(analysed.sources, analysed.software, name), identifier=name
+        ),
+        referenced_region=sr.ImageRegion(sr.GraphicTypeValues.POLYLINE, outline, image),
         finding_type=codes.SALIENCY,
-        finding_sites=[sr.FindingSite(codes.LUNG, laterality=laterality)],
-        algorithm_id=identity.algorithm_content(analysed.software),
-        measurements=[
-            sr.Measurement(codes.VOLUME, region.volume_ml, codes.MILLILITER, method=codes.INTEGRATED_GRADIENTS)
-        ],
+        finding_sites=[sr.FindingSite(codes.ZONES[region.third], laterality=codes.SIDES[region.side])],
+        measurements=measurements,
     )
+    measurements[0][0].ContentSequence = sr.ContentSequence(
+        [sr.CoordinatesForMeasurement(sr.GraphicTypeValues.POLYLINE, outline, image)]
+    )
+    group[0].ContinuityOfContent = "SEPARATE"
+    group[0].ContentSequence.append(_text(codes.COMMENT, _place(region, analysed.sources)))
+    return group
 
 
 def box_outline(box: Box) -> FloatMap:
@@ -185,31 +169,119 @@ def box_outline(box: Box) -> FloatMap:
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], np.float32)
 
 
-def _probability(value: float, label: str) -> sr.Measurement:
-    """A probability, with the class it belongs to as its modifier."""
-    measurement = sr.Measurement(codes.PROBABILITY, float(value), codes.NO_UNITS)
-    modifier = sr.CodeContentItem(codes.FINDING, codes.CLASS_CODES[label], sr.RelationshipTypeValues.HAS_CONCEPT_MOD)
+def _place(region: Region, sources: Sequence[Dataset]) -> str:
+    """Where a region is, with the images that show it by the numbers that viewers show."""
+    lungs = "both lungs" if region.side == "both" else f"{region.side} lung"
+    words = f"{region_name(region.number)}: {lungs}, {region.third} third"
+    numbers = [_image_number(sources[index]) for index in region.slices]
+    known = [value for value in numbers if value is not None]
+    if len(known) < len(numbers):  # Instance Number is of type 2
+        return words
+    first, last = min(known), max(known)
+    return f"{words}, image {first}" if first == last else f"{words}, images {first} to {last}"
+
+
+def _image_number(source: Dataset) -> int | None:
+    """Instance Number, or that of the frame."""
+    found = source.number if isinstance(source, Frame) else number(source, "InstanceNumber")
+    return None if found is None else int(found)
+
+
+# The study
+
+
+def _study_numbers(findings: Findings) -> list[sr.NumContentItem]:
+    """Probabilities, lung volumes and salient fractions, each with what it is of, as precise as they are."""
+    prediction = findings.prediction
+    found = [
+        (codes.PNEUMONIA, prediction.pneumonia_probability),
+        *zip((codes.KINDS[kind] for kind in ("cap", "covid19")), prediction.probabilities[1:], strict=True),
+    ]
+    made = [_probability(disease, value) for disease, value in found]
+    sides = ((None, findings.volume_ml), (codes.RIGHT, findings.right_ml), (codes.LEFT, findings.left_ml))
+    for side, volume_ml in sides:
+        site = sr.FindingSite(codes.LUNG, laterality=side)
+        made.append(_number(codes.VOLUME, round(volume_ml, 1), codes.MILLILITER, site))
+    if findings.salient_fraction is not None:
+        made.append(_percent(codes.SALIENT_FRACTION, findings.salient_fraction, sr.FindingSite(codes.LUNG)))
+    for zone in findings.zones:
+        if zone.salient_fraction is not None:
+            site = sr.FindingSite(codes.ZONES[zone.third], laterality=codes.SIDES[zone.side])
+            made.append(_percent(codes.SALIENT_FRACTION, zone.salient_fraction, site))
+    return [measurement[0] for measurement in made]
+
+
+def _notes(findings: Findings) -> list[str]:
+    """What the numbers mean, for those who read the report as text."""
+    right, left = round(findings.right_ml), round(findings.left_ml)
+    notes = [f"Lung volume {round(findings.volume_ml)} ml: right {right} ml, left {left} ml."]
+    if findings.salient_fraction is not None and findings.regions:
+        notes[0] += f" Salient: {100 * findings.salient_fraction:.1f} %."
+    if findings.unlisted_regions:
+        notes.append(f"Regions that are not listed here: {findings.unlisted_regions}.")
+    if findings.reach_border:
+        notes.append(_CUT_NOTE)
+    return [*notes, _SALIENCY_NOTE] if findings.regions else notes
+
+
+def _probability(of: Code, value: float) -> sr.Measurement:
+    measurement = _number(codes.PROBABILITY, round(value, 3), codes.NO_UNITS)
+    modifier = sr.CodeContentItem(codes.FINDING, of, sr.RelationshipTypeValues.HAS_CONCEPT_MOD)
     measurement[0].ContentSequence = sr.ContentSequence([modifier])
     return measurement
 
 
-def _lung_volume(volume_ml: float, laterality: Code | None = None) -> sr.Measurement:
-    site = sr.FindingSite(codes.LUNG, laterality=laterality)
-    return sr.Measurement(codes.VOLUME, float(volume_ml), codes.MILLILITER, finding_sites=[site])
+def _percent(concept: Code, fraction: float, site: sr.FindingSite | None = None) -> sr.Measurement:
+    return _number(concept, round(100.0 * fraction, 1), codes.PERCENT, site)
 
 
-def _tracking(label: str, sources: Sequence[Dataset], software: SoftwareIdentity) -> sr.TrackingIdentifier:
-    return sr.TrackingIdentifier(uid=tracking_uid(sources, software, label), identifier=label)
+def _number(concept: Code, value: float, unit: Code, site: sr.FindingSite | None = None) -> sr.Measurement:
+    return sr.Measurement(concept, float(value), unit, finding_sites=[site] if site is not None else None)
+
+
+# The document
+
+
+def identity_of(result: Dataset) -> Dataset:
+    """What a report has to know of another result; so that nobody has to keep its pixels until the report is made."""
+    kept = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+    return Dataset({result[keyword].tag: result[keyword] for keyword in kept if keyword in result})
+
+
+def _image_library(analysed: AnalysedSeries, companions: Sequence[Dataset]) -> list[sr.ContainerContentItem]:
+    """TID 1600: the source images that the regions are on, and the images among the other results.
+
+    Programs that look at the first group alone find the source images. Each image has a name, because OHIF asks every
+    content item for one.
+    """
+    shown = sorted({region.best_slice for region in analysed.findings.regions})
+    images = [analysed.sources[index] for index in shown]
+    groups = [
+        [_code(codes.MODALITY, codes.COMPUTED_TOMOGRAPHY, sr.RelationshipTypeValues.HAS_ACQ_CONTEXT)]
+        + [_image(codes.SOURCE, image.SOPClassUID, reference_uid(image)) for image in images],
+        [
+            _image(_PURPOSES[image.SOPClassUID], image.SOPClassUID, image.SOPInstanceUID)
+            for image in companions
+            if image.SOPClassUID in _PURPOSES
+        ],
+    ]
+    return [_container(codes.IMAGE_LIBRARY_GROUP, group) for group in groups if group]
 
 
 def _document(
     sources: Sequence[Dataset],
     software: SoftwareIdentity,
-    groups: Sequence[_Group],
-    comments: Sequence[str],
-    evidence: Sequence[Dataset],
+    *,
+    words: Sequence[str],
+    measurements: Sequence[Dataset],
+    evaluations: Sequence[Dataset],
+    title: Code,
+    library: Sequence[Dataset] = (),
+    numbers: Sequence[Dataset] = (),
+    companions: Sequence[Dataset] = (),
     variant: str = "",
 ) -> sr.Comprehensive3DSR:
+    """TID 1500; `words` are an extension of it, the first items of the root. They are the conclusion, then a limit."""
     observer = sr.ObserverContext(
         sr.CodedConcept.from_code(codes.DEVICE),
         sr.DeviceObserverIdentifyingAttributes(
@@ -220,16 +292,29 @@ def _document(
             serial_number=identity.device_serial_number(software),
         ),
     )
-    content = sr.MeasurementReport(
-        observation_context=sr.ObservationContext(observer_device_context=observer),
-        procedure_reported=codes.CT,
-        imaging_measurements=groups,
+    parts = [
+        (codes.IMAGE_LIBRARY, library),
+        (codes.IMAGING_MEASUREMENTS, measurements),
+        (codes.DERIVED_MEASUREMENTS, numbers),
+        (codes.QUALITATIVE_EVALUATIONS, evaluations),
+    ]
+    root = sr.ContainerContentItem(title, is_content_continuous=False, template_id="1500")
+    root.ContentSequence = sr.ContentSequence(
+        [
+            *(_text(codes.CONCLUSION, sentence) for sentence in words[:-1]),
+            _text(codes.COMMENT, words[-1]),
+            *sr.LanguageOfContentItemAndDescendants(codes.ENGLISH),
+            *sr.ObservationContext(observer_device_context=observer),
+            _code(codes.PROCEDURE_REPORTED, codes.CT, sr.RelationshipTypeValues.HAS_CONCEPT_MOD),
+            *(_container(concept, items) for concept, items in parts if items),
+        ]
     )
-    content[0].ContentSequence.append(_remarks([*comments, RESEARCH_USE]))
-    headers = {str(header.SOPInstanceUID): header for header in identity.source_headers(evidence)}
+    headers = {str(header.SOPInstanceUID): header for header in identity.source_headers(sources)}
+    # A report that refers to other objects, to label maps for instance, is another report.
+    variant = "\n".join([*([variant] if variant else []), *sorted(str(one.SOPInstanceUID) for one in companions)])
     report = sr.Comprehensive3DSR(
-        evidence=list(headers.values()),
-        content=content,
+        evidence=[*headers.values(), *companions],
+        content=root,
         is_complete=True,
         transfer_syntax_uid=ExplicitVRLittleEndian,
         coding_schemes=codes.private_coding_schemes(),
@@ -240,14 +325,22 @@ def _document(
     return report
 
 
-def _remarks(comments: Sequence[str]) -> sr.ContainerContentItem:
-    """Row 12 of TID 1500; ASCII only, since the report keeps the character set of its sources."""
-    container = sr.ContainerContentItem(
-        codes.QUALITATIVE_EVALUATIONS, relationship_type=sr.RelationshipTypeValues.CONTAINS
-    )
-    contains = sr.RelationshipTypeValues.CONTAINS
-    texts = [text.encode("ascii", "replace").decode() for text in comments]
-    container.ContentSequence = sr.ContentSequence(
-        [sr.TextContentItem(codes.COMMENT, text, contains) for text in texts]
-    )
+def _container(concept: Code, items: Sequence[Dataset]) -> sr.ContainerContentItem:
+    container = sr.ContainerContentItem(concept, is_content_continuous=False, relationship_type=_CONTAINS)
+    container.ContentSequence = sr.ContentSequence(items)
     return container
+
+
+def _text(concept: Code, text: str) -> sr.TextContentItem:
+    """In ASCII only, since the report keeps the character set of its sources."""
+    return sr.TextContentItem(concept, text.encode("ascii", "replace").decode(), _CONTAINS)
+
+
+def _code(concept: Code, value: Code, relationship: sr.RelationshipTypeValues = _CONTAINS) -> sr.CodeContentItem:
+    return sr.CodeContentItem(concept, value, relationship)
+
+
+def _image(purpose: Code, sop_class: str, uid: str) -> sr.ImageContentItem:
+    return sr.ImageContentItem(
+        purpose, referenced_sop_class_uid=sop_class, referenced_sop_instance_uid=uid, relationship_type=_CONTAINS
+    )

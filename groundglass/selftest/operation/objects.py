@@ -33,7 +33,7 @@ report_read = partial(
     _judged,
     ending=".sr.dcm",
     judge=readers.highdicom_report,
-    what="parsed as TID 1500; numbers and boxes as in result.json",
+    what="parsed as TID 1500; words, codes, numbers and boxes as in result.json",
 )
 
 

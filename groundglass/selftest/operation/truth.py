@@ -1,4 +1,4 @@
-"""What was found, held against the phantoms' truth in patient coordinates: lungs, class, boxes and lesions."""
+"""What was found, held against the phantoms' truth in patient coordinates: lungs, state, regions and lesions."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -7,7 +7,7 @@ from typing import Any
 
 import highdicom as hd
 import numpy as np
-from pydicom import Dataset
+from pydicom import Dataset, dcmread
 
 from groundglass.domain.arrays import Coordinates, Mask
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, on_grid
@@ -17,10 +17,13 @@ from groundglass.selftest.runs import Phantom, Runs
 VOLUME_PERCENT = 5.0
 DICE = 0.95
 CENTRE_MM = 3.0
-TOP_BOXES, TOP_BOXES_ON_LESIONS = 10, 7
-LESION_PART = 0.1
+BOX_ON_LESIONS = 0.1
 """Part of a box that lesions must fill for it to be on them."""
 LESIONS_FOUND = 0.75
+LESION_SALIENT = 0.1
+"""Part of a lesion that must be salient for it to be found."""
+SALIENT_ON_LESIONS = 0.3
+"""Part of what is salient that must be on lesions: if everything were, every lesion would be found."""
 
 _SIDES = {"right": RIGHT_LUNG, "left": LEFT_LUNG}
 
@@ -39,16 +42,21 @@ def lung_volumes(runs: Runs) -> Measured:
     return Measured(as_expected, "; ".join(figures))
 
 
+def _segments(path: Path) -> Iterator[tuple[str, Mask, Coordinates]]:
+    """Label in lower case, mask and affine of each segment of a Segmentation, binary or label map."""
+    segmentation = hd.seg.segread(path)
+    for number in segmentation.segment_numbers:
+        volume = segmentation.get_volume(segment_numbers=[number], rescale_fractional=False)
+        mask: Mask = volume.array[..., 0] > 0 if volume.array.ndim == 4 else volume.array == number
+        yield segmentation.get_segment_description(number).segment_label.lower(), mask, volume.affine
+
+
 def _lungs(runs: Runs, phantom: Phantom) -> Iterator[tuple[str, Mask, Mask]]:
     """Side, its segment in the SEG file, put on the phantom's grid by patient coordinates, and the truth, both bool."""
-    segmentation = hd.seg.segread(runs.first.out / f"{runs.first.case_of(phantom)['case']}.seg.dcm")
-    for number in segmentation.segment_numbers:
-        label = segmentation.get_segment_description(number).segment_label.lower()
+    for label, mask, affine in _segments(runs.first.out / f"{runs.first.case_of(phantom)['case']}.seg.dcm"):
         side = next((side for side in _SIDES if label.startswith(f"{side} lung")), None)
         if side is not None:
-            volume = segmentation.get_volume(segment_numbers=[number], rescale_fractional=False)
-            mask: Mask = volume.array[..., 0] > 0 if volume.array.ndim == 4 else volume.array == number
-            yield side, on_grid(mask, volume.affine, phantom.volume.affine), phantom.truth.lungs == _SIDES[side]
+            yield side, on_grid(mask, affine, phantom.volume.affine), phantom.truth.lungs == _SIDES[side]
 
 
 def lung_overlap(runs: Runs) -> Measured:
@@ -80,7 +88,7 @@ def lung_centres(runs: Runs) -> Measured:
     return Measured(as_expected, "; ".join(figures))
 
 
-def classes(runs: Runs) -> Measured:
+def states(runs: Runs) -> Measured:
     """Diseased phantoms are told from the healthy one."""
     figures, as_expected = [], True
     for phantom in runs.phantoms:
@@ -92,15 +100,15 @@ def classes(runs: Runs) -> Measured:
 
 
 @cache
-def _box_contents(path: Path, phantom: Phantom) -> list[set[int]]:
-    """Numbers of the true lesions that each box of a report covers, largest box first.
+def _boxes_on_lesions(path: Path, phantom: Phantom) -> list[bool]:
+    """Whether the box of each region of a report is on true lesions, the region that contributes most first.
 
     The boxes are read from the report and put into the patient by the headers of the images that they refer to, so that
     neither result.json nor the application's own geometry is believed.
     """
     content: Any = hd.sr.srread(path).content
     to_index = np.linalg.inv(phantom.volume.affine)
-    boxes = []
+    on_lesions = []
     for group in content.get_planar_roi_measurement_groups():
         reference = group.roi.ContentSequence[0].ReferencedSOPSequence[0]
         image = phantom.sources[reference.ReferencedSOPInstanceUID]
@@ -108,11 +116,19 @@ def _box_contents(path: Path, phantom: Phantom) -> list[set[int]]:
         corners = np.array([_position_mm(image, *corner) for corner in (first, last)])
         low, high = np.sort(np.rint(corners @ to_index[:3, :3].T + to_index[:3, 3]).astype(int), axis=0)
         inside = phantom.truth.lesions[tuple(slice(a, b + 1) for a, b in zip(low, high, strict=True))]
-        area_mm2 = next(float(item.value) for item in group.get_measurements() if item.name.meaning == "Area")
-        # A box around everything would hold every lesion, and point at none.
-        is_hit = np.count_nonzero(inside) >= LESION_PART * inside.size
-        boxes.append((area_mm2, {int(number) for number in np.unique(inside) if number and is_hit}))
-    return [numbers for _, numbers in sorted(boxes, key=lambda box: -box[0])]
+        on_lesions.append(bool(np.count_nonzero(inside) >= BOX_ON_LESIONS * inside.size))
+    return on_lesions
+
+
+def _salient(runs: Runs, phantom: Phantom) -> Mask:
+    """What is salient, from the segments that are no lung, on the phantom's grid; False everywhere without any."""
+    salient = np.zeros(phantom.truth.lesions.shape, bool)
+    for path in sorted(runs.first.out.glob(f"{runs.first.case_of(phantom)['case']}.*.dcm")):
+        if dcmread(path, stop_before_pixels=True).Modality == "SEG":
+            for label, mask, affine in _segments(path):
+                if not label.endswith("lung"):
+                    salient |= on_grid(mask, affine, phantom.volume.affine)
+    return salient
 
 
 def _report_of(runs: Runs, phantom: Phantom) -> Path:
@@ -128,37 +144,38 @@ def _position_mm(image: Dataset, column: float, row: float) -> Coordinates:
     return position
 
 
-def top_boxes(runs: Runs) -> Measured:
-    """The largest boxes of a diseased phantom lie on its lesions; a healthy one has none."""
+def first_region(runs: Runs) -> Measured:
+    """The region that contributes most is on lesions of a diseased phantom; a healthy one has no region."""
     figures, as_expected = [], True
     for phantom in runs.phantoms:
-        boxes = _box_contents(_report_of(runs, phantom), phantom)
+        on_lesions = _boxes_on_lesions(_report_of(runs, phantom), phantom)
         if phantom.truth.label == "np":
-            as_expected &= not boxes
-            figures.append(f"{phantom.preset.name}: {len(boxes)} boxes")
-            continue
-        top = boxes[:TOP_BOXES]
-        hits = sum(bool(numbers) for numbers in top)
-        as_expected &= len(top) == TOP_BOXES and hits >= TOP_BOXES_ON_LESIONS
-        figures.append(
-            f"{phantom.preset.name}: {hits} of the {len(top)} largest, {sum(map(bool, boxes))} of all {len(boxes)}"
-        )
+            as_expected &= not on_lesions
+        else:
+            as_expected &= on_lesions[:1] == [True]
+        numbers = [number for number, is_on_lesions in enumerate(on_lesions, 1) if is_on_lesions]
+        said = f": {', '.join(map(str, numbers))}" if numbers else ""
+        figures.append(f"{phantom.preset.name}: {len(numbers)} of {len(on_lesions)} regions on lesions{said}")
     return Measured(as_expected, "; ".join(figures))
 
 
 def lesions_found(runs: Runs) -> Measured:
-    """How many of the true lesions any box covers, by patient coordinates."""
+    """How many of the true lesions are salient, and how much of what is salient is on lesions, by the SEG files."""
     figures, as_expected = [], True
     for phantom in runs.phantoms:
-        true = len(phantom.truth.lesion_list)
-        found = len(set().union(*_box_contents(_report_of(runs, phantom), phantom)))
-        as_expected &= found >= LESIONS_FOUND * true
-        figures.append(f"{phantom.preset.name}: {found} of {true}")
+        lesions, salient = phantom.truth.lesions, _salient(runs, phantom)
+        sizes = np.bincount(lesions.ravel())
+        parts = np.bincount(lesions[salient], minlength=len(sizes)) / np.maximum(sizes, 1)
+        true, found = len(phantom.truth.lesion_list), int(np.count_nonzero(parts[1:] >= LESION_SALIENT))
+        on_lesions = np.count_nonzero(lesions[salient]) / max(np.count_nonzero(salient), 1)
+        if true:
+            as_expected &= bool(found >= LESIONS_FOUND * true and on_lesions >= SALIENT_ON_LESIONS)
+        figures.append(f"{phantom.preset.name}: {found} of {true}, {on_lesions:.0%} of what is salient on lesions")
     return Measured(as_expected, "; ".join(figures))
 
 
-def lesion_sides(runs: Runs) -> Measured:
-    """The largest lesions are in the lungs that have some; with lesions on both sides, both are found."""
+def region_sides(runs: Runs) -> Measured:
+    """The first regions are in the lungs that have lesions; with lesions on both sides, both are found."""
     figures, as_expected = [], True
     for phantom in runs.phantoms:
         values = phantom.truth.lungs[phantom.truth.lesions > 0]
@@ -166,8 +183,8 @@ def lesion_sides(runs: Runs) -> Measured:
         if not true:
             continue
         found = [region["side"] for region in runs.first.case_of(phantom)["regions"]]
-        largest = found[: len(true)]
-        as_expected &= set(largest) == true or ("both" in largest and len(true) == 2)
-        said = f"largest {' and '.join(largest) or 'none'}, true {' and '.join(sorted(true))}"
+        first = found[: len(true)]
+        as_expected &= set(first) == true or ("both" in first and len(true) == 2)
+        said = f"first {' and '.join(first) or 'none'}, true {' and '.join(sorted(true))}"
         figures.append(f"{phantom.preset.name}: {said}")
     return Measured(as_expected, "; ".join(figures))

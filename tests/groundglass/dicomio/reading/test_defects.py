@@ -49,7 +49,7 @@ def written_outputs(case: AnalysedSeries, folder: Path) -> list[pydicom.Dataset]
     segmentation = make_segmentation(case)
     made = [
         segmentation,
-        make_report(case, segmentation),
+        make_report(case, [segmentation]),
         make_refusal_report(case.sources, SOFTWARE, "GAP", "One slice is missing."),
         make_key_images(case, 1),
         make_presentation_state(case),

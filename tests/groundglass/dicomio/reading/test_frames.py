@@ -230,7 +230,7 @@ def outputs(multi_frame: ReadSeries) -> tuple[ReadSeries, dict[str, Dataset]]:
     segmentation = make_segmentation(analysed)
     made = {
         "seg": segmentation,
-        "sr": make_report(analysed, segmentation),
+        "sr": make_report(analysed, [segmentation]),
         "key images": make_key_images(analysed, 4),
         "boxes": make_presentation_state(analysed),
         "map": make_saliency_map(analysed),
@@ -277,7 +277,8 @@ def test_boxes_are_drawn_on_their_frames(outputs: tuple[ReadSeries, dict[str, Da
     (image,) = series.ReferencedImageSequence
     assert sorted(frames_of(image)) == sorted(expected)
     regions = [frames_of(item) for item in references(made["sr"]) if "ReferencedFrameNumber" in item]
-    assert sorted(regions) == sorted([number] for number in expected)
+    # The Image Library, the region and the source of its first number.
+    assert sorted(regions) == sorted(3 * [[number] for number in expected])
     (evidence,) = made["refusal"].CurrentRequestedProcedureEvidenceSequence
     assert len(evidence.ReferencedSeriesSequence[0].ReferencedSOPSequence) == 1
 

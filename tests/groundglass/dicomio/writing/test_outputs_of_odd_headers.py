@@ -25,7 +25,7 @@ def outputs(case: AnalysedSeries) -> dict[str, Dataset]:
     segmentation = make_segmentation(case)
     return {
         "seg": segmentation,
-        "sr": make_report(case, segmentation),
+        "sr": make_report(case, [segmentation]),
         "key-images": make_key_images(case, 1),
         "boxes": make_presentation_state(case),
         "refusal": make_refusal_report(case.sources, SOFTWARE, "GAP", "Slices are missing."),

@@ -104,7 +104,7 @@ def test_images_with_different_rescales_get_the_same_window_in_hounsfield_units(
 
 def test_boxes_bear_the_tracking_identifiers_of_the_report(tmp_path: Path) -> None:
     case = make_case()
-    write_dicom(make_report(case, make_segmentation(case)), tmp_path / "sr.dcm")
+    write_dicom(make_report(case, [make_segmentation(case)]), tmp_path / "sr.dcm")
     graphics = [item.GraphicObjectSequence[0] for item in written(case, tmp_path).GraphicAnnotationSequence]
     groups = hd.sr.srread(tmp_path / "sr.dcm").content.get_planar_roi_measurement_groups()
     assert [(graphic.TrackingID, graphic.TrackingUID) for graphic in graphics] == [

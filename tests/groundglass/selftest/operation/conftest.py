@@ -52,13 +52,12 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> tuple[Phantom, Path]:
     weights = {name: model["sha256"] for name, model in models.items()}
     software = SoftwareIdentity(NAME, VERSION, weights, "cpu", result_settings_sha256(load_settings()))
     analysed = AnalysedSeries(sources, volume, findings, software)
-    segmentation = make_segmentation(analysed)
-    outputs = {
-        "seg": segmentation,
-        "sr": make_report(analysed, segmentation),
+    outputs: dict[str, Dataset] = {
+        "seg": make_segmentation(analysed),
         "key-images": make_key_images(analysed, 6),
         "boxes": make_presentation_state(analysed),
     }
+    outputs["sr"] = make_report(analysed, list(outputs.values()))
     for kind, dataset in outputs.items():
         write_dicom(dataset, out / f"case-001.{kind}.dcm")
     write_image(make_preview(volume, findings), out / "case-001.preview.png")

@@ -17,7 +17,10 @@ pytestmark = pytest.mark.slow
     [
         ("Segmentations", lambda result: case_of(result)["lungs"].update(left_ml=2800.0)),
         ("Reports", lambda result: case_of(result)["prediction"]["probabilities"].update(covid19=0.5)),
-        ("Reports", lambda result: case_of(result)["boxes"].pop()),
+        ("Reports", lambda result: case_of(result)["regions"].pop()),
+        ("Reports", lambda result: case_of(result)["prediction"].update(kind="covid19")),
+        ("Reports", lambda result: case_of(result)["prediction"]["statement"].pop(0)),
+        ("Reports", lambda result: case_of(result)["zones"][0].update(salient_fraction=0.9)),
         ("Presentation states", lambda result: case_of(result)["boxes"][0].update(row_min=0)),
     ],
 )
@@ -28,18 +31,31 @@ def test_a_result_that_says_something_else_is_found(
     assert judged.outcome(title).verdict == "failed"
 
 
-def explain_another_class(report: Dataset) -> None:
-    """The boxes are explained as another class than the study's."""
+def say_absent(report: Dataset) -> None:
+    """The coded state is another than the words'."""
     for item in items_of(report):
-        if item.ValueType == "CODE" and item.ConceptNameCodeSequence[0].CodeValue == "EXPLAINED-CLASS":
-            item.ConceptCodeSequence[0].CodeValue = "385093006"
+        if item.ValueType == "CODE" and item.ConceptNameCodeSequence[0].CodeValue == "233604007":
+            item.ConceptCodeSequence[0].CodeValue = "272519000"
 
 
-def grow_lesions(report: Dataset) -> None:
-    """Lengths, which the lesions alone have, are others."""
+def swap_sides(report: Dataset) -> None:
     for item in items_of(report):
-        if item.ValueType == "NUM" and item.ConceptNameCodeSequence[0].CodeValue == "410668003":
-            item.MeasuredValueSequence[0].NumericValue = "999"
+        if item.ValueType == "CODE" and item.ConceptNameCodeSequence[0].CodeMeaning == "Laterality":
+            side = item.ConceptCodeSequence[0]
+            side.CodeValue = "7771000" if side.CodeValue == "24028007" else "24028007"
+
+
+def share_tracking(report: Dataset) -> None:
+    """All regions have one Tracking UID."""
+    for item in items_of(report):
+        if item.ValueType == "UIDREF" and item.ConceptNameCodeSequence[0].CodeValue == "112040":
+            item.UID = "2.25.1"
+
+
+def measure_without_region(report: Dataset) -> None:
+    """A group loses its coordinates."""
+    group = next(item for item in items_of(report) if item.ConceptNameCodeSequence[0].CodeValue == "125007")
+    group.ContentSequence = [item for item in group.ContentSequence if item.ValueType != "SCOORD"]
 
 
 def point_nowhere(state: Dataset) -> None:
@@ -69,8 +85,10 @@ def break_a_value(dataset: Dataset) -> None:
     ("title", "kind", "change"),
     [
         ("Segmentations", "seg", shave),
-        ("Reports", "sr", explain_another_class),
-        ("Reports", "sr", grow_lesions),
+        ("Reports", "sr", say_absent),
+        ("Reports", "sr", swap_sides),
+        ("Reports", "sr", share_tracking),
+        ("Reports", "sr", measure_without_region),
         ("Reports", "sr", to_the_front),
         ("Presentation states", "boxes", point_nowhere),
         ("References and identity", "boxes", point_nowhere),

@@ -29,10 +29,10 @@ pytestmark = pytest.mark.slow
         "Lung volumes",
         "Lungs in patient coordinates, by side",
         "Centres of the lungs",
-        "Class of the study",
-        "Largest boxes, in patient coordinates",
-        "Lesions with a box",
-        "Side of the lesions",
+        "State of the study",
+        "First region, in patient coordinates",
+        "Salient lesions",
+        "Side of the first regions",
     ],
 )
 def test_outputs_that_are_right_pass(judged: Judged, title: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from pydicom import Dataset
 
@@ -15,8 +16,8 @@ pytestmark = pytest.mark.slow
     ("title", "change"),
     [
         ("Lung volumes", lambda result: case_of(result)["lungs"].update(left_ml=2800.0)),
-        ("Class of the study", lambda result: case_of(result)["prediction"].update(label="np")),
-        ("Side of the lesions", lambda result: [item.update(lung="left") for item in case_of(result)["lesions"]]),
+        ("State of the study", lambda result: case_of(result)["prediction"].update(state="absent")),
+        ("Side of the first regions", lambda result: [item.update(side="left") for item in case_of(result)["regions"]]),
     ],
 )
 def test_a_result_that_says_something_else_is_found(
@@ -46,6 +47,23 @@ def around_everything(report: Dataset) -> None:
             item.GraphicData = [0, 0, 96, 0, 96, 96, 0, 96, 0, 0]
 
 
+def set_salient(value: bool) -> Callable[[Dataset], None]:
+    """Every pixel of the segments that are no lung."""
+
+    def change(segmentation: Dataset) -> None:
+        lungs = {item.SegmentNumber for item in segmentation.SegmentSequence if item.SegmentLabel.endswith("lung")}
+        frames = segmentation.pixel_array.copy()
+        for index, frame in enumerate(segmentation.PerFrameFunctionalGroupsSequence):
+            if frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber not in lungs:
+                frames[index] = value
+        segmentation.PixelData = np.packbits(frames.ravel(), bitorder="little").tobytes()
+
+    return change
+
+
+nothing_is_salient, everything_is_salient = set_salient(False), set_salient(True)
+
+
 @pytest.mark.parametrize(
     ("title", "kind", "change"),
     [
@@ -53,10 +71,10 @@ def around_everything(report: Dataset) -> None:
         ("Lungs in patient coordinates, by side", "seg", shift),
         ("Lungs in patient coordinates, by side", "seg", shave),
         ("Centres of the lungs", "seg", shave),
-        ("Largest boxes, in patient coordinates", "sr", to_the_front),
-        ("Largest boxes, in patient coordinates", "sr", around_everything),
-        ("Lesions with a box", "sr", to_the_front),
-        ("Lesions with a box", "sr", around_everything),
+        ("First region, in patient coordinates", "sr", to_the_front),
+        ("First region, in patient coordinates", "sr", around_everything),
+        ("Salient lesions", "seg", nothing_is_salient),
+        ("Salient lesions", "seg", everything_is_salient),
     ],
 )
 def test_a_file_that_is_not_right_is_found(
