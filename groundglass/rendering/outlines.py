@@ -45,7 +45,7 @@ def region_outlines(findings: Findings, index: int) -> Iterator[Outline]:
         around = Box.around(boxes[region])
         mask = findings.salient[index][around.place] == (region or UNLISTED_REGION)
         for points in trace_outlines(mask):
-            yield Outline(region, points + (around.column_min, around.row_min))
+            yield Outline(region, points + np.array([around.column_min, around.row_min]))
 
 
 def _without_straight_points(line: Coordinates) -> Coordinates:

@@ -102,9 +102,7 @@ def _coronal_view(
     return image
 
 
-def _mark_regions(
-    image: Image.Image, volume: CTVolume, findings: Findings, across: slice, scale: Coordinates
-) -> None:
+def _mark_regions(image: Image.Image, volume: CTVolume, findings: Findings, across: slice, scale: Coordinates) -> None:
     shown = _projections(volume, findings)
     largest: list[tuple[int, Coordinates]] = []
     for number in sorted(shown, reverse=True):  # the first regions last, on top
@@ -160,7 +158,7 @@ def _mark_slices(
     draw = ImageDraw.Draw(page)
     left, right = edges
     indices = sorted(indices, key=lambda index: levels[index])
-    places = _spread([levels[index] for index in indices], _MARKER_SIZE * 1.25, max(levels.values()))
+    places = spread([levels[index] for index in indices], _MARKER_SIZE * 1.25, max(levels.values()))
     for index, place in zip(indices, places, strict=True):
         level = levels[index]
         for start in range(left, right, 12):  # dashes, through which the lungs are seen
@@ -169,7 +167,7 @@ def _mark_slices(
         draw_text(draw, (right + 36, place), names.numbers[index], _MARKER_SIZE, palette.text, anchor="lm")
 
 
-def _spread(levels: Sequence[float], distance: float, bottom: float) -> list[float]:
+def spread(levels: Sequence[float], distance: float, bottom: float) -> list[float]:
     """Places near the levels, in their order and `distance` apart, none farther down than it must."""
     places: list[float] = []
     for level in levels:

@@ -182,8 +182,8 @@ def _remarks(findings: Findings, without_room: int) -> list[str]:
     if any(finding.explained for finding in findings.slices):
         return ["None: what is salient holds together nowhere over several slices."]
     if findings.prediction.state == "absent":
-        return ["None: regions are looked for only where pneumonia is not absent."]
-    return ["None: no slice is diseased enough to be explained."]
+        return ["None: regions are sought only where pneumonia may be present."]
+    return ["None: no slice is probable enough to be explained."]
 
 
 def percent(part: float) -> str:

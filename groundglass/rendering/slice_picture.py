@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from groundglass.domain.arrays import Coordinates, HounsfieldUnits, Mask, Picture, Scalar
+from groundglass.domain.arrays import Coordinates, Mask, Picture, Scalar
 from groundglass.domain.findings import Findings
 from groundglass.domain.statement import LIMITS, kind_sentence, state_sentence
 from groundglass.domain.volume import CTVolume
@@ -89,7 +89,7 @@ class SlicePictures:
         for outline in region_outlines(self.findings, index):
             points = (oriented_points(self.volume, outline) - (columns.start, rows.start)) * scale
             listed.setdefault(outline.region, []).append(points)
-        line = max(1.2, image.width / 420)
+        line = max(1.5, image.width / 420)
         draw_lines(image, listed.pop(0, []), UNLISTED_COLOR, line * 0.6, halo=0.6)
         for lines in listed.values():
             draw_lines(image, lines, REGION_COLOR, line, halo=0.8)

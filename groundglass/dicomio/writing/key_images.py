@@ -1,6 +1,7 @@
 """The most telling slices as ordinary colour images, for a PACS that shows neither SEG nor SR (PS3.3 A.8.1, A.8.5)."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from highdicom import SOPClass
@@ -11,6 +12,8 @@ from groundglass.dicomio.writing.secondary_capture import make_capture, source_n
 from groundglass.domain.arrays import Picture
 from groundglass.rendering.slice_picture import SlicePictures, draw_key_image, patient_orientation
 
+KeyImagesForm = Literal["single", "multiframe"]
+"""An object a slice, or one for all."""
 _DERIVATION = "Source images in the lung window; salient regions outlined"
 
 
@@ -44,7 +47,9 @@ def make_multiframe_key_images(analysed: AnalysedSeries, indices: Sequence[int])
     """The same pictures as the frames of one Multi-frame True Color Secondary Capture."""
     pictures = _draw(analysed, indices)
     rows, columns = (max(picture.shape[axis] for picture in pictures) for axis in (0, 1))
-    frames = [np.pad(picture, ((0, rows - len(picture)), (0, columns - picture.shape[1]), (0, 0))) for picture in pictures]
+    frames = [
+        np.pad(picture, ((0, rows - len(picture)), (0, columns - picture.shape[1]), (0, 0))) for picture in pictures
+    ]
     return make_capture(
         analysed,
         frames,

@@ -77,6 +77,7 @@ def make_summary_pdf(analysed: AnalysedSeries, indices: Sequence[int]) -> SOPCla
     document.EncapsulatedDocumentLength = len(content)
     document.EncapsulatedDocument = content + b"\0" * (len(content) % 2)
     identity.complete(document, analysed.sources[0])
+    del document.BodyPartExamined  # of images alone
     return document
 
 

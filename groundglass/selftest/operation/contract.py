@@ -41,7 +41,14 @@ def contract_files(runs: Runs) -> Measured:
     promised = {"result.json", OTHER_FILE}
     for phantom in runs.phantoms:
         case = runs.first.case_of(phantom)
-        kinds = ["seg.dcm", "sr.dcm", "key-images.dcm", "preview.png", *(["boxes.dcm"] if case["boxes"] else [])]
+        output = runs.copy.settings["output"]
+        kinds = ["seg.dcm", "sr.dcm", "summary.dcm", "preview.png", *(["boxes.dcm"] if case["boxes"] else [])]
+        kinds += ["summary-pdf.dcm"] if output["summary_pdf"] else []
+        if output["key_images_form"] == "multiframe":
+            kinds.append("key-images.dcm")
+        else:
+            count = min(output["key_images"], len(phantom.sources))
+            kinds += [f"key-image-{number:02d}.dcm" for number in range(1, count + 1)]
         kinds += ["saliency.dcm"] if runs.copy.settings["output"]["saliency_map"] and case["boxes"] else []
         kinds += (
             ["salient-seg.dcm"] if runs.copy.settings["output"]["segmentation"] == "labelmap" and case["boxes"] else []

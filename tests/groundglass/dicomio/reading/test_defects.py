@@ -19,6 +19,7 @@ from groundglass.dicomio.writing.parametric_map import make_saliency_map
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import make_refusal_report, make_report
 from groundglass.dicomio.writing.segmentation import make_segmentation
+from groundglass.dicomio.writing.summary import draw_summary, make_summary
 from tests.groundglass.dicomio import ct_samples
 from tests.groundglass.dicomio.outputs_fixture import SOFTWARE, dciodvfy_errors, make_case
 
@@ -51,7 +52,8 @@ def written_outputs(case: AnalysedSeries, folder: Path) -> list[pydicom.Dataset]
         segmentation,
         make_report(case, segmentation),
         make_refusal_report(case.sources, SOFTWARE, "GAP", "One slice is missing."),
-        make_key_images(case, 1),
+        *make_key_images(case, [2]),
+        make_summary(case, draw_summary(case, [2]), [2]),
         make_presentation_state(case),
         make_saliency_map(case),
     ]

@@ -21,7 +21,7 @@ def lose_a_bit(images: Dataset) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "change"),
-    [("key-images", lose_a_bit), ("seg", lambda dataset: setattr(dataset, "SOPInstanceUID", "2.25.1"))],
+    [("key-image-01", lose_a_bit), ("seg", lambda dataset: setattr(dataset, "SOPInstanceUID", "2.25.1"))],
 )
 def test_a_file_that_is_not_right_is_found(judged: Judged, kind: str, change: Callable[[Dataset], object]) -> None:
     judged.edit(kind, change)
