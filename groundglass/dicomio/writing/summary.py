@@ -71,7 +71,14 @@ def make_summary_pdf(analysed: AnalysedSeries, indices: Sequence[int]) -> SOPCla
     document.MIMETypeOfEncapsulatedDocument = "application/pdf"
     stream = io.BytesIO()
     draw_summary(analysed, indices, PAPER).save(
-        stream, "PDF", resolution=PIXELS_PER_INCH, quality=JPEG_QUALITY, title=_TITLE, author=analysed.software.name
+        stream,
+        "PDF",
+        resolution=PIXELS_PER_INCH,
+        quality=JPEG_QUALITY,
+        title=_TITLE,
+        author=analysed.software.name,
+        creationDate=None,  # the data set has it, and a repeated run gives the same document
+        modDate=None,
     )
     content = stream.getvalue()
     document.EncapsulatedDocumentLength = len(content)

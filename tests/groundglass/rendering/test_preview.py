@@ -1,7 +1,6 @@
 """The summary page is drawn of every study, and tells the state in the largest type."""
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -21,7 +20,7 @@ def is_color(image: np.ndarray, color: Color, tolerance: int = 60) -> np.ndarray
 
 
 @pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, float]]]:
+def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
     """What is written on a page, each with its size."""
     texts: list[tuple[str, float]] = []
     draw = ImageDraw.ImageDraw.text
@@ -31,7 +30,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, float]]
         draw(self, at, text, color, font, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", note)
-    yield texts
+    return texts
 
 
 def of_state(findings: Findings, state: State) -> Findings:

@@ -41,7 +41,7 @@ def test_the_document_is_a_pdf_of_one_page_in_a_series_of_its_own(tmp_path: Path
     assert document.SeriesInstanceUID != make_summary(case, draw_summary(case, [2]), [2]).SeriesInstanceUID
 
 
-def test_equal_input_gives_the_same_document_but_for_its_time() -> None:
+def test_equal_input_gives_the_same_document() -> None:
     case = make_case()
     first, second = (make_summary_pdf(case, [2]) for _ in range(2))
     assert first.SOPInstanceUID == second.SOPInstanceUID
