@@ -50,7 +50,7 @@ def draw_overview(
 ) -> None:
     """Draws into a frame of the page: the coronal view, a marker for each slice of `indices`, and the profile."""
     lungs = volume.to_canonical(findings.lungs)
-    across = surroundings(lungs.any(axis=(0, 1)))
+    across = surroundings(lungs.max(axis=(0, 1)))
     slice_mm, _, column_mm = volume.canonical_spacing_mm
     numbers = [text_width(names.numbers[index], _MARKER_SIZE) for index in indices]
     markers_width = 56 + max(text_width(names.word, _HEADING_SIZE), *numbers)

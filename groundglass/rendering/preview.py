@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from groundglass.domain.class_names import CLASSES, LONG_CLASS_NAMES
-from groundglass.domain.findings import THIRDS, Findings, State
+from groundglass.domain.findings import THIRDS, Findings, Side, State
 from groundglass.domain.statement import LIMITS, kind_sentence, state_meaning, state_words
 from groundglass.domain.volume import CTVolume
 from groundglass.rendering.drawing import (
@@ -131,7 +131,8 @@ def _draw_lungs(draw: ImageDraw.ImageDraw, findings: Findings, frame: Frame, pal
 
 def _draw_zones(draw: ImageDraw.ImageDraw, findings: Findings, middle: int, top: int, palette: Palette) -> None:
     fractions = {(zone.side, zone.third): zone.salient_fraction for zone in findings.zones}
-    for side, towards, color in (("right", -1, RIGHT_COLOR), ("left", 1, LEFT_COLOR)):
+    sides: tuple[tuple[Side, int, Color], ...] = (("right", -1, RIGHT_COLOR), ("left", 1, LEFT_COLOR))
+    for side, towards, color in sides:
         inner = middle + towards * 8
         draw_text(draw, (inner + towards * 50, top - 10), side, _SMALL, palette.muted, anchor="ms")
         for row, third in enumerate(THIRDS):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from groundglass.domain.arrays import Coordinates, Mask, Picture, Scalar
+from groundglass.domain.arrays import Coordinates, LabelMap, Picture, Scalar
 from groundglass.domain.findings import Findings
 from groundglass.domain.statement import LIMITS, kind_sentence, state_sentence
 from groundglass.domain.volume import CTVolume
@@ -53,14 +53,15 @@ class SlicePictures:
     def _shown(self) -> tuple[slice, slice]:
         """Rows and columns of an oriented slice."""
         extent = orient(self.volume, self.findings.lungs.max(axis=0))
-        return surroundings(extent.any(axis=1)), surroundings(extent.any(axis=0))
+        return surroundings(extent.max(axis=1)), surroundings(extent.max(axis=0))
 
     @property
     def aspect(self) -> float:
         """Height of a picture over its width."""
         rows, columns = self._shown
         row_mm, column_mm = (self.volume.canonical_spacing_mm[axis] for axis in shown_axes(self.volume))
-        return (rows.stop - rows.start) * row_mm / ((columns.stop - columns.start) * column_mm)
+        height_mm, width_mm = (rows.stop - rows.start) * row_mm, (columns.stop - columns.start) * column_mm
+        return float(height_mm / width_mm)
 
     def draw(self, index: int, width: int, marked: bool = True) -> Image.Image:
         """A slice in the lung window, RGB, with the patient's sides, and the outlines and numbers of its regions.
@@ -152,7 +153,7 @@ def number_region(image: Image.Image, number: str, outline: Coordinates) -> None
     draw_text(ImageDraw.Draw(image), (x, max(y, 0.9 * size)), number, size, REGION_COLOR, halo=2)
 
 
-def surroundings(occupied: Mask, margin_fraction: float = 0.06) -> slice:
+def surroundings(occupied: LabelMap, margin_fraction: float = 0.06) -> slice:
     """The part of an axis that is occupied, with a margin; all of it where nothing is."""
     where = np.flatnonzero(occupied)
     if where.size == 0:

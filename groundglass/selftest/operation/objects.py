@@ -12,6 +12,9 @@ from groundglass.selftest.check import Measured, NotApplicable, listed
 from groundglass.selftest.outputs import Output, read_outputs
 from groundglass.selftest.runs import Run, Runs
 
+_Extent = tuple[str, int, int, int, int]
+"""SOP Instance UID of an image, first and last column and row on it: column, row, column, row."""
+
 
 def _outputs(runs: Runs, run: Run | None = None) -> list[Output]:
     return list(read_outputs((run or runs.first).out))
@@ -65,16 +68,13 @@ def presentation_states(runs: Runs) -> Measured:
     return listed(problems, f"{drawn} boxes, each with its outline on its image")
 
 
-def _is_within(inner: tuple[str, int, int, int, int], outer: tuple[str, int, int, int, int]) -> bool:
+def _is_within(inner: _Extent, outer: _Extent) -> bool:
     """Whether an outline lies in a box: that of a hole is smaller."""
-    return (
-        inner[0] == outer[0]
-        and all(inner[edge] >= outer[edge] for edge in (1, 2))
-        and all(inner[edge] <= outer[edge] for edge in (3, 4))
-    )
+    image, left, top, right, bottom = inner
+    return image == outer[0] and left >= outer[1] and top >= outer[2] and right <= outer[3] and bottom <= outer[4]
 
 
-def _extents_of_outlines(state: Dataset) -> Iterator[tuple[str, int, int, int, int]]:
+def _extents_of_outlines(state: Dataset) -> Iterator[_Extent]:
     for annotation in state.GraphicAnnotationSequence:
         (image,) = annotation.ReferencedImageSequence
         for graphic in annotation.GraphicObjectSequence:

@@ -16,7 +16,10 @@ def test_a_result_that_says_something_else_is_found(judged: Judged) -> None:
 
 
 def lose_a_bit(images: Dataset) -> None:
-    images.PixelData = bytes([images.PixelData[0] ^ 1]) + images.PixelData[1:]
+    middle = len(images.PixelData) // 2
+    images.PixelData = (
+        images.PixelData[:middle] + bytes([images.PixelData[middle] ^ 1]) + images.PixelData[middle + 1 :]
+    )
 
 
 @pytest.mark.parametrize(
