@@ -158,7 +158,8 @@ def _mark_slices(
     draw = ImageDraw.Draw(page)
     left, right = edges
     indices = sorted(indices, key=lambda index: levels[index])
-    places = spread([levels[index] for index in indices], _MARKER_SIZE * 1.25, max(levels.values()))
+    ends = min(levels.values()), max(levels.values())
+    places = spread([levels[index] for index in indices], _MARKER_SIZE * 1.25, *ends)
     for index, place in zip(indices, places, strict=True):
         level = levels[index]
         for start in range(left, right, 12):  # dashes, through which the lungs are seen
@@ -167,16 +168,18 @@ def _mark_slices(
         draw_text(draw, (right + 36, place), names.numbers[index], _MARKER_SIZE, palette.text, anchor="lm")
 
 
-def spread(levels: Sequence[float], distance: float, bottom: float) -> list[float]:
-    """Places near the levels, in their order and `distance` apart, none farther down than it must."""
-    places: list[float] = []
-    for level in levels:
-        places.append(max(level, places[-1] + distance) if places else level)
-    lowest = bottom
-    for number in range(len(places) - 1, -1, -1):
-        places[number] = min(places[number], lowest)
-        lowest = places[number] - distance
-    return places
+def spread(levels: Sequence[float], distance: float, top: float, bottom: float) -> list[float]:
+    """Places for labels of levels that grow: `distance` apart, from `top` to `bottom`, else as near as can be."""
+    # Without the distances the places must only not fall: those that would are replaced by their mean.
+    runs: list[tuple[float, int]] = []
+    for number, level in enumerate(levels):
+        runs.append((level - number * distance, 1))
+        while len(runs) > 1 and runs[-2][0] > runs[-1][0]:
+            (first, size), (second, other) = runs[-2:]
+            runs[-2:] = [((first * size + second * other) / (size + other), size + other)]
+    even = [place for place, size in runs for _ in range(size)]
+    lowest = bottom - (len(even) - 1) * distance
+    return [max(top, min(place, lowest)) + number * distance for number, place in enumerate(even)]
 
 
 def _draw_profile(

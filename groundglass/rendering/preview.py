@@ -34,7 +34,7 @@ _OVERVIEW = Frame(_MARGIN, _HEADER.bottom + _GAP, 1046, 774)
 _TABLE = Frame(_MARGIN, _OVERVIEW.bottom + _GAP, _OVERVIEW.right, 1176)
 _TILES = Frame(_OVERVIEW.right + _GAP, _OVERVIEW.top, _HEADER.right, _TABLE.bottom)
 _HEADING, _FIGURES, _SMALL = 21, 25, 20
-_ZONE_HEIGHT = 52
+_ZONE_HEIGHT = 48
 
 
 def make_preview(
@@ -124,9 +124,9 @@ def _draw_lungs(draw: ImageDraw.ImageDraw, findings: Findings, frame: Frame, pal
         draw_text(draw, (frame.right, y), value, _FIGURES, palette.text, anchor="rs")
         y += 34
     if findings.reach_border:
-        for line in wrap("The images cut the lungs: all figures are of what they show.", 21, frame.right - frame.left):
-            draw_text(draw, (frame.left, y), line, 21, palette.text)
-            y += 25
+        for line in wrap("The images cut the lungs: all figures are of what they show.", 20, frame.right - frame.left):
+            draw_text(draw, (frame.left, y), line, 20, palette.text)
+            y += 24
 
 
 def _draw_zones(draw: ImageDraw.ImageDraw, findings: Findings, middle: int, top: int, palette: Palette) -> None:

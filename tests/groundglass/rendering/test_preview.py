@@ -120,11 +120,12 @@ def test_preview_needs_no_lungs_and_no_estimate() -> None:
     assert make_preview(case.volume, findings).width == WIDTH
 
 
-def test_markers_stay_apart_in_their_order_and_above_the_bottom() -> None:
-    assert spread([10, 200], 25, 300) == [10, 200]
-    assert spread([10, 12, 14], 25, 300) == [10, 35, 60]
-    assert spread([280, 290, 299], 25, 300) == [250, 275, 300]
-    assert spread([], 25, 300) == []
+def test_markers_stay_apart_in_their_order_about_their_levels_and_within_the_view() -> None:
+    assert spread([10, 200], 25, 0, 300) == [10, 200]
+    assert spread([100, 102, 104, 250], 25, 0, 300) == [77, 102, 127, 250]
+    assert spread([10, 12, 14], 25, 5, 300) == [5, 30, 55]
+    assert spread([280, 290, 299], 25, 0, 300) == [250, 275, 300]
+    assert spread([], 25, 0, 300) == []
 
 
 def test_a_small_share_is_not_told_as_none() -> None:
