@@ -217,7 +217,8 @@ def _draw_foot(draw: ImageDraw.ImageDraw, findings: Findings, names: SliceNames,
     if findings.boxes:
         draw.line((x, y - 7, x + 34, y - 7), fill=HALO, width=7)
         draw.line((x, y - 7, x + 34, y - 7), fill=REGION_COLOR, width=3)
-        text = "outline of a region, which is no lesion segmentation."
+        pale = " (pale: not listed)" if any(box.region == 0 for box in findings.boxes) else ""
+        text = f"outline of a region{pale}, which is no lesion segmentation."
         draw_text(draw, (x + 44, y), text, _SMALL, palette.muted)
         x += 44 + round(text_width(text, _SMALL)) + 30
     draw_text(draw, (x, y), f"Patient's right on the viewer's left. {names.note}", _SMALL, palette.muted)
