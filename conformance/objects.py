@@ -8,12 +8,14 @@ from pydicom import Dataset
 from conformance.series import Series, case_of
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import write_dicom
-from groundglass.dicomio.writing.key_images import make_key_images
+from groundglass.dicomio.writing.key_images import make_key_images, make_multiframe_key_images
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import make_refusal_report, make_report
 from groundglass.dicomio.writing.segmentation import make_salient_label_map, make_segmentation
+from groundglass.dicomio.writing.summary import draw_summary, make_summary, make_summary_pdf
 from groundglass.domain.software import SoftwareIdentity
+from groundglass.rendering.slice_picture import key_slices
 from groundglass.selftest.outputs import Output
 
 WEIGHTS = {"lungs": "ab" * 32, "classifier": "cd" * 32}
@@ -24,10 +26,18 @@ Made = dict[str, Dataset]
 
 REFUSAL = "refusal SR"
 
+
+def _shown(of: AnalysedSeries) -> list[int]:
+    return key_slices(of.findings, 3)
+
+
 OBJECTS: dict[str, Callable[[AnalysedSeries, Made], Dataset | None]] = {
     "SEG": lambda of, made: make_segmentation(of),
     REFUSAL: lambda of, made: make_refusal_report(of.sources, SOFTWARE, "GAP", "A slice is missing."),
-    "key images": lambda of, made: make_key_images(of, count=3),
+    "summary": lambda of, made: make_summary(of, draw_summary(of, _shown(of)), _shown(of)),
+    "summary PDF": lambda of, made: make_summary_pdf(of, _shown(of)),
+    "key image": lambda of, made: make_key_images(of, _shown(of)[:1])[0],
+    "key images": lambda of, made: make_multiframe_key_images(of, _shown(of)),
     "saliency map": lambda of, made: make_saliency_map(of) if of.findings.saliency else None,
     "boxes": lambda of, made: make_presentation_state(of) if of.findings.boxes else None,
     "label map": lambda of, made: make_segmentation(of, "labelmap"),

@@ -17,7 +17,8 @@ from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
 from groundglass.outputs import write_analysed
 from groundglass.rendering.preview import make_preview
-from groundglass.rendering.slice_picture import draw_finding, telling_slices
+from groundglass.rendering.slice_names import SliceNames
+from groundglass.rendering.slice_picture import SlicePictures, draw_key_image, key_slices
 from groundglass.result import describe, write_result
 from groundglass.settings import Settings
 
@@ -107,10 +108,11 @@ class Analysis:
         text = json.dumps(describe(self.findings), indent=2)
         with FileGroup(folder) as files:
             files.write_text(text + "\n", "findings.json")
-            files.write_image(make_preview(self.volume, self.findings), "preview.png")
-            for number, index in enumerate(telling_slices(self.findings, self.settings.key_images), start=1):
-                picture = Image.fromarray(draw_finding(self.volume, self.findings, index))
-                files.write_image(picture, f"key-image-{number:02d}.png")
+            shown = key_slices(self.findings, self.settings.key_images)
+            files.write_image(make_preview(self.volume, self.findings, indices=shown), "preview.png")
+            pictures = SlicePictures(self.volume, self.findings, SliceNames.counted(self.volume))
+            for number, index in enumerate(shown, start=1):
+                files.write_image(Image.fromarray(draw_key_image(pictures, index)), f"key-image-{number:02d}.png")
         return files.names
 
     def _save_case(self, series: ReadSeries, folder: Path) -> list[str]:

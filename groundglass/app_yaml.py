@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, field_validator
 
 from groundglass.dicomio.reading.rule_language import parse_rules
+from groundglass.dicomio.writing.key_images import KeyImagesForm
 from groundglass.dicomio.writing.segmentation import Form
 from groundglass.method.saliency import Factor, Part, Rule
 from groundglass.method.score_gradients import Reading
@@ -182,7 +183,24 @@ class SaliencySection(Section):
 class OutputSection(Section):
     """What is written."""
 
-    key_images: int = setting("Slices in the key-image series.", "slices", "choice", low=1, high=100)
+    key_images: int = setting(
+        "Key images after the summary: the best slice of each region first, then the most telling others.",
+        "slices",
+        "choice",
+        low=1,
+        high=99,
+    )
+    key_images_form: KeyImagesForm = setting(
+        "Whether each key image is a file of its own, case-NNN.key-image-KK.dcm, which every viewer shows, or all are "
+        "the frames of case-NNN.key-images.dcm, of which some viewers show the first alone.",
+        "",
+        "DICOM PS3.3, A.8.1 and A.8.5",
+    )
+    summary_pdf: bool = setting(
+        "Whether case-NNN.summary-pdf.dcm, an Encapsulated PDF of the summary for a printer, is written too.",
+        "",
+        "DICOM PS3.3, A.45.1",
+    )
     segmentation: Form = setting(
         "Segmentation Storage, or Label Map Segmentation Storage, which few viewers know yet and which can't hold "
         "overlaps: case-NNN.seg.dcm has the whole lungs then, and case-NNN.salient-seg.dcm the salient regions.",

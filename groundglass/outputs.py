@@ -10,21 +10,23 @@ from groundglass.diagnostic_report import make_diagnostic_report
 from groundglass.dicomio.reading.frames import refer_to_frames
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import FileGroup, check_room
-from groundglass.dicomio.writing.key_images import make_key_images
+from groundglass.dicomio.writing.key_images import make_key_images, make_multiframe_key_images
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import identity_of, make_refusal_report, make_report
 from groundglass.dicomio.writing.segmentation import make_salient_label_map, make_segmentation
+from groundglass.dicomio.writing.summary import draw_summary, make_summary, make_summary_pdf
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
-from groundglass.rendering.preview import make_preview
-from groundglass.rendering.slice_picture import KEY_IMAGE_WIDTH
+from groundglass.rendering.slice_picture import key_slices
 from groundglass.settings import Settings
 
 _FRAME_BYTES = 2_000
 """What DICOM says of one frame, about 1 kB here, doubled."""
-_SMALL_FILES_BYTES = 4_000_000
-"""Report, boxes and preview."""
+_SMALL_FILES_BYTES = 5_000_000
+"""Report, outlines, summary and preview."""
+_KEY_IMAGE_BYTES = 400_000
+"""About 160 kB here, with room for noise."""
 
 
 def check_room_for(sources: Sequence[Dataset], volume: CTVolume, folder: Path, settings: Settings) -> None:
@@ -37,7 +39,7 @@ def check_room_for(sources: Sequence[Dataset], volume: CTVolume, folder: Path, s
     pixels = volume.hu[0].size * images
     # Three segments of one bit a pixel, or two label maps of one byte; some headers for each frame.
     needed = (2 if settings.segmentation == "labelmap" else 3 / 8) * pixels + 3 * _FRAME_BYTES * images
-    needed += settings.key_images * 3 * KEY_IMAGE_WIDTH**2
+    needed += settings.key_images * _KEY_IMAGE_BYTES
     needed += (4 * pixels + _FRAME_BYTES * images) if settings.saliency_map else 0
     check_room(folder, round(needed) + _SMALL_FILES_BYTES)
 
@@ -65,7 +67,16 @@ def write_analysed(
     make: dict[str, Callable[[], Dataset]] = {"seg": lambda: segmentation}
     if settings.segmentation == "labelmap" and findings.salient is not None and findings.salient.any():
         make["salient-seg"] = partial(make_salient_label_map, analysed)
-    make["key-images"] = partial(make_key_images, analysed, settings.key_images)
+    shown = key_slices(findings, settings.key_images)
+    page = draw_summary(analysed, shown)
+    make["summary"] = partial(make_summary, analysed, page, shown)
+    if settings.summary_pdf:
+        make["summary-pdf"] = partial(make_summary_pdf, analysed, shown)
+    if settings.key_images_form == "multiframe":
+        make["key-images"] = partial(make_multiframe_key_images, analysed, shown)
+    else:
+        pictures = enumerate(make_key_images(analysed, shown), start=1)
+        make |= {f"key-image-{number:02d}": partial(lambda made: made, picture) for number, picture in pictures}
     if findings.boxes:
         make["boxes"] = partial(make_presentation_state, analysed)
     if settings.saliency_map and findings.saliency:
@@ -80,7 +91,7 @@ def write_analysed(
             files.write_dicom(dataset, f"{name}.{kind}.dcm")
             written.append(identity_of(dataset))
             on_file(len(files.names), steps)
-        files.write_image(make_preview(analysed.volume, findings), f"{name}.preview.png")
+        files.write_image(page, f"{name}.preview.png")
         if settings.fhir:
             files.write_text(make_diagnostic_report(analysed), f"{name}.fhir.json")
     on_file(steps, steps)

@@ -8,6 +8,7 @@ from pathlib import Path
 from groundglass.app_yaml import AppYaml, WeightsSection
 from groundglass.dicomio.reading.rule_language import parse_rules
 from groundglass.dicomio.reading.select import SelectionRules
+from groundglass.dicomio.writing.key_images import KeyImagesForm
 from groundglass.dicomio.writing.segmentation import Form
 from groundglass.locations import SETTINGS_FILE
 from groundglass.method.decision import DecisionRule
@@ -62,6 +63,8 @@ class Settings:
     gradients: IntegratedGradients
     explanation: ExplanationRules
     key_images: int
+    key_images_form: KeyImagesForm
+    summary_pdf: bool
     segmentation: Form
     saliency_map: bool
     fhir: bool
@@ -115,6 +118,8 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
             joint_part=research.joint_part,
         ),
         key_images=file.output.key_images,
+        key_images_form=file.output.key_images_form,
+        summary_pdf=file.output.summary_pdf,
         segmentation=file.output.segmentation,
         saliency_map=file.output.saliency_map,
         fhir=file.output.fhir,

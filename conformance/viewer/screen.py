@@ -17,6 +17,8 @@ from groundglass.rendering.slice_picture import WINDOW_CENTER_HU, WINDOW_WIDTH_H
 
 SLICES = 3
 _CAPTION_PX, _GAP_PX = 24, 4
+_JPEG_TOLERANCE = 24
+"""Levels by which decoders may differ where a colour's samples are spread over two pixels."""
 _BOX_TOLERANCE = 0.05
 """Of a pixel: the viewer computes places in millimetres, with 32 bits."""
 
@@ -70,7 +72,7 @@ class Case:
         files = {f"source/{index}": Path(str(source.filename)) for index, source in enumerate(sources)}
         files |= {path.name: path for path in results.glob(f"{name}.*.dcm")}
         boxed = sorted({box["slice_index"] for box in found["boxes"]}) or [item["index"] for item in found["slices"]]
-        key_images = results / f"{name}.key-images.dcm"
+        key_images = results / f"{name}.key-image-01.dcm"
         key = dcmread(key_images, stop_before_pixels=True)
         # From the first, the middle and the last third of those with boxes.
         shown = sorted({boxed[(2 * part + 1) * len(boxed) // (2 * SLICES)] for part in range(SLICES)})
@@ -128,7 +130,7 @@ def compare(case: Case, measured: Measured) -> Iterator[Line]:
     frames = key_images.pixel_array.reshape(-1, key_images.Rows, key_images.Columns, 3)
     for number in case.job["key_frames"]:
         shown = np.frombuffer(measured[f"key-images/{number}"], np.uint8).reshape(*frames.shape[1:3], 4)[..., :3]
-        differing = int(np.count_nonzero(np.abs(frames[number - 1].astype(int) - shown).max(axis=-1) > 1))
+        differing = int(np.count_nonzero(np.abs(frames[number - 1].astype(int) - shown).max(axis=-1) > _JPEG_TOLERANCE))
         yield Line(f"Key image {number}, pixels", frames[0, ..., 0].size, shown[..., 0].size, differing)
 
 

@@ -12,7 +12,7 @@ LIMITS = (
 _MEANINGS = {
     "absent": "",
     "present": "",
-    "indeterminate": " The evidence carries neither answer: the images decide.",
+    "indeterminate": "The evidence carries neither answer: the images decide.",
 }
 
 
@@ -44,7 +44,12 @@ def state_sentence(prediction: Prediction) -> str:
     'Pneumonia present: probability 0.86.'
     """
     answer = f"{state_words(prediction)}: probability {prediction.pneumonia_probability:.2f}."
-    return answer + _MEANINGS[prediction.state]
+    return f"{answer} {state_meaning(prediction)}".rstrip()
+
+
+def state_meaning(prediction: Prediction) -> str:
+    """What the answer means where it is none, for those who show answer and probability by themselves; else empty."""
+    return _MEANINGS[prediction.state]
 
 
 def kind_sentence(prediction: Prediction) -> str:

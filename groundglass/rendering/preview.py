@@ -1,220 +1,228 @@
-"""The preview: a whole study on one page, for a person who looks at it for a few seconds."""
+"""The summary: a whole study on one page, which is read at arm's length on paper and at a glance on a screen."""
 
 from collections.abc import Sequence
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-from scipy import ndimage
+from PIL import Image, ImageDraw
 
-from groundglass.domain.arrays import Mask, Picture
-from groundglass.domain.class_names import CLASS_NAMES, CLASSES
-from groundglass.domain.findings import Findings
-from groundglass.domain.software import RESEARCH_USE
-from groundglass.domain.statement import state_words
+from groundglass.domain.class_names import CLASSES, LONG_CLASS_NAMES
+from groundglass.domain.findings import THIRDS, Findings, Side, State
+from groundglass.domain.statement import LIMITS, kind_sentence, state_meaning, state_words
 from groundglass.domain.volume import CTVolume
-from groundglass.rendering.slice_picture import (
-    BACKGROUND,
-    BOX_COLOR,
-    CARD,
-    HEAT,
+from groundglass.rendering.drawing import (
+    HALO,
     LEFT_COLOR,
+    REGION_COLOR,
     RIGHT_COLOR,
-    TEXT,
+    SCREEN,
     Color,
-    draw_slice,
+    Palette,
     draw_text,
-    orient,
-    oriented,
-    patient_sides,
-    slice_title,
-    telling_slices,
+    text_width,
+    wrap,
 )
+from groundglass.rendering.overview import Frame, draw_overview
+from groundglass.rendering.slice_names import SliceNames, pneumonia_of, regions_on
+from groundglass.rendering.slice_picture import SlicePictures, key_slices
 
-TRACK: Color = (45, 53, 67)
-MUTED: Color = (150, 161, 178)
-WARNING: Color = (240, 120, 72)
-CLASS_COLORS: dict[str, Color] = {"np": (106, 190, 140), "cap": (240, 176, 72), "covid19": (238, 106, 96)}
-STATE_COLORS: dict[str, Color] = {"absent": (106, 190, 140), "indeterminate": (240, 176, 72), "present": (238, 106, 96)}
+PIXELS_PER_INCH = 150
+WIDTH, HEIGHT = 1754, 1240
+"""A4 across, at 150 pixels an inch: text of 25 pixels is one of 12 points."""
+SHOWN_SLICES = 6
+_MARGIN, _GAP, _INSET = 36, 14, 20
+_HEADER = Frame(_MARGIN, _MARGIN, WIDTH - _MARGIN, 290)
+_OVERVIEW = Frame(_MARGIN, _HEADER.bottom + _GAP, 1046, 774)
+_TABLE = Frame(_MARGIN, _OVERVIEW.bottom + _GAP, _OVERVIEW.right, 1176)
+_TILES = Frame(_OVERVIEW.right + _GAP, _OVERVIEW.top, _HEADER.right, _TABLE.bottom)
+_HEADING, _FIGURES, _SMALL = 21, 25, 20
+_ZONE_HEIGHT = 48
 
 
-def make_preview(volume: CTVolume, findings: Findings) -> Image.Image:
-    """The whole result on one page: class, probabilities, volumes, where the lungs were looked at, and six slices."""
-    indices = _head_first(volume, telling_slices(findings, 6))
-    margin, gap, width = 36, 16, 1500
-    overview_width = 520
-    tile_width = (width - 2 * margin - overview_width - 3 * gap) // 3
-    tiles = [_tile(volume, findings, index, tile_width) for index in indices]
-    tile_height = max(tile.shape[0] for tile in tiles)
-    header_height, legend_height = 210, 84
-    body_height = 2 * tile_height + gap
-    page = Image.new("RGB", (width, margin + header_height + gap + body_height + legend_height), BACKGROUND)
+def make_preview(
+    volume: CTVolume,
+    findings: Findings,
+    names: SliceNames | None = None,
+    indices: Sequence[int] | None = None,
+    palette: Palette = SCREEN,
+) -> Image.Image:
+    """The summary page.
+
+    Args:
+        volume: the CT.
+        findings: what was found in it.
+        names: what its slices are called; None counts them.
+        indices: of the slices to show, of which the first SHOWN_SLICES are; None for the most telling.
+        palette: SCREEN or PAPER.
+    """
+    names = names or SliceNames.counted(volume)
+    shown = list(key_slices(findings, SHOWN_SLICES) if indices is None else indices)[:SHOWN_SLICES]
+    page = Image.new("RGB", (WIDTH, HEIGHT), palette.background)
     draw = ImageDraw.Draw(page)
-
-    _draw_header(draw, findings, (margin, margin, width - margin, margin + header_height))
-    top = margin + header_height + gap
-    frame = (margin, top, margin + overview_width, top + body_height)
-    draw.rounded_rectangle(frame, 12, fill=CARD)
-    _draw_overview(page, volume, findings, indices, frame)
-    for number, tile in enumerate(tiles):
-        left = margin + overview_width + gap + (number % 3) * (tile_width + gap)
-        upper = top + (number // 3) * (tile_height + gap)
-        page.paste(_rounded(tile), (left, upper))
-        _badge(draw, (left + 22, upper + 22), str(number + 1))
-    _draw_legend(draw, (margin, top + body_height + 14))
+    for frame in (_HEADER, _OVERVIEW, _TABLE):
+        draw.rounded_rectangle(frame, 10, fill=palette.card)
+    _draw_conclusion(draw, findings, palette)
+    left, top, right, bottom = _OVERVIEW
+    view = Frame(left + _INSET, top + 8, left + 670, bottom - 8)
+    draw_overview(page, volume, findings, names, shown, view, palette)
+    _draw_lungs(draw, findings, Frame(left + 702, top, right - _INSET, bottom), palette)
+    _draw_regions(draw, findings, names, palette)
+    _draw_tiles(page, SlicePictures(volume, findings, names), shown, palette)
+    _draw_foot(draw, findings, names, palette)
     return page
 
 
-def _head_first(volume: CTVolume, indices: Sequence[int]) -> list[int]:
-    return sorted(indices, key=lambda index: -(volume.affine @ (index, 0, 0, 1))[2])
+def _draw_conclusion(draw: ImageDraw.ImageDraw, findings: Findings, palette: Palette) -> None:
+    """The lines that every output begins with, the state in the largest type."""
+    prediction = findings.prediction
+    left, top, right, _ = _HEADER
+    _draw_symbol(draw, prediction.state, (left + 72, top + 66), palette.states[prediction.state])
+    x, y = left + 136, top + 92
+    title = state_words(prediction)
+    draw_text(draw, (x, y), title, 76, palette.text, bold=1)
+    after = x + text_width(title, 76) + 34
+    draw_text(draw, (after, y), f"probability {prediction.pneumonia_probability:.2f}", 46, palette.text)
+    y += 54
+    sentences = [state_meaning(prediction), "" if prediction.state == "absent" else kind_sentence(prediction)]
+    if any(sentences):
+        draw_text(draw, (x, y), " ".join(filter(None, sentences)), 33, palette.text)
+        y += 44
+    for line in wrap(LIMITS, 26, right - x - _INSET):
+        draw_text(draw, (x, y), line, 26, palette.text)
+        y += 36
 
 
-def _tile(volume: CTVolume, findings: Findings, index: int, width: int) -> Picture:
-    """A slice cropped to the surroundings of the lungs, which are the same in all tiles of a study."""
-    extent = orient(volume, findings.lungs.max(axis=0))
-    rows, columns = _surroundings(extent.max(axis=1)), _surroundings(extent.max(axis=0))
-    shown = oriented(volume, findings, index).cropped(rows, columns)
-    title, sides = slice_title(findings, index), patient_sides(volume)
-    return draw_slice(shown.hu, shown.lungs, shown.saliency, shown.boxes, title, width, shown.aspect, sides)
+def _draw_symbol(draw: ImageDraw.ImageDraw, state: State, middle: tuple[int, int], color: Color) -> None:
+    """Plus, minus or a question mark in a ring: the colour only repeats what symbol and word tell."""
+    x, y = middle
+    draw.ellipse((x - 40, y - 40, x + 40, y + 40), outline=color, width=7)
+    if state == "indeterminate":
+        draw_text(draw, middle, "?", 54, color, anchor="mm", bold=2)
+        return
+    draw.line((x - 20, y, x + 20, y), fill=color, width=9)
+    if state == "present":
+        draw.line((x, y - 20, x, y + 20), fill=color, width=9)
 
 
-def _surroundings(occupied: Mask, margin_fraction: float = 0.07) -> slice:
-    where = np.flatnonzero(occupied)
-    if where.size == 0:
-        return slice(0, occupied.size)
-    margin = round(margin_fraction * occupied.size)
-    return slice(max(0, int(where[0]) - margin), min(occupied.size, int(where[-1]) + 1 + margin))
-
-
-def _badge(draw: ImageDraw.ImageDraw, center: tuple[float, float], text: str) -> None:
-    x, y = center
-    draw.ellipse((x - 12, y - 12, x + 12, y + 12), fill=TEXT)
-    draw_text(draw, (x, y), text, 15, BACKGROUND, anchor="mm")
-
-
-def _rounded(tile: Picture) -> Image.Image:
-    image = Image.fromarray(tile)
-    mask = Image.new("L", image.size, 0)
-    ImageDraw.Draw(mask).rounded_rectangle((0, 0, image.width - 1, image.height - 1), 10, fill=255)
-    return Image.composite(image, Image.new("RGB", image.size, BACKGROUND), mask)
-
-
-def _draw_header(draw: ImageDraw.ImageDraw, findings: Findings, frame: tuple[int, int, int, int]) -> None:
-    left, top, right, bottom = frame
-    draw.rounded_rectangle(frame, 12, fill=CARD)
-    draw.rounded_rectangle(
-        (left + 16, top + 34, left + 21, bottom - 16), 2, fill=STATE_COLORS[findings.prediction.state]
-    )
-    draw_text(draw, (left + 36, top + 48), "RESULT", 15, MUTED)
-    draw_text(draw, (left + 34, top + 108), state_words(findings.prediction), 40, TEXT)
-    probability = findings.prediction.pneumonia_probability
-    draw_text(draw, (left + 36, top + 144), f"probability {probability:.2f}", 20, MUTED)
-    draw.rounded_rectangle((left + 36, bottom - 44, left + 222, bottom - 16), 14, outline=WARNING, width=2)
-    draw_text(draw, (left + 129, bottom - 30), "RESEARCH USE ONLY", 15, WARNING, anchor="mm")
-
-    x, bar_left, bar_right = left + 420, left + 560, left + 850
-    draw_text(draw, (x, top + 48), "PROBABILITIES", 15, MUTED)
-    for row, (label, value) in enumerate(zip(CLASSES, findings.prediction.probabilities, strict=True)):
-        y = top + 84 + row * 42
-        draw_text(draw, (x, y), CLASS_NAMES[label], 18, TEXT, anchor="lm")
-        draw.rounded_rectangle((bar_left, y - 8, bar_right, y + 8), 8, fill=TRACK)
-        end = bar_left + max(16, round(value * (bar_right - bar_left)))
-        draw.rounded_rectangle((bar_left, y - 8, end, y + 8), 8, fill=CLASS_COLORS[label])
-        draw_text(draw, (bar_right + 18, y), f"{value:.2f}", 18, TEXT, anchor="lm")
-
-    fraction = findings.salient_fraction
-    regions = len(findings.regions) + findings.unlisted_regions
-    slices = len({box.slice_index for box in findings.boxes})
+def _draw_lungs(draw: ImageDraw.ImageDraw, findings: Findings, frame: Frame, palette: Palette) -> None:
+    """The volumes, below the salient part of each third of each lung, which stand where they lie in the body."""
+    y = frame.top + 36
     figures = [
-        ("Lung volume", f"{findings.volume_ml:,.0f} ml{', cut' if findings.reach_border else ''}", TEXT),
-        ("Right lung", f"{findings.right_ml:,.0f} ml", RIGHT_COLOR),
-        ("Left lung", f"{findings.left_ml:,.0f} ml", LEFT_COLOR),
-        ("Salient fraction", "not estimated" if fraction is None else f"{100 * fraction:.1f} %", TEXT),
-        ("Regions", f"{regions} on {slices} slices" if regions else "none", TEXT),
+        ("Right lung", f"{findings.right_ml:,.0f} ml"),
+        ("Left lung", f"{findings.left_ml:,.0f} ml"),
+        ("Both lungs", f"{findings.volume_ml:,.0f} ml"),
     ]
-    x = left + 980
-    draw_text(draw, (x, top + 48), "MEASUREMENTS", 15, MUTED)
-    for row, (name, value_text, color) in enumerate(figures):
-        y = top + 76 + row * 27
-        draw_text(draw, (x, y), name, 18, MUTED, anchor="lm")
-        draw_text(draw, (right - 36, y), value_text, 18, color, anchor="rm")
+    if findings.zones:
+        draw_text(draw, (frame.left, y), "Salient part of the lungs", _HEADING, palette.muted)
+        _draw_zones(draw, findings, (frame.left + frame.right) // 2, y + 54, palette)
+        y += 54 + len(THIRDS) * _ZONE_HEIGHT
+        if findings.salient_fraction is not None:
+            figures.insert(0, ("Of both lungs", f"{100 * findings.salient_fraction:.1f} %"))
+    else:
+        draw_text(draw, (frame.left, y), "Lung volumes", _HEADING, palette.muted)
+    y += 38
+    for name, value in figures:
+        draw_text(draw, (frame.left, y), name, 23, palette.muted)
+        draw_text(draw, (frame.right, y), value, _FIGURES, palette.text, anchor="rs")
+        y += 34
+    if findings.reach_border:
+        for line in wrap("The images cut the lungs: all figures are of what they show.", 20, frame.right - frame.left):
+            draw_text(draw, (frame.left, y), line, 20, palette.text)
+            y += 24
 
 
-def _draw_overview(
-    page: Image.Image, volume: CTVolume, findings: Findings, indices: Sequence[int], frame: tuple[int, int, int, int]
-) -> None:
-    """A coronal view through the middle of the lungs, with the salient regions of all depths, where the shown slices
-    lie, and beside it what the classifier says of each slice."""
-    left, top, right, bottom = frame
-    lungs = volume.to_canonical(findings.lungs)
-    across = _surroundings(lungs.max(axis=(0, 1)))
-    slice_mm, _, column_mm = volume.canonical_spacing_mm
-    room_width, room_height = right - left - 138, bottom - top - 110
-    height_mm, width_mm = lungs.shape[0] * slice_mm, (across.stop - across.start) * column_mm
-    width = round(min(room_width, room_height * width_mm / height_mm))
-    view = _coronal_view(volume, findings, across, width)
-    height = view.shape[0]
-    x = left + 20 + (room_width - width) // 2
-    y = top + 50 + (room_height - height) // 2
+def _draw_zones(draw: ImageDraw.ImageDraw, findings: Findings, middle: int, top: int, palette: Palette) -> None:
+    fractions = {(zone.side, zone.third): zone.salient_fraction for zone in findings.zones}
+    sides: tuple[tuple[Side, int, Color], ...] = (("right", -1, RIGHT_COLOR), ("left", 1, LEFT_COLOR))
+    for side, towards, color in sides:
+        inner = middle + towards * 8
+        draw_text(draw, (inner + towards * 50, top - 10), side, _SMALL, palette.muted, anchor="ms")
+        for row, third in enumerate(THIRDS):
+            upper, lower = top + row * _ZONE_HEIGHT, top + (row + 1) * _ZONE_HEIGHT
+            outer = [inner + towards * (75 + 20 * end) for end in (row, row + 1)]  # lungs are wider below
+            corners = [(inner, upper), (inner, lower), (outer[1], lower), (outer[0], upper)]
+            draw.polygon(corners, fill=palette.background, outline=color, width=2)
+            fraction = fractions.get((side, third))
+            text = "-" if fraction is None else percent(fraction)
+            draw_text(draw, (inner + towards * 46, (upper + lower) / 2), text, _FIGURES, palette.text, anchor="mm")
 
+
+def _draw_regions(draw: ImageDraw.ImageDraw, findings: Findings, names: SliceNames, palette: Palette) -> None:
+    left, top, right, bottom = _TABLE
+    left, right = left + _INSET, right - _INSET
+    draw_text(draw, (left, top + 36), "Regions: what led the classifier to its result", _HEADING, palette.muted)
+    columns = ((left, "ls"), (left + 66, "ls"), (left + 420, "ls"), (right - 190, "rs"), (right, "rs"))
+    if findings.regions:
+        heads = ("No.", "Where", f"{names.word}s", "Volume", "Share of saliency")
+        for (x, anchor), text in zip(columns, heads, strict=True):
+            draw_text(draw, (x, top + 76), text, _SMALL, palette.muted, anchor=anchor)
+        draw.line((left, top + 88, right, top + 88), fill=palette.line, width=2)
+    rows, most = findings.regions, (bottom - top - 150) // 42
+    y = top + (124 if rows else 84)
+    for region in rows[:most]:
+        where = "both lungs" if region.side == "both" else f"{region.side} lung"
+        cells = (
+            str(region.number),
+            f"{where}, {region.third} third",
+            names.span(region),
+            f"{region.volume_ml:.1f} ml",
+            percent(region.contribution),
+        )
+        for (x, anchor), text in zip(columns, cells, strict=True):
+            draw_text(draw, (x, y), text, 28, palette.text, anchor=anchor, bold=int(x == left))
+        y += 42
+    for text in _remarks(findings, len(rows) - most):
+        for line in wrap(text, 23, right - left):
+            draw_text(draw, (left, y), line, 23, palette.muted)
+            y += 30
+
+
+def _remarks(findings: Findings, without_room: int) -> list[str]:
+    """What is said of regions that aren't listed, or why there are none."""
+    more = findings.unlisted_regions + max(without_room, 0)
+    if findings.regions:
+        return [f"{more} more, which contribute less, are not listed here."] if more else []
+    if any(finding.explained for finding in findings.slices):
+        return ["None: what is salient holds together nowhere over several slices."]
+    if findings.prediction.state == "absent":
+        return ["None: regions are sought only where pneumonia may be present."]
+    return ["None: no slice is probable enough to be explained."]
+
+
+def percent(part: float) -> str:
+    """A part of one in whole percent; nothing that is there is told as none."""
+    return "<1 %" if 0 < part < 0.005 else f"{100 * part:.0f} %"
+
+
+def _draw_tiles(page: Image.Image, pictures: SlicePictures, indices: Sequence[int], palette: Palette) -> None:
+    """The key images, two in a row."""
     draw = ImageDraw.Draw(page)
-    draw_text(draw, (left + 20, top + 34), "CORONAL OVERVIEW", 15, MUTED)
-    draw_text(draw, (right - 20, top + 34), "EACH SLICE", 15, MUTED, anchor="rs")
-    page.paste(_rounded(view), (x, y))
-    numbers = np.broadcast_to(np.arange(len(findings.lungs))[:, None, None], findings.lungs.shape)
-    levels = {int(index): row for row, index in enumerate(volume.to_canonical(numbers)[:, 0, 0])}
-    row_height = height / len(levels)
-
-    strip_left, strip_right = right - 66, right - 20
-    draw.rectangle((strip_left, y, strip_right, y + height - 1), fill=TRACK)
-    for finding in findings.slices:
-        edge, level = float(strip_left), y + levels.get(finding.index, 0) * row_height
-        first, last = round(level), round(level + row_height) - 1
-        for label, probability in zip(CLASSES, finding.probabilities, strict=True):
-            end = edge + probability * (strip_right - strip_left)
-            draw.rectangle((round(edge), first, round(end), max(first, last)), CLASS_COLORS[label])  # a row at least
-            edge = end
-
-    badge_y = -np.inf
-    for number, index in enumerate(indices, start=1):
-        level = y + (levels.get(index, 0) + 0.5) * row_height
-        badge_y = max(level, badge_y + 26)  # the numbers of close slices stay apart
-        draw.line((x, level, x + width + 8, level), fill=MUTED, width=1)
-        _badge(draw, (x + width + 20, badge_y), str(number))
-
-    name_x = left + 20
-    for label in CLASSES:
-        draw.rounded_rectangle((name_x, bottom - 34, name_x + 14, bottom - 20), 3, fill=CLASS_COLORS[label])
-        draw_text(draw, (name_x + 22, bottom - 27), CLASS_NAMES[label], 16, MUTED, anchor="lm")
-        name_x += 22 + round(draw.textlength(CLASS_NAMES[label], ImageFont.load_default(size=16))) + 26
+    width, height = (_TILES.right - _TILES.left - _GAP) // 2, (_TILES.bottom - _TILES.top - 2 * _GAP) // 3
+    room = height - 62
+    picture_width = min(width, int(room / pictures.aspect))
+    for number, index in enumerate(indices):
+        left = _TILES.left + (number % 2) * (width + _GAP)
+        top = _TILES.top + (number // 2) * (height + _GAP)
+        draw.rectangle((left, top, left + width - 1, top + room - 1), fill=HALO)
+        draw.rectangle((left, top + room, left + width - 1, top + height - 1), fill=palette.card)
+        picture = pictures.draw(index, picture_width)
+        page.paste(picture, (left + (width - picture.width) // 2, top + (room - picture.height) // 2))
+        draw_text(draw, (left + 12, top + room + 25), pictures.names.place(index), 22, palette.text)
+        facts = filter(None, (regions_on(pictures.findings, index), pneumonia_of(pictures.findings, index)))
+        text = " · ".join(facts)
+        size = min(1.0, (width - 24) / text_width(text, _SMALL)) * _SMALL
+        draw_text(draw, (left + 12, top + room + 51), text, size, palette.muted)
 
 
-def _coronal_view(volume: CTVolume, findings: Findings, across: slice, width: int) -> Picture:
-    lungs = volume.to_canonical(findings.lungs)
-    depth = int(np.count_nonzero(lungs, axis=(0, 2)).argmax())
-    hu = volume.to_canonical(volume.hu)[:, max(0, depth - 2) : depth + 3, across].mean(axis=1)
-    silhouette = lungs[:, depth, across]
-    slice_mm, _, column_mm = volume.canonical_spacing_mm
-    heat = None
-    if findings.salient is not None and findings.salient.any():
-        projected = volume.to_canonical(findings.salient > 0)[:, :, across].mean(axis=1)
-        # Few slices are explained: the blur shows them as areas and not as hairlines.
-        heat = ndimage.gaussian_filter(projected, (5.0 / slice_mm, 3.0 / column_mm))
-        heat = np.sqrt(heat / heat.max())
-    return draw_slice(hu, silhouette, heat, [], "", width, slice_mm / column_mm)
-
-
-def _draw_legend(draw: ImageDraw.ImageDraw, at: tuple[int, int]) -> None:
-    x, y = at[0], at[1] + 14
-    names = {"Right lung": RIGHT_COLOR, "Left lung": LEFT_COLOR, "Box around a salient region": BOX_COLOR}
-    for name, color in names.items():
-        draw.rounded_rectangle((x, y - 8, x + 22, y + 8), 3, outline=color, width=3)
-        draw_text(draw, (x + 32, y), name, 17, MUTED, anchor="lm")
-        x += 32 + int(draw.textlength(name, ImageFont.load_default(size=17))) + 36
-    for step in range(90):
-        red, green, blue = (int(np.interp(step / 30, range(4), HEAT[:, channel])) for channel in range(3))
-        draw.line((x + step, y - 8, x + step, y + 8), fill=(red, green, blue))
-    draw_text(
-        draw, (x + 102, y), "Saliency, low to high: what led the classifier to its result", 17, MUTED, anchor="lm"
-    )
-    note = "Saliency is no lesion segmentation. Patient's right on the viewer's left."
-    draw_text(draw, (at[0], y + 32), f"{note} {RESEARCH_USE}.", 15, MUTED, anchor="lm")
+def _draw_foot(draw: ImageDraw.ImageDraw, findings: Findings, names: SliceNames, palette: Palette) -> None:
+    x, y = _MARGIN, _TABLE.bottom + 28
+    if findings.boxes:
+        draw.line((x, y - 7, x + 34, y - 7), fill=HALO, width=7)
+        draw.line((x, y - 7, x + 34, y - 7), fill=REGION_COLOR, width=3)
+        pale = " (pale: not listed)" if any(box.region == 0 for box in findings.boxes) else ""
+        text = f"outline of a region{pale}, which is no lesion segmentation."
+        draw_text(draw, (x + 44, y), text, _SMALL, palette.muted)
+        x += 44 + round(text_width(text, _SMALL)) + 30
+    draw_text(draw, (x, y), f"Patient's right on the viewer's left. {names.note}", _SMALL, palette.muted)
+    values = zip(CLASSES, findings.prediction.probabilities, strict=True)
+    classes = ", ".join(f"{LONG_CLASS_NAMES[name]} {value:.2f}" for name, value in values)
+    text = f"Probabilities of the three classes: {classes}."
+    draw_text(draw, (_MARGIN, y + 26), text, _SMALL, palette.muted)

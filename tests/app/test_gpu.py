@@ -76,5 +76,5 @@ def test_the_boxes_are_those_of_the_cpu(analyse: Analyse) -> None:
 def test_the_same_input_gives_the_same_result(analyse: Analyse) -> None:
     first, second = (analyse(name, "cuda") for name in ("gpu", "gpu again"))
     assert first.case | {"timings_s": None} == second.case | {"timings_s": None}
-    for name in ("case-001.seg.dcm", "case-001.key-images.dcm"):
+    for name in ("case-001.seg.dcm", "case-001.key-image-01.dcm"):
         assert dcmread(first.out / name).PixelData == dcmread(second.out / name).PixelData, name

@@ -15,7 +15,7 @@ from conformance.viewer.screen import Case, Line, compare
 
 pytestmark = pytest.mark.slow
 
-FILES = {"SEG": "seg", "SR": "sr", "key images": "key-images", "saliency map": "saliency"}
+FILES = {"SEG": "seg", "SR": "sr", "key images": "key-image-01", "saliency map": "saliency"}
 
 
 def write_case(orientation: str, folder: Path) -> Case:

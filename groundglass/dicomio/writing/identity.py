@@ -43,9 +43,10 @@ class OutputSeries:
 
 SEGMENTATION = OutputSeries("segmentation", 9101, "Groundglass lungs and saliency (research)")
 REPORT = OutputSeries("report", 9102, "Groundglass report (research)")
-KEY_IMAGES = OutputSeries("key images", 9103, "Groundglass key images (research)")
+SUMMARY = OutputSeries("summary", 9103, "AI summary (Groundglass, research)")
 SALIENCY_MAP = OutputSeries("saliency map", 9104, "Groundglass saliency map (research)")
 BOXES = OutputSeries("boxes", 9105, "Groundglass boxes (research)")
+SUMMARY_PDF = OutputSeries("summary document", 9108, "AI summary PDF (Groundglass, research)")
 
 _OPTIONAL_REFERENCES = ("ReferencedStudySequence", "ReferencedPatientSequence")
 """Type 3, and incomplete in many de-identified archives: an output that repeats such a reference is invalid itself."""

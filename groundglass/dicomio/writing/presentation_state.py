@@ -1,8 +1,9 @@
-"""The boxes as graphics on the source slices, for viewers that show no reports (PS3.3 A.33.1)."""
+"""Outlines of the salient regions as graphics on the source slices (PS3.3 A.33.1)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from highdicom import ModalityLUTTransformation
 from highdicom.color import CIELabColor
 from highdicom.content import ReferencedImageSequence
@@ -23,45 +24,55 @@ from pydicom.valuerep import DSfloat
 from groundglass.dicomio.reading.attributes import number
 from groundglass.dicomio.writing import identity
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
-from groundglass.dicomio.writing.report import box_outline
-from groundglass.dicomio.writing.segmentation import tracking_uid
-from groundglass.dicomio.writing.tracking import region_name
-from groundglass.domain.findings import Box
+from groundglass.dicomio.writing.tracking import region_name, tracking_uid
 from groundglass.domain.volume import CTVolume
+from groundglass.rendering.outlines import Outline, region_outlines
 from groundglass.rendering.slice_picture import WINDOW_CENTER_HU, WINDOW_WIDTH_HU
 
 _PIXEL = AnnotationUnitsValues.PIXEL
-_LABEL_ROWS, _LABEL_COLUMNS = 1 / 32, 5 / 16
+_LABEL_ROWS, _LABEL_COLUMNS = 1 / 32, 1 / 5
 """Size of a label's bounding box, as a part of the image's."""
+_NO_NAME = "^"
+"""A Patient's Name with empty components: nobody's name, as an empty one, but dcmtk refuses a presentation state whose
+name is absent or empty, though it may be empty (type 2, PS3.3 C.7.1.1)."""
 
 
 def make_presentation_state(analysed: AnalysedSeries) -> GrayscaleSoftcopyPresentationState:
-    """A Grayscale Softcopy Presentation State: the lung window, and each box with the number of its region.
+    """A Grayscale Softcopy Presentation State: the lung window, and the outlines of all salient regions.
 
-    It refers to the images with boxes only, the ones it applies to (Presentation State Relationship Module, C.11.11).
-    Each box is the closed polyline of the report, with the tracking identifier of its region.
+    It refers to the images with regions only, the ones it applies to (Presentation State Relationship Module, C.11.11).
+    A listed region bears its number and the tracking identifier of the report; the others bear nothing.
 
     Args:
-        analysed: of the findings, `boxes` are drawn; the headers of the sources have their rescale.
+        analysed: of the findings, `salient` is outlined where `boxes` are; the headers of the sources have their
+            rescale.
 
     Raises:
-        ValueError: if there is no box, so that there is nothing to show.
+        ValueError: if there is no region, so that there is nothing to show.
     """
     sources, findings = analysed.sources, analysed.findings
     if not findings.boxes:
-        raise ValueError("There is no box to draw: a presentation state needs one.")
+        raise ValueError("There is no region to outline: a presentation state needs one.")
     indices = sorted({box.slice_index for box in findings.boxes})
     headers = dict(zip(indices, identity.source_headers([sources[index] for index in indices]), strict=True))
-    layer = GraphicLayer("BOXES", 1, "Boxes around salient regions, research use", CIELabColor(87.0, 2.0, 75.0))
+    layer = GraphicLayer("REGIONS", 1, "Outlines of salient regions, research use", CIELabColor(87.0, 2.0, 75.0))
+    tracking = {
+        region.number: (name, tracking_uid(sources, analysed.software, name))
+        for region in findings.regions
+        for name in [region_name(region.number)]
+    }
     annotations = []
     for index, header in headers.items():
-        boxes = [box for box in findings.boxes if box.slice_index == index]
-        outlines = [_outline(box, analysed) for box in boxes]
-        labels = [_label(box, header) for box in boxes]
-        annotations.append(GraphicAnnotation([header], layer, graphic_objects=outlines, text_objects=labels))
+        outlines = list(region_outlines(findings, index))
+        graphics = [_graphic(outline, tracking) for outline in outlines]
+        labels = [
+            _label(region_name(number), [outline for outline in outlines if outline.region == number], header)
+            for number in sorted({outline.region for outline in outlines} & tracking.keys())
+        ]
+        annotations.append(GraphicAnnotation([header], layer, graphic_objects=graphics, text_objects=labels or None))
     state = GrayscaleSoftcopyPresentationState(
         referenced_images=list(headers.values()),
-        content_label="BOXES",
+        content_label="REGIONS",
         content_description="What led the classifier to its result",
         graphic_annotations=annotations,
         graphic_layers=[layer],
@@ -71,37 +82,34 @@ def make_presentation_state(analysed: AnalysedSeries) -> GrayscaleSoftcopyPresen
     )
     _show_whole_images(state, analysed.volume)
     identity.complete(state, sources[0])
+    if not state.PatientName:
+        state.PatientName = _NO_NAME
     # The module has a time of its own in place of the content's (C.11.10).
     state.PresentationCreationDate, state.PresentationCreationTime = state.ContentDate, state.ContentTime
     del state.ContentDate, state.ContentTime
     return state
 
 
-def _outline(box: Box, analysed: AnalysedSeries) -> GraphicObject:
-    """The outline as in the report: PIXEL units and SCOORD share their origin, the first pixel's top left corner.
+def _graphic(outline: Outline, tracking: Mapping[int, tuple[str, str]]) -> GraphicObject:
+    """PIXEL units count from the outer edge of the first pixel, as the outline does (PS3.3 Table C.10-5).
 
-    Its bottom right corner is (1, 1) for both (PS3.3 Table C.10-5, Graphic Annotation Units; C.18.6.1.1), so nothing is
-    shifted by half a pixel. Only the displayed area below counts pixels from 1.
+    So nothing is shifted by half a pixel. Only the displayed area below counts pixels from 1.
     """
-    name = region_name(box.region)
-    return GraphicObject(
-        GraphicTypeValues.POLYLINE,
-        box_outline(box),
-        _PIXEL,
-        tracking_id=name,
-        tracking_uid=tracking_uid(analysed.sources, analysed.software, name),
-    )
+    tracking_id, uid = tracking.get(outline.region, (None, None))
+    return GraphicObject(GraphicTypeValues.POLYLINE, outline.points, _PIXEL, tracking_id=tracking_id, tracking_uid=uid)
 
 
-def _label(box: Box, image: Dataset) -> TextObject:
-    """Region and reservation, above the box, or below it where the image has no room."""
+def _label(name: str, outlines: Sequence[Outline], image: Dataset) -> TextObject:
+    """A region's name above its largest outline, or below it where the image has no room."""
+    points = max((outline.points for outline in outlines), key=lambda points: np.ptp(points, axis=0).prod())
     height, width = image.Rows * _LABEL_ROWS, image.Columns * _LABEL_COLUMNS
-    top = box.row_min - height if box.row_min >= height else min(box.row_max + 1.0, image.Rows - height)
-    left = min(float(box.column_min), image.Columns - width)
+    (column_min, row_min), row_max = points.min(axis=0), points[:, 1].max()
+    top = row_min - height if row_min >= height else min(row_max, image.Rows - height)
+    left = min(column_min, image.Columns - width)
     return TextObject(
-        f"{region_name(box.region) if box.region else 'Saliency'}, research use",
+        name,
         _PIXEL,
-        bounding_box=(left, top, left + width, top + height),
+        bounding_box=(float(left), float(top), float(left + width), float(top + height)),
         text_justification=TextJustificationValues.LEFT,
     )
 

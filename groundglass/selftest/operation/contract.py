@@ -41,8 +41,15 @@ def contract_files(runs: Runs) -> Measured:
     promised = {"result.json", OTHER_FILE}
     for phantom in runs.phantoms:
         case = runs.first.case_of(phantom)
-        kinds = ["seg.dcm", "sr.dcm", "key-images.dcm", "preview.png", *(["boxes.dcm"] if case["boxes"] else [])]
-        kinds += ["fhir.json"] if runs.copy.settings["output"]["fhir"] else []
+        output = runs.copy.settings["output"]
+        kinds = ["seg.dcm", "sr.dcm", "summary.dcm", "preview.png", *(["boxes.dcm"] if case["boxes"] else [])]
+        kinds += ["summary-pdf.dcm"] if output["summary_pdf"] else []
+        if output["key_images_form"] == "multiframe":
+            kinds.append("key-images.dcm")
+        else:
+            count = min(output["key_images"], len(phantom.sources))
+            kinds += [f"key-image-{number:02d}.dcm" for number in range(1, count + 1)]
+        kinds += ["fhir.json"] if output["fhir"] else []
         kinds += ["saliency.dcm"] if runs.copy.settings["output"]["saliency_map"] and case["boxes"] else []
         kinds += (
             ["salient-seg.dcm"] if runs.copy.settings["output"]["segmentation"] == "labelmap" and case["boxes"] else []

@@ -12,6 +12,9 @@ from groundglass.selftest.check import Measured, NotApplicable, listed
 from groundglass.selftest.outputs import Output, read_outputs
 from groundglass.selftest.runs import Run, Runs
 
+_Extent = tuple[str, int, int, int, int]
+"""SOP Instance UID of an image, first and last column and row on it: column, row, column, row."""
+
 
 def _outputs(runs: Runs, run: Run | None = None) -> list[Output]:
     return list(read_outputs((run or runs.first).out))
@@ -45,7 +48,7 @@ def strict_reading(runs: Runs) -> Measured:
 
 
 def presentation_states(runs: Runs) -> Measured:
-    """The graphics are the boxes of result.json, on their images."""
+    """The graphics outline what the boxes of result.json surround, on their images."""
     problems, drawn = [], 0
     for phantom in runs.phantoms:
         case = runs.first.case_of(phantom)
@@ -54,16 +57,24 @@ def presentation_states(runs: Runs) -> Measured:
             problems += [f"{path.name} is there without a box"] if path.exists() else []
             continue
         keys = ("sop_instance_uid", "column_min", "row_min", "column_max", "row_max")
-        wanted = sorted(tuple(box[key] for key in keys) for box in case["boxes"])
-        found = sorted(_drawn_boxes(dcmread(path)))
-        drawn += len(found)
-        if found != wanted:
-            missing = len(set(wanted) - set(found))
-            problems.append(f"{path.name}: {missing} of {len(wanted)} boxes are not drawn where they were found")
-    return listed(problems, f"{drawn} boxes, each drawn on its image")
+        wanted = {tuple(box[key] for key in keys) for box in case["boxes"]}
+        found = set(_extents_of_outlines(dcmread(path)))
+        drawn += len(wanted)
+        missing = wanted - found
+        if missing:
+            problems.append(f"{path.name}: {len(missing)} of {len(wanted)} boxes have no outline where they were found")
+        if not all(any(_is_within(outline, box) for box in wanted) for outline in found):
+            problems.append(f"{path.name}: an outline lies where no box is")
+    return listed(problems, f"{drawn} boxes, each with its outline on its image")
 
 
-def _drawn_boxes(state: Dataset) -> Iterator[tuple[str, int, int, int, int]]:
+def _is_within(inner: _Extent, outer: _Extent) -> bool:
+    """Whether an outline lies in a box: that of a hole is smaller."""
+    image, left, top, right, bottom = inner
+    return image == outer[0] and left >= outer[1] and top >= outer[2] and right <= outer[3] and bottom <= outer[4]
+
+
+def _extents_of_outlines(state: Dataset) -> Iterator[_Extent]:
     for annotation in state.GraphicAnnotationSequence:
         (image,) = annotation.ReferencedImageSequence
         for graphic in annotation.GraphicObjectSequence:
@@ -73,19 +84,30 @@ def _drawn_boxes(state: Dataset) -> Iterator[tuple[str, int, int, int, int]]:
 
 
 def key_images(runs: Runs) -> Measured:
-    """Colour frames that a plain viewer shows, each with its source image."""
+    """The summary and the key images: colour images that a plain viewer shows, each with its source image."""
     problems, figures = [], []
+    output = runs.copy.settings["output"]
     for phantom in runs.phantoms:
-        path = runs.first.out / f"{runs.first.case_of(phantom)['case']}.key-images.dcm"
-        images = dcmread(path)
-        pixels = images.pixel_array.reshape(-1, images.Rows, images.Columns, 3)
-        figures.append(f"{phantom.preset.name} {len(pixels)}")
-        if len(pixels) != min(runs.copy.settings["output"]["key_images"], len(phantom.sources)):
-            problems.append(f"{path.name} has {len(pixels)} frames")
-        if len(images.SourceImageSequence) != len(pixels):
-            problems.append(f"{path.name} names {len(images.SourceImageSequence)} sources of {len(pixels)} frames")
-        problems += [f"{path.name}: frame {n} is empty" for n, frame in enumerate(pixels, 1) if np.ptp(frame) == 0]
-    return listed(problems, f"frames: {', '.join(figures)}")
+        name = runs.first.case_of(phantom)["case"]
+        pictures = [runs.first.out / f"{name}.summary.dcm", *sorted(runs.first.out.glob(f"{name}.key-image*.dcm"))]
+        shown = 0
+        for number, path in enumerate(pictures, start=1):
+            image = dcmread(path)
+            frames = image.pixel_array.reshape(-1, image.Rows, image.Columns, 3)
+            problems += [
+                f"{path.name}: picture {n} is empty" for n, frame in enumerate(frames, 1) if np.ptp(frame) == 0
+            ]
+            if image.InstanceNumber != number:
+                problems.append(f"{path.name} has the Instance Number {image.InstanceNumber}")
+            if number == 1:
+                continue
+            shown += len(frames)
+            if len(image.SourceImageSequence) != len(frames):
+                problems.append(f"{path.name} names {len(image.SourceImageSequence)} sources of {len(frames)} pictures")
+        if shown != min(output["key_images"], len(phantom.sources)):
+            problems.append(f"{name} has {shown} key images")
+        figures.append(f"{phantom.preset.name} {shown}")
+    return listed(problems, f"summary and key images: {', '.join(figures)}")
 
 
 def saliency_maps(runs: Runs) -> Measured:

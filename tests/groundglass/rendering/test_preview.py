@@ -1,13 +1,17 @@
-"""The preview is drawn of every study."""
+"""The summary page is drawn of every study, and tells the state in the largest type."""
 
 import dataclasses
 
 import numpy as np
 import pytest
+from PIL import ImageDraw
 
-from groundglass.domain.findings import SliceFinding
-from groundglass.rendering.preview import CLASS_COLORS, make_preview
-from groundglass.rendering.slice_picture import RIGHT_COLOR, Color
+from groundglass.domain.findings import STATES, Findings, Prediction, SliceFinding, State
+from groundglass.domain.statement import statement
+from groundglass.rendering.drawing import PAPER, REGION_COLOR, RIGHT_COLOR, Color
+from groundglass.rendering.overview import spread
+from groundglass.rendering.preview import HEIGHT, WIDTH, make_preview, percent
+from groundglass.rendering.slice_names import SliceNames
 from tests.groundglass.dicomio.outputs_fixture import ORIENTATIONS, make_case
 
 
@@ -15,15 +19,83 @@ def is_color(image: np.ndarray, color: Color, tolerance: int = 60) -> np.ndarray
     return np.abs(image.astype(int) - np.array(color)).sum(axis=-1) < tolerance
 
 
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, float]]:
+    """What is written on a page, each with its size."""
+    texts: list[tuple[str, float]] = []
+    draw = ImageDraw.ImageDraw.text
+
+    def note(self: ImageDraw.ImageDraw, at: object, text: str, color: object, font: object, **how: object) -> None:
+        texts.append((text, font.size))  # type: ignore[attr-defined]
+        draw(self, at, text, color, font, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", note)
+    return texts
+
+
+def of_state(findings: Findings, state: State) -> Findings:
+    return dataclasses.replace(findings, prediction=Prediction((0.5, 0.3, 0.2), state, "undetermined"))
+
+
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("positive", [True, False])
 def test_preview_is_drawn_for_every_orientation(orientation: str, positive: bool) -> None:
     case = make_case(orientation, positive)
     preview = make_preview(case.volume, case.findings)
-    assert preview.width == 1500
+    assert preview.size == (WIDTH, HEIGHT)
     colored = np.asarray(preview)
-    assert is_color(colored, CLASS_COLORS[case.findings.label]).any()
     assert is_color(colored, RIGHT_COLOR).sum() > 500
+    assert is_color(colored, REGION_COLOR).any() == positive
+
+
+@pytest.mark.parametrize(
+    "directions", [[(0, 1, 0), (0, 0, -1), (1, 0, 0)], [(-1, 0, 0), (0, 0, -1), (0, 1, 0)]], ids=["coronal", "sagittal"]
+)
+def test_preview_is_drawn_of_slices_that_stand_upright(directions: list[tuple[float, ...]]) -> None:
+    case = make_case()
+    volume = dataclasses.replace(case.volume, directions=np.array(directions, float))
+    assert is_color(np.asarray(make_preview(volume, case.findings)), REGION_COLOR).any()
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_the_state_is_in_the_largest_type_and_the_whole_statement_is_there(
+    state: State, written: list[tuple[str, float]]
+) -> None:
+    case = make_case()
+    findings = of_state(case.findings, state)
+    make_preview(case.volume, findings)
+    largest = max(written, key=lambda item: item[1])
+    assert largest[0] == f"Pneumonia {state}"
+    words = " ".join(text for text, _ in written)
+    assert "probability 0.50" in words
+    for sentence in statement(findings.prediction)[1:]:
+        assert sentence in words
+    assert ("the images decide" in words) == (state == "indeterminate")
+    assert min(size for text, size in written if "It knows" in text) >= 25  # 12 points on paper
+
+
+def test_each_region_is_told_by_number_place_images_volume_and_share(written: list[tuple[str, float]]) -> None:
+    case = make_case()
+    names = SliceNames("Image", [str(100 + index) for index in range(8)], [f"z -{index}.0 mm" for index in range(8)])
+    findings = dataclasses.replace(case.findings, unlisted_regions=3)
+    make_preview(case.volume, findings, names, [2, 5])
+    texts = [text for text, _ in written]
+    row = texts.index("right lung, upper third")
+    assert texts[row - 1 : row + 4] == ["1", "right lung, upper third", "102", "0.2 ml", "30 %"]
+    assert "Image 102 · z -2.0 mm" in texts
+    assert "Region 1 · P(pneumonia) 0.93" in texts
+    assert any(text.startswith("3 more") for text in texts)
+    assert not any("from the head" in text for text in texts)
+
+
+def test_a_study_without_regions_says_why_and_no_class_is_a_caption(written: list[tuple[str, float]]) -> None:
+    case = make_case(positive=False)
+    make_preview(case.volume, dataclasses.replace(case.findings, zones=(), reach_border=True))
+    texts = [text for text, _ in written]
+    assert any(text.startswith("None: regions are sought only where") for text in texts)
+    assert any(text.startswith("The images cut the lungs") for text in texts)
+    assert not any("No pneumonia" in text for text in texts)
+    assert any("Slices are counted from the head." in text for text in texts)
 
 
 def test_preview_is_drawn_of_more_slices_than_it_has_rows() -> None:
@@ -37,7 +109,7 @@ def test_preview_is_drawn_of_more_slices_than_it_has_rows() -> None:
         salient=np.repeat(case.findings.salient, times, axis=0),
         slices=tuple(SliceFinding(index, 2e4, (0.2, 0.3, 0.5)) for index in range(len(volume.hu))),
     )
-    assert is_color(np.asarray(make_preview(volume, findings)), CLASS_COLORS["covid19"]).sum() > 5000
+    assert is_color(np.asarray(make_preview(volume, findings, palette=PAPER)), PAPER.muted).sum() > 5000
 
 
 def test_preview_needs_no_lungs_and_no_estimate() -> None:
@@ -45,4 +117,16 @@ def test_preview_needs_no_lungs_and_no_estimate() -> None:
     findings = dataclasses.replace(
         case.findings, lungs=np.zeros_like(case.findings.lungs), salient_fraction=None, slices=()
     )
-    assert make_preview(case.volume, findings).width == 1500
+    assert make_preview(case.volume, findings).width == WIDTH
+
+
+def test_markers_stay_apart_in_their_order_about_their_levels_and_within_the_view() -> None:
+    assert spread([10, 200], 25, 0, 300) == [10, 200]
+    assert spread([100, 102, 104, 250], 25, 0, 300) == [77, 102, 127, 250]
+    assert spread([10, 12, 14], 25, 5, 300) == [5, 30, 55]
+    assert spread([280, 290, 299], 25, 0, 300) == [250, 275, 300]
+    assert spread([], 25, 0, 300) == []
+
+
+def test_a_small_share_is_not_told_as_none() -> None:
+    assert [percent(part) for part in (0.0, 0.001, 0.01, 0.456)] == ["0 %", "<1 %", "1 %", "46 %"]

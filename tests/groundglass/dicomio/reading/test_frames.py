@@ -23,7 +23,7 @@ from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.select import choose_series
 from groundglass.dicomio.reading.volume import ReadSeries, read_grid
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
-from groundglass.dicomio.writing.key_images import make_key_images
+from groundglass.dicomio.writing.key_images import make_multiframe_key_images
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import make_refusal_report, make_report
@@ -231,7 +231,7 @@ def outputs(multi_frame: ReadSeries) -> tuple[ReadSeries, dict[str, Dataset]]:
     made = {
         "seg": segmentation,
         "sr": make_report(analysed, [segmentation]),
-        "key images": make_key_images(analysed, 4),
+        "key images": make_multiframe_key_images(analysed, [1, 2, 3, 5]),
         "boxes": make_presentation_state(analysed),
         "map": make_saliency_map(analysed),
         "refusal": make_refusal_report(sources, SOFTWARE, "GAP", "Slices are missing."),

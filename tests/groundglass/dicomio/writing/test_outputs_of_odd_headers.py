@@ -15,6 +15,7 @@ from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import make_refusal_report, make_report
 from groundglass.dicomio.writing.segmentation import make_segmentation
+from groundglass.dicomio.writing.summary import draw_summary, make_summary, make_summary_pdf
 from tests.groundglass.dicomio.outputs_fixture import SOFTWARE, make_case
 
 FRAME = "1.2.3.5"
@@ -26,7 +27,9 @@ def outputs(case: AnalysedSeries) -> dict[str, Dataset]:
     return {
         "seg": segmentation,
         "sr": make_report(case, [segmentation]),
-        "key-images": make_key_images(case, 1),
+        "summary": make_summary(case, draw_summary(case, [2, 5]), [2, 5]),
+        "summary-pdf": make_summary_pdf(case, [2, 5]),
+        "key-image": make_key_images(case, [2])[0],
         "boxes": make_presentation_state(case),
         "refusal": make_refusal_report(case.sources, SOFTWARE, "GAP", "Slices are missing."),
     }
@@ -117,6 +120,6 @@ def test_times_are_in_the_time_zone_of_the_source_or_else_of_the_machine(
         times = [f"{output[f'{kind}Date'].value}{output[f'{kind}Time'].value}" for kind in kinds]
         equipment = output.get("ContributingEquipmentSequence", ())
         times += [str(item.ContributionDateTime) for item in equipment if "ContributionDateTime" in item]
-        assert len(times) == (2 if name == "key-images" else 3), name
+        assert len(times) == (2 if name in ("summary", "summary-pdf", "key-image") else 3), name
         for told in (datetime.datetime.strptime(written, "%Y%m%d%H%M%S.%f") for written in times):
             assert before <= told - datetime.timedelta(hours=hours) <= after, name

@@ -14,8 +14,10 @@ from groundglass.dicomio.writing.parametric_map import make_saliency_map
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import make_refusal_report, make_report
 from groundglass.dicomio.writing.segmentation import make_segmentation
+from groundglass.dicomio.writing.summary import draw_summary, make_summary
 from groundglass.domain.findings import Findings
 from groundglass.domain.volume import CTVolume
+from groundglass.rendering.slice_picture import key_slices
 from tests.groundglass.dicomio.outputs_fixture import SOFTWARE, dciodvfy_errors, make_findings
 
 
@@ -52,11 +54,13 @@ def test_dciodvfy_finds_no_error_in_any_output(series: str, data_folder: Path, t
     volume, findings = simple_case(sources)
     analysed = AnalysedSeries(sources, volume, findings, SOFTWARE)
     segmentation = make_segmentation(analysed)
+    shown = key_slices(findings, 6)
     outputs = {
         "seg": segmentation,
         "sr": make_report(analysed, [segmentation]),
         "refusal": make_refusal_report(sources, SOFTWARE, "missing_slice", "One slice is missing."),
-        "key-images": make_key_images(analysed),
+        "key-image": make_key_images(analysed, [len(sources) // 2])[0],
+        "summary": make_summary(analysed, draw_summary(analysed, shown), shown),
         "boxes": make_presentation_state(analysed),
         "saliency": make_saliency_map(analysed),
     }

@@ -1,6 +1,8 @@
-"""The presentation state draws each box on its source slice, in the lung window, and says what it is."""
+"""The presentation state outlines each region on its source slice, in the lung window, and says which it is."""
 
 import dataclasses
+import shutil
+import subprocess
 from pathlib import Path
 
 import highdicom as hd
@@ -13,7 +15,7 @@ from groundglass.dicomio.writing.files import write_dicom
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import make_report
 from groundglass.dicomio.writing.segmentation import make_segmentation
-from groundglass.domain.findings import Box
+from groundglass.domain.findings import UNLISTED_REGION, Box
 from tests.groundglass.dicomio.outputs_fixture import (
     COLUMNS,
     ORIENTATIONS,
@@ -38,7 +40,7 @@ def written(case: AnalysedSeries, folder: Path) -> pydicom.Dataset:
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_each_box_is_a_closed_line_along_the_pixel_edges_of_its_source_image(orientation: str, tmp_path: Path) -> None:
+def test_each_region_is_a_closed_line_around_its_pixels_on_the_source_image(orientation: str, tmp_path: Path) -> None:
     case = make_case(orientation)
     annotations = written(case, tmp_path).GraphicAnnotationSequence
     assert len(annotations) == len(case.findings.boxes)
@@ -47,27 +49,54 @@ def test_each_box_is_a_closed_line_along_the_pixel_edges_of_its_source_image(ori
         assert image.ReferencedSOPInstanceUID == case.sources[box.slice_index].SOPInstanceUID
         (graphic,) = annotation.GraphicObjectSequence
         assert (graphic.GraphicType, graphic.GraphicAnnotationUnits) == ("POLYLINE", "PIXEL")
-        corners = np.reshape(graphic.GraphicData, (-1, 2))
-        assert corners.tolist()[0] == corners.tolist()[-1] == [box.column_min, box.row_min]
-        assert corners.max(axis=0).tolist() == [box.column_max + 1, box.row_max + 1]
+        points = np.reshape(graphic.GraphicData, (-1, 2))
+        assert points[0].tolist() == points[-1].tolist()
+        assert points.min(axis=0).tolist() == [box.column_min, box.row_min]
+        assert points.max(axis=0).tolist() == [box.column_max + 1, box.row_max + 1]
+        assert graphic.GraphicFilled == "N"
 
 
-def test_labels_name_class_probability_and_research_use_within_the_image(tmp_path: Path) -> None:
-    case = make_case()
-    corner = Box(2, "cap", COLUMNS - 3, 0, COLUMNS - 1, ROWS - 1, 9.0, 0.625, 1)
-    findings = dataclasses.replace(case.findings, boxes=(*case.findings.boxes, corner))
-    state = written(dataclasses.replace(case, findings=findings), tmp_path)
-    labels = [label for item in state.GraphicAnnotationSequence for label in item.TextObjectSequence]
-    texts = [label.UnformattedTextValue for label in labels]
-    assert texts == ["COVID-19 0.80, research use", "CAP 0.62, research use", "COVID-19 0.75, research use"]
+def with_regions_at_the_corner(case: AnalysedSeries) -> AnalysedSeries:
+    """A listed region at the upper right corner of a slice, and one that is not listed."""
+    salient = case.findings.salient.copy()
+    salient[2, :3, COLUMNS - 3 :] = 2
+    salient[2, ROWS - 6 :, :6] = UNLISTED_REGION
+    corner = Box(2, "cap", COLUMNS - 3, 0, COLUMNS - 1, 2, 9.0, 0.625, region=2)
+    unlisted = Box(2, "cap", 0, ROWS - 6, 5, ROWS - 1, 9.0, 0.625)
+    boxes = (*case.findings.boxes, corner, unlisted)
+    return dataclasses.replace(case, findings=dataclasses.replace(case.findings, salient=salient, boxes=boxes))
+
+
+def test_listed_regions_are_labelled_by_their_number_within_the_image_and_others_are_not(tmp_path: Path) -> None:
+    state = written(with_regions_at_the_corner(make_case()), tmp_path)
+    first, second = state.GraphicAnnotationSequence
+    assert len(first.GraphicObjectSequence) == 3
+    labels = [*first.TextObjectSequence, *second.TextObjectSequence]
+    assert [label.UnformattedTextValue for label in labels] == ["Region 1", "Region 2", "Region 2"]
     for label in labels:
         left, top = label.BoundingBoxTopLeftHandCorner
         right, bottom = label.BoundingBoxBottomRightHandCorner
         assert 0 <= left < right <= COLUMNS
         assert 0 <= top < bottom <= ROWS
+    assert [graphic.get("TrackingID") for graphic in first.GraphicObjectSequence] == ["Region 1", "Region 2", None]
 
 
-def test_only_images_with_boxes_are_referred_to(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [None, "", "Doe^Jane"])
+def test_dcmtk_accepts_it_whether_or_not_the_patient_has_a_name(name: str | None, tmp_path: Path) -> None:
+    tool = shutil.which("dcmpschk")
+    if tool is None:
+        pytest.skip("dcmpschk (Debian package dcmtk) is not installed")
+    case = make_case()
+    for source in case.sources:
+        if name is not None:
+            source.PatientName = name
+    state = written(case, tmp_path)
+    assert "".join(str(state.PatientName).split("^")) == (name or "").replace("^", "")
+    done = subprocess.run([tool, str(tmp_path / "boxes.dcm")], capture_output=True, text=True, check=False)
+    assert "Test passed" in done.stdout + done.stderr
+
+
+def test_only_images_with_regions_are_referred_to(tmp_path: Path) -> None:
     case = make_case()
     (series,) = written(case, tmp_path).ReferencedSeriesSequence
     assert series.SeriesInstanceUID == case.sources[0].SeriesInstanceUID
@@ -102,7 +131,7 @@ def test_images_with_different_rescales_get_the_same_window_in_hounsfield_units(
         assert window.WindowWidth * source.RescaleSlope == 1500
 
 
-def test_boxes_bear_the_tracking_identifiers_of_the_report(tmp_path: Path) -> None:
+def test_outlines_bear_the_tracking_identifiers_of_the_report(tmp_path: Path) -> None:
     case = make_case()
     write_dicom(make_report(case, [make_segmentation(case)]), tmp_path / "sr.dcm")
     graphics = [item.GraphicObjectSequence[0] for item in written(case, tmp_path).GraphicAnnotationSequence]
@@ -120,7 +149,7 @@ def test_equal_input_gives_equal_uids_and_the_sources_identity(tmp_path: Path) -
     assert (first.PatientID, first.StudyInstanceUID, first.SeriesNumber) == ("P-1", "1.2.3", 9105)
 
 
-def test_a_study_without_boxes_has_no_presentation_state() -> None:
+def test_a_study_without_regions_has_no_presentation_state() -> None:
     case = make_plain_case(positive=False)
-    with pytest.raises(ValueError, match="no box to draw"):
+    with pytest.raises(ValueError, match="no region to outline"):
         make_presentation_state(case)

@@ -22,12 +22,13 @@ from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import make_report
 from groundglass.dicomio.writing.segmentation import make_segmentation
+from groundglass.dicomio.writing.summary import draw_summary, make_summary
 from groundglass.domain.software import NAME, VERSION, SoftwareIdentity
 from groundglass.domain.volume import on_grid
 from groundglass.locations import ROOT
 from groundglass.phantom.study import write_study
 from groundglass.phantom.thorax import make_thorax
-from groundglass.rendering.preview import make_preview
+from groundglass.rendering.slice_picture import key_slices
 from groundglass.result import make_result
 from groundglass.selftest.installed_copy import Copy
 from groundglass.selftest.runs import OTHER_FILE, Phantom, Preset, Runs
@@ -52,15 +53,19 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> tuple[Phantom, Path]:
     weights = {name: model["sha256"] for name, model in models.items()}
     software = SoftwareIdentity(NAME, VERSION, weights, "cpu", result_settings_sha256(load_settings()))
     analysed = AnalysedSeries(sources, volume, findings, software)
+    shown = key_slices(findings, 6)
+    page = draw_summary(analysed, shown)
     outputs: dict[str, Dataset] = {
         "seg": make_segmentation(analysed),
-        "key-images": make_key_images(analysed, 6),
+        "summary": make_summary(analysed, page, shown),
         "boxes": make_presentation_state(analysed),
     }
+    key_images = enumerate(make_key_images(analysed, shown), start=1)
+    outputs |= {f"key-image-{number:02d}": image for number, image in key_images}
     outputs["sr"] = make_report(analysed, list(outputs.values()))
     for kind, dataset in outputs.items():
         write_dicom(dataset, out / f"case-001.{kind}.dcm")
-    write_image(make_preview(volume, findings), out / "case-001.preview.png")
+    write_image(page, out / "case-001.preview.png")
     case = Case(1, series.study_instance_uid, series.series_instance_uid, sources, findings)
     names = [*(f"case-001.{kind}.dcm" for kind in outputs), "case-001.preview.png"]
     ignored = [{"file": f"deep/{OTHER_FILE}", "reason": "This is no DICOM file."}]

@@ -72,11 +72,6 @@ def refer_into_another(keyword: str) -> Callable[[Dataset], None]:
     return change
 
 
-def drop_a_frame(images: Dataset) -> None:
-    images.NumberOfFrames -= 1
-    images.PixelData = images.PixelData[: images.NumberOfFrames * images.Rows * images.Columns * 3]
-
-
 def break_a_value(dataset: Dataset) -> None:
     dataset.add(DataElement("PatientBirthDate", "DA", "some day", validation_mode=pydicom.config.IGNORE))
 
@@ -98,11 +93,11 @@ def break_a_value(dataset: Dataset) -> None:
         ("References and identity", "sr", lambda report: setattr(report, "ReferringPhysicianName", "")),
         ("References and identity", "sr", refer_into_another("StudyInstanceUID")),
         ("References and identity", "sr", refer_into_another("SeriesInstanceUID")),
-        ("References and identity", "key-images", lambda images: setattr(images, "StudyInstanceUID", "2.25.1")),
+        ("References and identity", "key-image-02", lambda images: setattr(images, "StudyInstanceUID", "2.25.1")),
         ("References and identity", "seg", lambda dataset: setattr(dataset, "FrameOfReferenceUID", "2.25.1")),
-        ("Key images", "key-images", drop_a_frame),
-        ("Strict reading", "key-images", break_a_value),
-        ("Provenance", "key-images", lambda images: setattr(images, "SeriesDescription", "For diagnosis")),
+        ("Key images", "key-image-02", lambda image: setattr(image, "SourceImageSequence", [])),
+        ("Strict reading", "key-image-02", break_a_value),
+        ("Provenance", "key-image-02", lambda images: setattr(images, "SeriesDescription", "For diagnosis")),
         ("Provenance", "sr", lambda report: setattr(report, "SoftwareVersions", "9.9")),
         ("Provenance", "seg", lambda dataset: [segment.clear() for segment in dataset.SegmentSequence]),
     ],

@@ -16,12 +16,15 @@ def test_a_result_that_says_something_else_is_found(judged: Judged) -> None:
 
 
 def lose_a_bit(images: Dataset) -> None:
-    images.PixelData = bytes([images.PixelData[0] ^ 1]) + images.PixelData[1:]
+    middle = len(images.PixelData) // 2
+    images.PixelData = (
+        images.PixelData[:middle] + bytes([images.PixelData[middle] ^ 1]) + images.PixelData[middle + 1 :]
+    )
 
 
 @pytest.mark.parametrize(
     ("kind", "change"),
-    [("key-images", lose_a_bit), ("seg", lambda dataset: setattr(dataset, "SOPInstanceUID", "2.25.1"))],
+    [("key-image-01", lose_a_bit), ("seg", lambda dataset: setattr(dataset, "SOPInstanceUID", "2.25.1"))],
 )
 def test_a_file_that_is_not_right_is_found(judged: Judged, kind: str, change: Callable[[Dataset], object]) -> None:
     judged.edit(kind, change)
