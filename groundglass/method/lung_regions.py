@@ -14,31 +14,44 @@ from groundglass.method.morphology import fill_enclosed, within
 
 SMALL_PIECE = 0.08
 """Regions below this part of the largest are bowel gas or noise."""
-GAS_HU = -955.0
 GAS_ML = 4.0
-WALL_HU, WALL_MM, WALL_PART = -500.0, 7.0, 0.45
-"""At least `GAS_ML` of nothing but gas, darker than `GAS_HU`, is no lung where tissue denser than `WALL_HU` makes
-`WALL_PART` of the `WALL_MM` around it. Measured in the lungs found in normal002, cap001 and P001: trachea, main bronchi
-and colon .50 to .57; bullae and emphysema lie in lung, .1 to .2."""
+GAS_PART, WALL_PART_OF_TISSUE = 0.35, 0.4
+LEAST_CONTRAST = 0.05
+WALL_MM, WALL_PART = 7.0, 0.45
+"""At least `GAS_ML` of gas is no lung where tissue makes `WALL_PART` of the `WALL_MM` around it. Gas is darker than
+`GAS_PART` of the way from the darkest of the lungs to their median, tissue brighter than `WALL_PART_OF_TISSUE` of the
+way from that median to soft tissue: about -940 and -500 HU, and as well in 8-bit images that have no HU. Lungs whose
+darkest is not `LEAST_CONTRAST` of that way below the median, 45 HU, hold no gas. Measured in the
+lungs found in normal002, cap001 and P001: trachea, main bronchi and colon .49 to .78; bullae and emphysema lie in lung,
+.02 to .39."""
 
 
-def drop_gas(probability: FloatMap, hu: FloatMap, grid_mm: float) -> FloatMap:
-    """Take out gas that a wall encloses: colon and stomach below the diaphragm, trachea and main bronchi.
+def find_walled_gas(probability: FloatMap, values: FloatMap, grid_mm: float) -> Mask:
+    """Find gas that a wall encloses: colon and stomach below the diaphragm, trachea and main bronchi.
 
     The bowel lies against the diaphragm, and its wall is thinner than a cube: no shape tells it from lung. But its gas
     is pure, and surrounded by soft tissue where a bulla is surrounded by lung.
 
     Args:
         probability: of lung, `(slice, row, col)`.
-        hu: same shape.
+        values: same shape, in HU or any other unit that grows with density.
         grid_mm: size of the cubes of both.
 
     Returns:
-        The probability, zero in the pieces taken out.
+        bool, same shape: the gas and the cubes that it shares with its wall.
     """
-    gas, sizes_ml = _pieces((probability > 0.5) & (ndimage.uniform_filter(hu, 3) < GAS_HU), grid_mm)
+    found = probability > 0.5
+    walled = np.zeros_like(found)
+    if not found.any():
+        return walled
+    smooth = ndimage.uniform_filter(values, 3)
+    darkest, lung = float(np.percentile(smooth[found], 0.5)), float(np.median(values[found]))
+    tissue = _commonest(values[(probability < 0.2) & (values > lung + (lung - darkest))])
+    if tissue is None or lung - darkest < LEAST_CONTRAST * (tissue - lung):
+        return walled
+    gas, sizes_ml = _pieces(found & (smooth < darkest + GAS_PART * (lung - darkest)), grid_mm)
+    wall = lung + WALL_PART_OF_TISSUE * (tissue - lung)
     reach = int(np.ceil(WALL_MM / grid_mm))
-    result = probability.copy()
     for number, place in enumerate(ndimage.find_objects(gas), start=1):
         if sizes_ml[number] < GAS_ML:
             continue
@@ -46,18 +59,29 @@ def drop_gas(probability: FloatMap, hu: FloatMap, grid_mm: float) -> FloatMap:
         piece = gas[box] == number
         rim = within(piece, 1.5)  # the cubes that gas and wall share
         around = within(piece, WALL_MM / grid_mm) & ~rim
-        if (hu[box][around] > WALL_HU).mean() >= WALL_PART:
-            result[box][rim] = 0.0
-    return result
+        if (values[box][around] > wall).mean() >= WALL_PART:
+            walled[box] |= rim
+    return walled
 
 
-def label_lungs(probability: FloatMap, grid_mm: float, midline: float | None = None) -> LabelMap:
+def _commonest(values: FloatMap) -> float | None:
+    """The middle of the fullest of 200 bins; None of nothing."""
+    if not values.size:
+        return None
+    counts, edges = np.histogram(values, bins=200)
+    return float(edges[counts.argmax() : counts.argmax() + 2].mean())
+
+
+def label_lungs(
+    probability: FloatMap, grid_mm: float, midline: float | None = None, barred: Mask | None = None
+) -> LabelMap:
     """Keep what can be a lung, fill holes, tell right from left.
 
     Args:
         probability: of lung, canonical `(slice, row, col)`: columns run from the patient's right to the left.
         grid_mm: size of the cubes.
         midline: the column that parts right from left where the lungs themselves don't tell; the middle where None.
+        barred: what is no lung, whatever its probability, and is not filled either, bool of the same shape.
 
     Returns:
         uint8 labels, same shape.
@@ -65,7 +89,8 @@ def label_lungs(probability: FloatMap, grid_mm: float, midline: float | None = N
     Raises:
         Refusal: NO_LUNGS, no region of at least 100 ml.
     """
-    regions, sizes_ml = _pieces(probability > 0.5, grid_mm)
+    free = np.ones(probability.shape, dtype=bool) if barred is None else ~barred
+    regions, sizes_ml = _pieces((probability > 0.5) & free, grid_mm)
     if sizes_ml.max() < 100.0:
         raise Refusal(
             RefusalCode.NO_LUNGS,
@@ -80,7 +105,7 @@ def label_lungs(probability: FloatMap, grid_mm: float, midline: float | None = N
     for number, place in enumerate(ndimage.find_objects(labels), start=1):
         if place is not None:
             part = labels[place]  # a closing never reaches beyond the bounding box
-            part[_close(part == number, grid_mm) & (part == BACKGROUND)] = number
+            part[_close(part == number, grid_mm) & (part == BACKGROUND) & free[place]] = number
     return labels
 
 
@@ -102,15 +127,11 @@ def _slices_and_rows(mask: Mask) -> tuple[slice, slice]:
 
 
 def _close(lung: Mask, grid_mm: float, radius_mm: float = 6.0) -> Mask:
-    """Close gaps narrower than twice the radius, and fill what a sagittal plane encloses: dense disease is lung too.
-
-    In an axial plane the dome of the diaphragm is enclosed as well, in a sagittal one it opens downwards.
-    """
+    """Close gaps narrower than twice the radius, and fill what the lung encloses: dense disease is lung too."""
     margin = int(np.ceil(radius_mm / grid_mm)) + 1
     padded = np.pad(lung, margin)
     closed = ~within(~within(padded, radius_mm / grid_mm), radius_mm / grid_mm) | padded
-    closed = closed[(slice(margin, -margin),) * 3]
-    return fill_enclosed(closed, axis=2)
+    return fill_enclosed(closed[(slice(margin, -margin),) * 3])
 
 
 def _separate_sides(mask: Mask, grid_mm: float, midline: float) -> LabelMap:

@@ -14,7 +14,7 @@ import torch
 from groundglass.domain.arrays import AnyArray, FloatMap, LabelMap, Numbers
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
 from groundglass.method.lung_network import LungUNet
-from groundglass.method.lung_regions import drop_gas, label_lungs
+from groundglass.method.lung_regions import find_walled_gas, label_lungs
 from groundglass.method.morphology import grow_labels, within
 from groundglass.method.normalisation import SlidingWindow
 from groundglass.method.precision import images_at_a_time, mixed_precision
@@ -23,6 +23,10 @@ VIEWS: dict[str, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 
 """Axis order that turns a canonical volume into planes of each view."""
 CHEST_MM = 260.0
 """No field of view narrower than this shows both lungs of an adult."""
+WHOLE_LUNGS_MM = 180.0
+"""A volume less high than this cuts the lungs. Then the axial planes alone vote, where they vote at all: coronal and
+sagittal ones show half lungs, which the network has never seen, and lose what lies at the cut (`lesion_masks`, 170 mm:
+Dice .98 for .94)."""
 CUT_MM2 = 1000.0
 """Lung on an outer plane of the volume, above which the images cut the lungs. Less is the end of a recess, of which
 some millilitres are missing: P001's last slice has 7 cm2."""
@@ -138,7 +142,7 @@ def segment_lungs(
         volume: the CT.
         windows: sliding windows that vote.
         grid_mm: size of the cubes on which the network works.
-        views: planes that vote, names of VIEWS.
+        views: planes that vote, names of VIEWS; the axial ones alone where the volume is low (WHOLE_LUNGS_MM).
         on_planes: called with planes done and planes in all.
 
     Returns:
@@ -150,6 +154,8 @@ def segment_lungs(
     source = volume.to_canonical(volume.hu)
     cubes = to_cubes(source, volume.canonical_spacing_mm, grid_mm)
     windows = windows.fixed_on(cubes)
+    if len(cubes) * grid_mm < WHOLE_LUNGS_MM and "axial" in views:
+        views = ("axial",)
     total = len(windows.windows) * sum(cubes.shape[VIEWS[view][0]] for view in views)
     done = 0
 
@@ -165,7 +171,9 @@ def segment_lungs(
         planes = predict_planes(network, cubes.transpose(axes), windows, on_planes=count)
         probability += planes.transpose(np.argsort(axes))
     probability /= len(views)
-    labels = label_lungs(drop_gas(probability, cubes, grid_mm), grid_mm, _midline(volume, cubes.shape[2]))
+    walled = find_walled_gas(probability, cubes, grid_mm)
+    labels = label_lungs(probability, grid_mm, _midline(volume, cubes.shape[2]), walled)
+    probability[walled] = 0.0
     return volume.from_canonical(_to_source_grid(probability, labels, source.shape))
 
 

@@ -38,18 +38,16 @@ def within(mask: Mask, radius: float) -> Mask:
     return squared <= limit
 
 
-def fill_enclosed(mask: Mask, axis: int) -> Mask:
-    """The mask, and what it encloses within each plane across `axis`."""
-    in_plane = np.zeros((3,) * mask.ndim, dtype=bool)
-    in_plane[(1,) * mask.ndim] = True
-    border = np.zeros_like(mask)
-    for other in set(range(mask.ndim)) - {axis}:
-        for end in (0, 2):
-            in_plane[tuple(end if side == other else 1 for side in range(mask.ndim))] = True
-        np.moveaxis(border, other, 0)[[0, -1]] = True
-    regions, count = ndimage.label(~mask, structure=in_plane)
+def fill_enclosed(mask: Mask) -> Mask:
+    """The mask, and what it encloses on all sides.
+
+    Args:
+        mask: bool, any number of axes.
+    """
+    regions, count = ndimage.label(~mask)
     enclosed = np.ones(count + 1, dtype=bool)
-    enclosed[regions[border]] = False
+    for axis in range(mask.ndim):
+        enclosed[np.take(regions, [0, -1], axis=axis)] = False
     enclosed[0] = True  # the mask itself
     filled: Mask = enclosed[regions]
     return filled

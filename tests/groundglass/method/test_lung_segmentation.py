@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from groundglass.domain.errors import Refusal
 from groundglass.domain.volume import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume
 from groundglass.locations import MODEL_FOLDER
 from groundglass.method.lung_network import LungUNet
-from groundglass.method.lung_regions import drop_gas, label_lungs
+from groundglass.method.lung_regions import find_walled_gas, label_lungs
 from groundglass.method.lung_segmentation import MultiWindow, _midline, predict_planes, reach_border, segment_lungs
 from groundglass.method.normalisation import SlidingWindow
 from groundglass.method.weights import load_lung_network
@@ -60,21 +62,46 @@ def test_small_separate_regions_are_left_out() -> None:
     assert not label_lungs(probability, GRID_MM)[55:59, 2:8, 36:44].any()
 
 
+@pytest.mark.parametrize("unit", ["HU", "8 bit"])
 @pytest.mark.parametrize(
     ("inside_hu", "wall_hu", "kept"),
     [(-995.0, 30.0, False), (-995.0, -850.0, True), (-860.0, 30.0, True)],
     ids=["colon", "bulla", "piece of lung"],
 )
-def test_gas_that_a_wall_encloses_is_taken_out_and_a_bulla_is_not(inside_hu: float, wall_hu: float, kept: bool) -> None:
+def test_gas_that_a_wall_encloses_is_no_lung_and_a_bulla_is(
+    inside_hu: float, wall_hu: float, kept: bool, unit: str
+) -> None:
     probability = np.zeros((40, 60, 60), dtype=np.float32)
     probability[:22, 5:55, 5:55] = 1.0  # lung
     probability[20:36, 20:38, 20:38] = 1.0  # hangs on it
     volume = np.full(probability.shape, -850.0, dtype=np.float32)
+    volume[:, :4] = 30.0  # the body
     volume[22:, 14:44, 14:44] = wall_hu
     volume[23:36, 20:38, 20:38] = inside_hu
-    found = drop_gas(probability, volume, 2.0)
-    assert (found[25:34, 22:36, 22:36] > 0.5).all() == kept
-    assert (found[:20] == probability[:20]).all()
+    if unit == "8 bit":
+        volume = (volume + 1100) / 6
+    walled = find_walled_gas(probability, volume, 2.0)
+    assert walled[25:34, 22:36, 22:36].all() != kept
+    assert not walled[:20].any()
+
+
+def test_what_is_barred_is_not_filled_again() -> None:
+    probability = two_lungs()
+    barred = np.zeros(probability.shape, dtype=bool)
+    barred[25:35, 20:30, 16:26] = True
+    labels = label_lungs(probability, GRID_MM, barred=barred)
+    assert not labels[barred].any()
+    assert (labels > 0)[(probability > 0.5) & ~barred].all()
+
+
+@pytest.mark.parametrize(("slices", "views"), [(40, 3), (20, 1)])
+def test_the_planes_of_a_volume_that_cuts_the_lungs_are_axial_alone(network: LungUNet, slices: int, views: int) -> None:
+    upright, _ = make_thorax("normal", slices=60, size=128)  # 5 mm apart
+    cut = replace(upright, hu=upright.hu[10 : 10 + slices])
+    planes: list[int] = []
+    segment_lungs(network, cut, ONE_WINDOW, 3.0, on_planes=lambda done, total: planes.append(total))
+    cubes = [round(length * mm / 3.0) for length, mm in zip(cut.hu.shape, cut.spacing_mm, strict=True)]
+    assert planes[-1] == sum(cubes[:views])
 
 
 @pytest.mark.parametrize("probability", [np.zeros((20, 20, 20)), np.pad(np.ones((3, 3, 3)), 8)])

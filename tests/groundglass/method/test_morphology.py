@@ -26,13 +26,11 @@ def test_within_works_on_planes_and_on_nothing() -> None:
     assert within(np.ones((4, 5, 6), dtype=bool), 3.0).all()
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
-@pytest.mark.parametrize("part", [0.3, 0.6])
-def test_what_a_plane_encloses_is_filled(axis: int, part: float) -> None:
+@pytest.mark.parametrize("part", [0.55, 0.7])
+def test_what_is_enclosed_on_all_sides_is_filled(part: float) -> None:
     mask = blobs(1, part=part)
-    expected = np.stack([ndimage.binary_fill_holes(plane) for plane in np.moveaxis(mask, axis, 0)])
-    filled = fill_enclosed(mask, axis)
-    assert np.array_equal(np.moveaxis(filled, axis, 0), expected)
+    filled = fill_enclosed(mask)
+    assert np.array_equal(filled, ndimage.binary_fill_holes(mask))
     assert (filled > mask).any()
 
 
