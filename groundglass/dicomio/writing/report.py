@@ -109,7 +109,7 @@ def make_refusal_report(
         list(named.values()),
         software,
         words=[f"Not analysed. {reason} ({reason_code})", f"{RESEARCH_USE}."],
-        measurements=identity.algorithm_content(software),
+        measurements=[*identity.algorithm_content(software)],
         evaluations=[_code(codes.RUN_STATUS, codes.NONE_SUCCEEDED)],
         title=codes.SUMMARY,
         variant=f"refusal {reason_code}",
@@ -190,7 +190,7 @@ def _image_number(source: Dataset) -> int | None:
 # The study
 
 
-def _study_numbers(findings: Findings) -> list[sr.NumContentItem]:
+def _study_numbers(findings: Findings) -> list[sr.ContentItem]:
     """Probabilities, lung volumes and salient fractions, each with what it is of, as precise as they are."""
     prediction = findings.prediction
     found = [
@@ -208,7 +208,7 @@ def _study_numbers(findings: Findings) -> list[sr.NumContentItem]:
         if zone.salient_fraction is not None:
             site = sr.FindingSite(codes.ZONES[zone.third], laterality=codes.SIDES[zone.side])
             made.append(_percent(codes.SALIENT_FRACTION, zone.salient_fraction, site))
-    return [measurement[0] for measurement in made]
+    return [item for measurement in made for item in measurement]
 
 
 def _notes(findings: Findings) -> list[str]:
@@ -256,7 +256,7 @@ def _image_library(analysed: AnalysedSeries, companions: Sequence[Dataset]) -> l
     """
     shown = sorted({region.best_slice for region in analysed.findings.regions})
     images = [analysed.sources[index] for index in shown]
-    groups = [
+    groups: list[list[sr.ContentItem]] = [
         [_code(codes.MODALITY, codes.COMPUTED_TOMOGRAPHY, sr.RelationshipTypeValues.HAS_ACQ_CONTEXT)]
         + [_image(codes.SOURCE, image.SOPClassUID, reference_uid(image)) for image in images],
         [
@@ -273,11 +273,11 @@ def _document(
     software: SoftwareIdentity,
     *,
     words: Sequence[str],
-    measurements: Sequence[Dataset],
-    evaluations: Sequence[Dataset],
+    measurements: Sequence[sr.ContentItem],
+    evaluations: Sequence[sr.ContentItem],
     title: Code,
-    library: Sequence[Dataset] = (),
-    numbers: Sequence[Dataset] = (),
+    library: Sequence[sr.ContentItem] = (),
+    numbers: Sequence[sr.ContentItem] = (),
     companions: Sequence[Dataset] = (),
     variant: str = "",
 ) -> sr.Comprehensive3DSR:
@@ -303,7 +303,7 @@ def _document(
         [
             *(_text(codes.CONCLUSION, sentence) for sentence in words[:-1]),
             _text(codes.COMMENT, words[-1]),
-            *sr.LanguageOfContentItemAndDescendants(codes.ENGLISH),
+            _code(codes.LANGUAGE, codes.ENGLISH, sr.RelationshipTypeValues.HAS_CONCEPT_MOD),
             *sr.ObservationContext(observer_device_context=observer),
             _code(codes.PROCEDURE_REPORTED, codes.CT, sr.RelationshipTypeValues.HAS_CONCEPT_MOD),
             *(_container(concept, items) for concept, items in parts if items),
@@ -325,7 +325,7 @@ def _document(
     return report
 
 
-def _container(concept: Code, items: Sequence[Dataset]) -> sr.ContainerContentItem:
+def _container(concept: Code, items: Sequence[sr.ContentItem]) -> sr.ContainerContentItem:
     container = sr.ContainerContentItem(concept, is_content_continuous=False, relationship_type=_CONTAINS)
     container.ContentSequence = sr.ContentSequence(items)
     return container
