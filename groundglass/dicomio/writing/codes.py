@@ -42,7 +42,7 @@ ZONES = {
 # Conclusion
 PNEUMONIA = _sct("233604007", "Pneumonia")
 STATES = {
-    # CID 240 has "Undetermined" (nobody has looked) and no word for evidence that carries neither answer
+    # CID 240 "Present-Absent"; its third, "Undetermined", doesn't say that somebody has looked
     "present": _sct("52101004", "Present"),
     "absent": _sct("272519000", "Absent"),
     "indeterminate": _sct("82334004", "Indeterminate"),

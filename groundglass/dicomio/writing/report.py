@@ -1,8 +1,8 @@
 """The findings as a report that people and programs can read: TID 1500 in a Comprehensive 3D SR (PS3.3 A.35.13).
 
-It begins with the conclusion in words, so that every viewer that shows a report as text shows that first. Then follow
-the Image Library (row 5), the regions as Imaging Measurements (row 6), the numbers of the study as Derived Imaging
-Measurements (row 10), and state, kind and run status as Qualitative Evaluations (row 12): the order of TID 1500.
+It begins with what people read, conclusion first, so that every viewer that shows a report as text shows that on top.
+Then follow the Image Library (row 5), the regions as Imaging Measurements (row 6), the numbers of the study as Derived
+Imaging Measurements (row 10), and state, kind and run status as Qualitative Evaluations (row 12), as TID 1500 has them.
 
 OHIF takes every Measurement Group below the Imaging Measurements for one with coordinates and a Tracking UID of its
 own, and doesn't open the report otherwise. So what has no coordinates stands elsewhere. It looks for regions in every
@@ -70,6 +70,7 @@ def make_report(analysed: AnalysedSeries, companions: Sequence[Dataset] = ()) ->
             pictures and the Segmentations are in the Image Library too.
     """
     findings, sources = analysed.findings, analysed.sources
+    *conclusion, limits = statement(findings.prediction)
     groups = [_region_group(region, analysed) for region in findings.regions]
     evaluations = [_code(codes.PNEUMONIA, codes.STATES[findings.prediction.state])]
     if findings.prediction.state != "absent":
@@ -78,11 +79,12 @@ def make_report(analysed: AnalysedSeries, companions: Sequence[Dataset] = ()) ->
     return _document(
         sources,
         analysed.software,
-        words=statement(findings.prediction),
+        conclusion=conclusion,
+        comments=[limits, *_notes(findings)],
         library=_image_library(analysed, companions) if groups else [],
         measurements=[*identity.algorithm_content(analysed.software), *(item for group in groups for item in group)],
         numbers=_study_numbers(findings),
-        evaluations=[*evaluations, *(_text(codes.COMMENT, note) for note in _notes(findings))],
+        evaluations=evaluations,
         title=codes.MEASUREMENT_REPORT if groups else codes.SUMMARY,
         companions=companions,
     )
@@ -108,7 +110,8 @@ def make_refusal_report(
     return _document(
         list(named.values()),
         software,
-        words=[f"Not analysed. {reason} ({reason_code})", f"{RESEARCH_USE}."],
+        conclusion=[f"Not analysed. {reason} ({reason_code})"],
+        comments=[f"{RESEARCH_USE}."],
         measurements=[*identity.algorithm_content(software)],
         evaluations=[_code(codes.RUN_STATUS, codes.NONE_SUCCEEDED)],
         title=codes.SUMMARY,
@@ -272,7 +275,8 @@ def _document(
     sources: Sequence[Dataset],
     software: SoftwareIdentity,
     *,
-    words: Sequence[str],
+    conclusion: Sequence[str],
+    comments: Sequence[str],
     measurements: Sequence[sr.ContentItem],
     evaluations: Sequence[sr.ContentItem],
     title: Code,
@@ -281,7 +285,7 @@ def _document(
     companions: Sequence[Dataset] = (),
     variant: str = "",
 ) -> sr.Comprehensive3DSR:
-    """TID 1500; `words` are an extension of it, the first items of the root. They are the conclusion, then a limit."""
+    """TID 1500; conclusion and comments in words are an extension of it, the first items of the root."""
     observer = sr.ObserverContext(
         sr.CodedConcept.from_code(codes.DEVICE),
         sr.DeviceObserverIdentifyingAttributes(
@@ -301,8 +305,8 @@ def _document(
     root = sr.ContainerContentItem(title, is_content_continuous=False, template_id="1500")
     root.ContentSequence = sr.ContentSequence(
         [
-            *(_text(codes.CONCLUSION, sentence) for sentence in words[:-1]),
-            _text(codes.COMMENT, words[-1]),
+            *(_text(codes.CONCLUSION, sentence) for sentence in conclusion),
+            *(_text(codes.COMMENT, sentence) for sentence in comments),
             _code(codes.LANGUAGE, codes.ENGLISH, sr.RelationshipTypeValues.HAS_CONCEPT_MOD),
             *sr.ObservationContext(observer_device_context=observer),
             _code(codes.PROCEDURE_REPORTED, codes.CT, sr.RelationshipTypeValues.HAS_CONCEPT_MOD),
