@@ -49,3 +49,18 @@ def test_every_file_is_known_as_the_applications_own(tmp_path: Path) -> None:
     for name in names:
         assert _OWN_FILES.fullmatch(name), name
         assert _OWN_FILES.fullmatch(f".{name}.4711.part"), name
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_the_report_refers_to_every_other_dicom_file_of_its_case(positive: bool, tmp_path: Path) -> None:
+    names = names_of(tmp_path, positive)
+    results = {name: dcmread(tmp_path / name) for name in names if name.endswith(".dcm")}
+    report = results.pop("case-001.sr.dcm")
+    listed = {
+        str(item.ReferencedSOPInstanceUID)
+        for study in report.CurrentRequestedProcedureEvidenceSequence
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    }
+    assert results
+    assert {str(result.SOPInstanceUID) for result in results.values()} <= listed

@@ -42,7 +42,7 @@ ZONES = {
 # Conclusion
 PNEUMONIA = _sct("233604007", "Pneumonia")
 STATES = {
-    # CID 240 has "Undetermined" (nobody has looked) and no word for evidence that carries neither answer
+    # CID 240 "Present-Absent"; its third, "Undetermined", doesn't say that somebody has looked
     "present": _sct("52101004", "Present"),
     "absent": _sct("272519000", "Absent"),
     "indeterminate": _sct("82334004", "Indeterminate"),
@@ -69,6 +69,7 @@ MILLILITER = Code("ml", "UCUM", "milliliter")
 # Report
 MEASUREMENT_REPORT = _dcm("126000", "Imaging Measurement Report")  # CID 7021
 SUMMARY = Code("55112-7", "LN", "Summary")  # CID 7001; CID 7021 is extensible
+LANGUAGE = _dcm("121049", "Language of Content Item and Descendants")
 ENGLISH = Code("en-US", "RFC5646", "English (United States)")
 PROCEDURE_REPORTED = _dcm("121058", "Procedure reported")
 CT = Code("25045-6", "LN", "CT unspecified body region")  # CID 100 has no CT of the chest

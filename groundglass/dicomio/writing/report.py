@@ -1,8 +1,8 @@
 """The findings as a report that people and programs can read: TID 1500 in a Comprehensive 3D SR (PS3.3 A.35.13).
 
-It begins with the conclusion in words, so that every viewer that shows a report as text shows that first. Then follow
-the Image Library (row 5), the regions as Imaging Measurements (row 6), the numbers of the study as Derived Imaging
-Measurements (row 10), and state, kind and run status as Qualitative Evaluations (row 12): the order of TID 1500.
+It begins with what people read, conclusion first, so that every viewer that shows a report as text shows that on top.
+Then follow the Image Library (row 5), the regions as Imaging Measurements (row 6), the numbers of the study as Derived
+Imaging Measurements (row 10), and state, kind and run status as Qualitative Evaluations (row 12), as TID 1500 has them.
 
 OHIF takes every Measurement Group below the Imaging Measurements for one with coordinates and a Tracking UID of its
 own, and doesn't open the report otherwise. So what has no coordinates stands elsewhere. It looks for regions in every
@@ -70,6 +70,7 @@ def make_report(analysed: AnalysedSeries, companions: Sequence[Dataset] = ()) ->
             pictures and the Segmentations are in the Image Library too.
     """
     findings, sources = analysed.findings, analysed.sources
+    *conclusion, limits = statement(findings.prediction)
     groups = [_region_group(region, analysed) for region in findings.regions]
     evaluations = [_code(codes.PNEUMONIA, codes.STATES[findings.prediction.state])]
     if findings.prediction.state != "absent":
@@ -78,11 +79,12 @@ def make_report(analysed: AnalysedSeries, companions: Sequence[Dataset] = ()) ->
     return _document(
         sources,
         analysed.software,
-        words=statement(findings.prediction),
+        conclusion=conclusion,
+        comments=[limits, *_notes(findings)],
         library=_image_library(analysed, companions) if groups else [],
         measurements=[*identity.algorithm_content(analysed.software), *(item for group in groups for item in group)],
         numbers=_study_numbers(findings),
-        evaluations=[*evaluations, *(_text(codes.COMMENT, note) for note in _notes(findings))],
+        evaluations=evaluations,
         title=codes.MEASUREMENT_REPORT if groups else codes.SUMMARY,
         companions=companions,
     )
@@ -108,8 +110,9 @@ def make_refusal_report(
     return _document(
         list(named.values()),
         software,
-        words=[f"Not analysed. {reason} ({reason_code})", f"{RESEARCH_USE}."],
-        measurements=identity.algorithm_content(software),
+        conclusion=[f"Not analysed. {reason} ({reason_code})"],
+        comments=[f"{RESEARCH_USE}."],
+        measurements=[*identity.algorithm_content(software)],
         evaluations=[_code(codes.RUN_STATUS, codes.NONE_SUCCEEDED)],
         title=codes.SUMMARY,
         variant=f"refusal {reason_code}",
@@ -190,7 +193,7 @@ def _image_number(source: Dataset) -> int | None:
 # The study
 
 
-def _study_numbers(findings: Findings) -> list[sr.NumContentItem]:
+def _study_numbers(findings: Findings) -> list[sr.ContentItem]:
     """Probabilities, lung volumes and salient fractions, each with what it is of, as precise as they are."""
     prediction = findings.prediction
     found = [
@@ -208,7 +211,7 @@ def _study_numbers(findings: Findings) -> list[sr.NumContentItem]:
         if zone.salient_fraction is not None:
             site = sr.FindingSite(codes.ZONES[zone.third], laterality=codes.SIDES[zone.side])
             made.append(_percent(codes.SALIENT_FRACTION, zone.salient_fraction, site))
-    return [measurement[0] for measurement in made]
+    return [item for measurement in made for item in measurement]
 
 
 def _notes(findings: Findings) -> list[str]:
@@ -256,7 +259,7 @@ def _image_library(analysed: AnalysedSeries, companions: Sequence[Dataset]) -> l
     """
     shown = sorted({region.best_slice for region in analysed.findings.regions})
     images = [analysed.sources[index] for index in shown]
-    groups = [
+    groups: list[list[sr.ContentItem]] = [
         [_code(codes.MODALITY, codes.COMPUTED_TOMOGRAPHY, sr.RelationshipTypeValues.HAS_ACQ_CONTEXT)]
         + [_image(codes.SOURCE, image.SOPClassUID, reference_uid(image)) for image in images],
         [
@@ -272,16 +275,17 @@ def _document(
     sources: Sequence[Dataset],
     software: SoftwareIdentity,
     *,
-    words: Sequence[str],
-    measurements: Sequence[Dataset],
-    evaluations: Sequence[Dataset],
+    conclusion: Sequence[str],
+    comments: Sequence[str],
+    measurements: Sequence[sr.ContentItem],
+    evaluations: Sequence[sr.ContentItem],
     title: Code,
-    library: Sequence[Dataset] = (),
-    numbers: Sequence[Dataset] = (),
+    library: Sequence[sr.ContentItem] = (),
+    numbers: Sequence[sr.ContentItem] = (),
     companions: Sequence[Dataset] = (),
     variant: str = "",
 ) -> sr.Comprehensive3DSR:
-    """TID 1500; `words` are an extension of it, the first items of the root. They are the conclusion, then a limit."""
+    """TID 1500; conclusion and comments in words are an extension of it, the first items of the root."""
     observer = sr.ObserverContext(
         sr.CodedConcept.from_code(codes.DEVICE),
         sr.DeviceObserverIdentifyingAttributes(
@@ -301,9 +305,9 @@ def _document(
     root = sr.ContainerContentItem(title, is_content_continuous=False, template_id="1500")
     root.ContentSequence = sr.ContentSequence(
         [
-            *(_text(codes.CONCLUSION, sentence) for sentence in words[:-1]),
-            _text(codes.COMMENT, words[-1]),
-            *sr.LanguageOfContentItemAndDescendants(codes.ENGLISH),
+            *(_text(codes.CONCLUSION, sentence) for sentence in conclusion),
+            *(_text(codes.COMMENT, sentence) for sentence in comments),
+            _code(codes.LANGUAGE, codes.ENGLISH, sr.RelationshipTypeValues.HAS_CONCEPT_MOD),
             *sr.ObservationContext(observer_device_context=observer),
             _code(codes.PROCEDURE_REPORTED, codes.CT, sr.RelationshipTypeValues.HAS_CONCEPT_MOD),
             *(_container(concept, items) for concept, items in parts if items),
@@ -325,7 +329,7 @@ def _document(
     return report
 
 
-def _container(concept: Code, items: Sequence[Dataset]) -> sr.ContainerContentItem:
+def _container(concept: Code, items: Sequence[sr.ContentItem]) -> sr.ContainerContentItem:
     container = sr.ContainerContentItem(concept, is_content_continuous=False, relationship_type=_CONTAINS)
     container.ContentSequence = sr.ContentSequence(items)
     return container

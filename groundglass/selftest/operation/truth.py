@@ -167,7 +167,7 @@ def lesions_found(runs: Runs) -> Measured:
         sizes = np.bincount(lesions.ravel())
         parts = np.bincount(lesions[salient], minlength=len(sizes)) / np.maximum(sizes, 1)
         true, found = len(phantom.truth.lesion_list), int(np.count_nonzero(parts[1:] >= LESION_SALIENT))
-        on_lesions = np.count_nonzero(lesions[salient]) / max(np.count_nonzero(salient), 1)
+        on_lesions = np.count_nonzero(lesions[salient]) / max(int(np.count_nonzero(salient)), 1)
         if true:
             as_expected &= bool(found >= LESIONS_FOUND * true and on_lesions >= SALIENT_ON_LESIONS)
         figures.append(f"{phantom.preset.name}: {found} of {true}, {on_lesions:.0%} of what is salient on lesions")

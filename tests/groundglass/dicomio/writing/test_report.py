@@ -1,6 +1,7 @@
 """The structured report says, to a person and to a program that reads it, what was found and where."""
 
 import dataclasses
+import itertools
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -88,9 +89,9 @@ def numbers(report: Dataset) -> dict[tuple[str, ...], str]:
 
 
 def words(report: Dataset) -> list[str]:
-    """The texts of the root, from top to bottom, then those of the evaluations."""
-    items = [*report.ContentSequence, *container(report, codes.QUALITATIVE_EVALUATIONS)]
-    return [item.TextValue for item in items if item.ValueType == "TEXT" and item.RelationshipType == "CONTAINS"]
+    """The texts that stand before all else."""
+    first = itertools.takewhile(lambda item: item.RelationshipType == "CONTAINS", report.ContentSequence)
+    return [item.TextValue for item in first]
 
 
 def images(report: Dataset) -> list[list[tuple[str, str]]]:
