@@ -36,15 +36,6 @@ _UCUM = "http://unitsofmeasure.org"
 _TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
 
 _CT_CHEST = Code("24627-2", "LN", "CT Chest")
-_PNEUMONIA = Code("233604007", "SCT", "Pneumonia")
-_STATES = {
-    "absent": Code("272519000", "SCT", "Absent"),
-    "present": Code("52101004", "SCT", "Present"),
-    "indeterminate": Code("82334004", "SCT", "Indeterminate"),
-}
-_KIND = Code("PNEUMONIA-KIND", codes.PRIVATE_SCHEME, "Kind of pneumonia")
-_UNDETERMINED = Code("373068000", "SCT", "Undetermined")
-_CONTRIBUTION = Code("CONTRIBUTION", codes.PRIVATE_SCHEME, "Part of the saliency of the study")
 _BEST_IMAGE = Code("BEST-IMAGE", codes.PRIVATE_SCHEME, "SOP Instance UID of the most telling image")
 _LUNGS = {
     "both": Code("39607008", "SCT", "Lung structure"),
@@ -52,12 +43,6 @@ _LUNGS = {
     "left": Code("44029006", "SCT", "Left lung structure"),
 }
 """Body sites; FHIR has no place for a laterality beside them."""
-_ZONES = {
-    "upper": Code("281392002", "SCT", "Upper zone of lung"),
-    "middle": Code("281393007", "SCT", "Middle zone of lung"),
-    "lower": Code("281394001", "SCT", "Lower zone of lung"),
-}
-"""CID 6171, by the third of the lung's height."""
 
 
 @quiet_pydicom()
@@ -181,17 +166,17 @@ class _Resources:
     def _state(self) -> Json:
         prediction = self._analysed.findings.prediction
         probability = {"code": _coded(codes.PROBABILITY)} | _probability(prediction.pneumonia_probability)
-        value = {"valueCodeableConcept": _coded(_STATES[prediction.state])}
-        return self._observation(_PNEUMONIA, _LUNGS["both"], value, [probability])
+        value = {"valueCodeableConcept": _coded(codes.STATES[prediction.state])}
+        return self._observation(codes.PNEUMONIA, _LUNGS["both"], value, [probability])
 
     def _kind(self) -> Json:
         prediction = self._analysed.findings.prediction
-        kind = _UNDETERMINED if prediction.kind == "undetermined" else codes.CLASS_CODES[prediction.kind]
+        kind = codes.KINDS[prediction.kind]
         probabilities = [
-            {"code": _coded(codes.CLASS_CODES[name], f"Probability of {CLASS_NAMES[name]}")} | _probability(value)
+            {"code": _coded(codes.KINDS[name], f"Probability of {CLASS_NAMES[name]}")} | _probability(value)
             for name, value in zip(CLASSES[1:], prediction.probabilities[1:], strict=True)
         ]
-        return self._observation(_KIND, _LUNGS["both"], {"valueCodeableConcept": _coded(kind)}, probabilities)
+        return self._observation(codes.KIND, _LUNGS["both"], {"valueCodeableConcept": _coded(kind)}, probabilities)
 
     def _salient_fraction(self) -> Json:
         findings = self._analysed.findings
@@ -207,8 +192,8 @@ class _Resources:
                 {"valueString": f"Region {region.number}"},
                 [
                     {"code": _coded(codes.VOLUME)} | _milliliters(region.volume_ml, 2),
-                    {"code": _coded(_CONTRIBUTION)} | _percent(region.contribution),
-                    {"code": {"text": "Third of the lung"}, "valueCodeableConcept": _coded(_ZONES[region.third])},
+                    {"code": _coded(codes.CONTRIBUTION)} | _percent(region.contribution),
+                    {"code": {"text": "Third of the lung"}, "valueCodeableConcept": _coded(codes.ZONES[region.third])},
                     {"code": _coded(_BEST_IMAGE), "valueString": image_uid},
                 ],
             ),
