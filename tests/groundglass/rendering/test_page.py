@@ -14,14 +14,14 @@ COHORT = "cohort/page.html.j2"
 
 
 def test_markup_in_a_value_is_shown_and_not_obeyed() -> None:
-    page = render_page(COHORT, studies=1, kinds=[("<script>&", 1)], figures=[("data:", 'a "b" <i>')])
+    page = render_page(COHORT, studies=1, outcomes=[("<script>&", 1)], limits="", figures=[("data:", 'a "b" <i>')])
     assert "<td>&lt;script&gt;&amp;</td>" in page
     assert "a &#34;b&#34; &lt;i&gt;" in page
 
 
 def test_a_value_that_is_missing_is_an_error() -> None:
     with pytest.raises(UndefinedError, match="studies"):
-        render_page(COHORT, kinds=[], figures=[])
+        render_page(COHORT, outcomes=[], limits="", figures=[])
 
 
 @pytest.mark.parametrize(("size", "expected"), [((800, 300), (400, 150)), ((200, 900), (200, 900))])

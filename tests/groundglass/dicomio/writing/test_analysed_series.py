@@ -7,7 +7,7 @@ import pytest
 
 from groundglass.dicomio.reading.volume import read_images
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
-from groundglass.domain.findings import Findings
+from groundglass.domain.findings import Findings, Prediction
 from tests.groundglass.dicomio.ct_samples import Sample, make_series
 from tests.groundglass.dicomio.outputs_fixture import SOFTWARE, make_case
 
@@ -52,7 +52,7 @@ def test_slices_that_were_placed_on_a_grid_come_back_to_their_images() -> None:
     assert read.placement is not None
     assert read.volume.hu.shape != (30, 40, 40)
     lungs = (read.volume.hu == -850).astype(np.uint8)
-    analysed = AnalysedSeries.of(read, Findings(lungs, 1.0, 1.0, "np", (0.9, 0.1, 0.0), 0.0, ()), SOFTWARE)
+    analysed = AnalysedSeries.of(read, Findings(lungs, 1.0, 1.0, Prediction((0.9, 0.1, 0.0), "absent", "undetermined"), 0.0, ()), SOFTWARE)
     assert analysed.volume.hu.shape == (30, 40, 40)
     np.testing.assert_array_equal(analysed.findings.lungs, analysed.volume.hu == -850)
     assert analysed.sources == read.sources

@@ -285,10 +285,8 @@ def test_a_region_on_images_without_a_number_is_labelled_with_its_place() -> Non
 def test_the_image_library_has_the_images_of_the_regions_first_and_then_the_other_results() -> None:
     """Old programs read no report that has one of the young label maps in it."""
     case = make_case()
-    segmentation, pictures = make_segmentation(case), make_key_images(case, 2)
-    picture = identity_of(pictures)
-    picture.SOPClassUID = SecondaryCaptureImageStorage
-    results = [segmentation, picture, make_presentation_state(case), make_segmentation(case, "labelmap")]
+    segmentation, pictures = make_segmentation(case), make_key_images(case, [2])[0]
+    results = [segmentation, pictures, make_presentation_state(case), make_segmentation(case, "labelmap")]
     report = make_report(case, [identity_of(result) for result in results])
     assert images(report) == [
         [("Source", str(case.sources[index].SOPInstanceUID)) for index in (2, 5)],
@@ -358,7 +356,7 @@ def many_regions(case: AnalysedSeries) -> Findings:
 def test_a_report_with_five_regions_and_all_other_results_has_at_most_150_items() -> None:
     case = make_case()
     case = dataclasses.replace(case, findings=many_regions(case))
-    picture = identity_of(make_key_images(case, 1))
+    picture = identity_of(make_key_images(case, [2])[0])
     pictures = []
     for number in range(7):
         pictures.append(Dataset(picture))
