@@ -8,7 +8,7 @@ from pathlib import Path
 from groundglass.app_yaml import AppYaml, WeightsSection
 from groundglass.dicomio.reading.rule_language import parse_rules
 from groundglass.dicomio.reading.select import SelectionRules
-from groundglass.dicomio.writing.segmentation import Form
+from groundglass.dicomio.writing.segmentation import Form, SegmentationName
 from groundglass.locations import SETTINGS_FILE
 from groundglass.method.decision import DecisionRule
 from groundglass.method.explanation import ExplanationRules
@@ -63,6 +63,8 @@ class Settings:
     explanation: ExplanationRules
     key_images: int
     segmentation: Form
+    segmentations: tuple[SegmentationName, ...]
+    rt_structure_set: bool
     saliency_map: bool
 
 
@@ -115,6 +117,8 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
         ),
         key_images=file.output.key_images,
         segmentation=file.output.segmentation,
+        segmentations=file.output.segmentations,
+        rt_structure_set=file.output.rt_structure_set,
         saliency_map=file.output.saliency_map,
     )
 

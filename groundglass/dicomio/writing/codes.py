@@ -30,6 +30,8 @@ ANATOMICAL_STRUCTURE = _sct("91723000", "Anatomical Structure")
 LUNG = _sct("39607008", "Lung")
 RIGHT = _sct("24028007", "Right")
 LEFT = _sct("7771000", "Left")
+RIGHT_LUNG = _sct("3341006", "Right lung")
+LEFT_LUNG = _sct("44029006", "Left lung")
 
 # Classes, in the order of groundglass.domain.class_names.CLASSES
 CLASS_CODES = {

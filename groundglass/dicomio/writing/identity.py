@@ -41,11 +41,14 @@ class OutputSeries:
     description: str
 
 
-SEGMENTATION = OutputSeries("segmentation", 9101, "Groundglass lungs and saliency (research)")
-REPORT = OutputSeries("report", 9102, "Groundglass report (research)")
-KEY_IMAGES = OutputSeries("key images", 9103, "Groundglass key images (research)")
-SALIENCY_MAP = OutputSeries("saliency map", 9104, "Groundglass saliency map (research)")
-BOXES = OutputSeries("boxes", 9105, "Groundglass boxes (research)")
+# The first 16 characters tell what a series is, for the lists that show no more.
+SEGMENTATION = OutputSeries("segmentation", 9101, "AI lungs (Groundglass, research)")
+REPORT = OutputSeries("report", 9102, "AI report (Groundglass, research)")
+KEY_IMAGES = OutputSeries("key images", 9103, "AI key images (Groundglass, research)")
+SALIENCY_MAP = OutputSeries("saliency map", 9104, "AI saliency map (Groundglass, research)")
+BOXES = OutputSeries("boxes", 9105, "AI outlines (Groundglass, research)")
+REGIONS = OutputSeries("regions", 9106, "AI regions (Groundglass, research)")
+STRUCTURE_SET = OutputSeries("structure set", 9107, "AI lungs contour (Groundglass, research)")
 
 _OPTIONAL_REFERENCES = ("ReferencedStudySequence", "ReferencedPatientSequence")
 """Type 3, and incomplete in many de-identified archives: an output that repeats such a reference is invalid itself."""
@@ -219,15 +222,19 @@ def _uid_element(source: Dataset, keyword: str) -> DataElement:
     return DataElement(keyword, "UI", text(source, keyword), validation_mode=config.IGNORE)
 
 
-def complete(dataset: SOPClass, source: Dataset) -> None:
+def complete(dataset: SOPClass, source: Dataset, created: datetime.datetime | None = None) -> None:
     """Writes the source's patient and study into `dataset`, and the time of creation.
 
     All times of an object are of one time zone (Timezone Offset From UTC, PS3.3 C.12.1), and the study's are the
     source's: so the zone is the source's where it names one, else the machine's own, as it is nearly always there.
 
     Valid values are exactly the source's. The others are left out, or left empty where they are required: `defects`.
-    Series Date and Time, which are optional, are left out: a repeated run adds to its series, and all instances of a
-    series must have the same.
+
+    Args:
+        dataset: an object that is whole but for this.
+        source: an image of the series that it was made of.
+        created: when the results were made, with a time zone; now, if None. All instances of a series must have the
+            same Series Date and Time, optional attributes without which archives file a series under an unknown date.
     """
     sound = sound_copy(source)
     for keyword in ("SOPClassUID", "SOPInstanceUID"):  # they say which attributes a source has
@@ -245,19 +252,18 @@ def complete(dataset: SOPClass, source: Dataset) -> None:
     zone = _time_zone(text(source, "TimezoneOffsetFromUTC"))
     if zone is not None:
         dataset.TimezoneOffsetFromUTC = text(source, "TimezoneOffsetFromUTC")
-    now = _now(zone)
-    for keyword in ("SeriesDate", "SeriesTime"):
-        dataset.pop(keyword, None)
-    for keyword in ("InstanceCreation", "Content"):
-        setattr(dataset, f"{keyword}Date", now.strftime("%Y%m%d"))
-        setattr(dataset, f"{keyword}Time", now.strftime("%H%M%S.%f"))
+    local = (created or now()).astimezone(zone)
+    for keyword in ("Series", "InstanceCreation", "Content"):
+        setattr(dataset, f"{keyword}Date", local.strftime("%Y%m%d"))
+        setattr(dataset, f"{keyword}Time", local.strftime("%H%M%S.%f"))
     for item in dataset.get("ContributingEquipmentSequence", ()):
         if "ContributionDateTime" in item:  # highdicom's own, in the machine's time zone
-            item.ContributionDateTime = now.strftime("%Y%m%d%H%M%S.%f")
+            item.ContributionDateTime = local.strftime("%Y%m%d%H%M%S.%f")
 
 
-def _now(zone: datetime.tzinfo | None) -> datetime.datetime:
-    return datetime.datetime.now(zone)
+def now() -> datetime.datetime:
+    """The time, with its zone."""
+    return datetime.datetime.now(datetime.UTC)
 
 
 def _time_zone(offset: str) -> datetime.timezone | None:

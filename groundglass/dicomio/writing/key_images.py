@@ -46,7 +46,7 @@ def make_key_images(analysed: AnalysedSeries, count: int = 6) -> SOPClass:
     for keyword in ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod"):
         if keyword in header:  # what was lossy once stays marked so
             images.add(header[keyword])
-    identity.complete(images, sources[0])
+    identity.complete(images, sources[0], analysed.created)
     return images
 
 

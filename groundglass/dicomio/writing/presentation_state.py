@@ -23,8 +23,8 @@ from pydicom.valuerep import DSfloat
 from groundglass.dicomio.reading.attributes import number
 from groundglass.dicomio.writing import identity
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
-from groundglass.dicomio.writing.report import box_outline, region_name
-from groundglass.dicomio.writing.segmentation import tracking_uid
+from groundglass.dicomio.writing.report import box_outline
+from groundglass.dicomio.writing.tracking import region_name, tracking_uid
 from groundglass.domain.findings import Box
 from groundglass.domain.volume import CTVolume
 from groundglass.rendering.slice_picture import WINDOW_CENTER_HU, WINDOW_WIDTH_HU
@@ -69,7 +69,7 @@ def make_presentation_state(analysed: AnalysedSeries) -> GrayscaleSoftcopyPresen
         **identity.instance_attributes(identity.BOXES, sources, analysed.software),
     )
     _show_whole_images(state, analysed.volume)
-    identity.complete(state, sources[0])
+    identity.complete(state, sources[0], analysed.created)
     # The module has a time of its own in place of the content's (C.11.10).
     state.PresentationCreationDate, state.PresentationCreationTime = state.ContentDate, state.ContentTime
     del state.ContentDate, state.ContentTime

@@ -16,8 +16,8 @@ from groundglass.dicomio.writing.segmentation import (
     LABEL_MAP_STORAGE,
     LEFT_SEGMENT,
     RIGHT_SEGMENT,
-    tracking_uid,
 )
+from groundglass.dicomio.writing.tracking import region_name, tracking_uid
 from groundglass.domain.arrays import FloatMap
 from groundglass.domain.class_names import CLASSES
 from groundglass.domain.findings import Box, Findings, Region
@@ -147,11 +147,6 @@ def _lung_group(
         ),
         measurements=[sr.Measurement(codes.VOLUME, float(volume_ml), codes.MILLILITER)],
     )
-
-
-def region_name(number: int) -> str:
-    """The tracking identifier of a region."""
-    return f"Region {number}"
 
 
 def _region_group(region: Region, analysed: AnalysedSeries) -> sr.PlanarROIMeasurementsAndQualitativeEvaluations:
