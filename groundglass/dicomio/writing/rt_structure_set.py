@@ -1,8 +1,8 @@
 """The contours of the lungs as an RT Structure Set (PS3.3 A.19), for planning systems and whoever draws on contours.
 
 `rt-utils`, the library for this, has had no release since January 2023, needs OpenCV, and draws through the centres of
-a mask's outermost pixels, half a pixel too far inside. So the object is built here: contours of scikit-image, attributes
-of PS3.3 C.8.8.5, C.8.8.6 and C.8.8.8.
+a mask's outermost pixels, half a pixel too far inside. So the object is built here: contours of scikit-image, and the
+attributes of PS3.3 C.8.8.5, C.8.8.6 and C.8.8.8.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ _LUNGS = (
     (RIGHT_LUNG, "Right lung", codes.RIGHT_LUNG, (86, 180, 233)),
     (LEFT_LUNG, "Left lung", codes.LEFT_LUNG, (67, 202, 140)),
 )
-"""Label in the volume, which is the ROI Number too; name, code, and colour in RGB, close to that of the Segmentation."""
+"""Label in the volume, which is the ROI Number too; name, code, and colour in RGB, about that of the Segmentation."""
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"
 """What RT Referenced Study Sequence (3006,0012) names as the class of a study."""
 _TOLERANCE_PIXELS = 0.3
@@ -65,15 +65,16 @@ def make_structure_set(analysed: AnalysedSeries) -> SOPClass:
     structure_set.StructureSetROISequence = [
         _region(number, name, volumes_ml[number], headers[0]) for number, name, _, _ in _LUNGS
     ]
-    structure_set.ROIContourSequence = [
-        _contours(number, color, analysed, headers) for number, _, _, color in _LUNGS
-    ]
+    structure_set.ROIContourSequence = [_contours(number, color, analysed, headers) for number, _, _, color in _LUNGS]
     structure_set.RTROIObservationsSequence = [_observation(number, name, code) for number, name, code, _ in _LUNGS]
     structure_set.ApprovalStatus = "UNAPPROVED"
     structure_set.ContributingEquipmentSequence = identity.processing_equipment(software)
     identity.complete(structure_set, sources[0], analysed.created)
     # The module has a time of its own in place of the content's, and no body part (C.8.8.1, C.8.8.5).
-    structure_set.StructureSetDate, structure_set.StructureSetTime = structure_set.ContentDate, structure_set.ContentTime
+    structure_set.StructureSetDate, structure_set.StructureSetTime = (
+        structure_set.ContentDate,
+        structure_set.ContentTime,
+    )
     for keyword in ("ContentDate", "ContentTime", "BodyPartExamined"):
         structure_set.pop(keyword, None)
     return structure_set

@@ -41,11 +41,12 @@ def contract_files(runs: Runs) -> Measured:
     promised = {"result.json", OTHER_FILE}
     for phantom in runs.phantoms:
         case = runs.first.case_of(phantom)
-        kinds = ["seg.dcm", "sr.dcm", "key-images.dcm", "preview.png", *(["boxes.dcm"] if case["boxes"] else [])]
-        kinds += ["saliency.dcm"] if runs.copy.settings["output"]["saliency_map"] and case["boxes"] else []
-        kinds += (
-            ["salient-seg.dcm"] if runs.copy.settings["output"]["segmentation"] == "labelmap" and case["boxes"] else []
-        )
+        output = runs.copy.settings["output"]
+        kinds = ["sr.dcm", "key-images.dcm", "preview.png", *(["boxes.dcm"] if case["boxes"] else [])]
+        kinds += ["saliency.dcm"] if output["saliency_map"] and case["boxes"] else []
+        kinds += ["seg.dcm"] if "lungs" in output["segmentations"] else []
+        kinds += ["regions.dcm"] if "regions" in output["segmentations"] and case["boxes"] else []
+        kinds += ["rtstruct.dcm"] if output["rt_structure_set"] else []
         names = {f"{case['case']}.{kind}" for kind in kinds}
         promised |= names
         figures.append(f"{case['case']}: {', '.join(kinds)}")

@@ -10,8 +10,8 @@ import numpy as np
 from pydicom import Dataset
 
 from groundglass.domain.arrays import Coordinates, Mask
-from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, on_grid
-from groundglass.selftest.check import Measured
+from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, on_larger_grid
+from groundglass.selftest.check import Measured, NotApplicable
 from groundglass.selftest.runs import Phantom, Runs
 
 VOLUME_PERCENT = 5.0
@@ -41,6 +41,8 @@ def lung_volumes(runs: Runs) -> Measured:
 
 def _lungs(runs: Runs, phantom: Phantom) -> Iterator[tuple[str, Mask, Mask]]:
     """Side, its segment in the SEG file, put on the phantom's grid by patient coordinates, and the truth, both bool."""
+    if "lungs" not in runs.copy.settings["output"]["segmentations"]:
+        raise NotApplicable("output.segmentations leaves the lungs out.")
     segmentation = hd.seg.segread(runs.first.out / f"{runs.first.case_of(phantom)['case']}.seg.dcm")
     for number in segmentation.segment_numbers:
         label = segmentation.get_segment_description(number).segment_label.lower()
@@ -48,7 +50,8 @@ def _lungs(runs: Runs, phantom: Phantom) -> Iterator[tuple[str, Mask, Mask]]:
         if side is not None:
             volume = segmentation.get_volume(segment_numbers=[number], rescale_fractional=False)
             mask: Mask = volume.array[..., 0] > 0 if volume.array.ndim == 4 else volume.array == number
-            yield side, on_grid(mask, volume.affine, phantom.volume.affine), phantom.truth.lungs == _SIDES[side]
+            truth: Mask = phantom.truth.lungs == _SIDES[side]
+            yield side, on_larger_grid(mask, volume.affine, phantom.volume.affine, truth.shape), truth
 
 
 def lung_overlap(runs: Runs) -> Measured:
