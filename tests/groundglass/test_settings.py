@@ -42,6 +42,8 @@ def test_the_shipped_settings_are_valid() -> None:
         ("selection", "rules", [], "selection.rules"),
         ("output", "saliency_map", 1, "output.saliency_map"),
         ("output", "segmentation", "fractional", "binary, labelmap"),
+        ("output", "segmentations", ["lungs", "lesions"], "output.segmentations"),
+        ("output", "rt_structure_set", "yes", "true or false"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_its_name(

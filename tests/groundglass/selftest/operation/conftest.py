@@ -21,7 +21,7 @@ from groundglass.dicomio.writing.files import write_dicom, write_image
 from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import make_report
-from groundglass.dicomio.writing.segmentation import make_segmentation
+from groundglass.dicomio.writing.segmentation import make_region_segmentation, make_segmentation
 from groundglass.domain.software import NAME, VERSION, SoftwareIdentity
 from groundglass.domain.volume import on_grid
 from groundglass.locations import ROOT
@@ -55,6 +55,7 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> tuple[Phantom, Path]:
     segmentation = make_segmentation(analysed)
     outputs = {
         "seg": segmentation,
+        "regions": make_region_segmentation(analysed),
         "sr": make_report(analysed, segmentation),
         "key-images": make_key_images(analysed, 6),
         "boxes": make_presentation_state(analysed),
