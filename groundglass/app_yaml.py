@@ -194,6 +194,7 @@ class OutputSection(Section):
         "case-NNN.regions.dcm.",
         "",
         "the site",
+        allowed="be a list of some of lungs, regions",
     )
     rt_structure_set: bool = setting(
         "Whether case-NNN.rtstruct.dcm, an RT Structure Set with the contours of the lungs, is written.",

@@ -34,20 +34,28 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "groundglass")
 
 @dataclass(frozen=True)
 class OutputSeries:
-    """One series of results, a sibling of the source series in its study."""
+    """One series of results, a sibling of the source series in its study.
+
+    Attributes:
+        kind: decides its UID.
+        number: Series Number.
+        description: Series Description; its first 16 characters tell what it is, for the lists that show no more.
+        apart: whether each variant of its instance is a series of its own. The report of a series that was refused
+            first and analysed later, and its refusal, are of two times, and a series has one.
+    """
 
     kind: str
     number: int
     description: str
+    apart: bool = False
 
 
-# The first 16 characters tell what a series is, for the lists that show no more.
-SEGMENTATION = OutputSeries("segmentation", 9101, "AI lungs (Groundglass, research)")
-REPORT = OutputSeries("report", 9102, "AI report (Groundglass, research)")
+SEGMENTATION = OutputSeries("segmentation", 9101, "AI lungs (Groundglass, research)", apart=True)
+REPORT = OutputSeries("report", 9102, "AI report (Groundglass, research)", apart=True)
 KEY_IMAGES = OutputSeries("key images", 9103, "AI key images (Groundglass, research)")
 SALIENCY_MAP = OutputSeries("saliency map", 9104, "AI saliency map (Groundglass, research)")
 BOXES = OutputSeries("boxes", 9105, "AI outlines (Groundglass, research)")
-REGIONS = OutputSeries("regions", 9106, "AI regions (Groundglass, research)")
+REGIONS = OutputSeries("regions", 9106, "AI regions (Groundglass, research)", apart=True)
 STRUCTURE_SET = OutputSeries("structure set", 9107, "AI lungs contour (Groundglass, research)")
 
 _OPTIONAL_REFERENCES = ("ReferencedStudySequence", "ReferencedPatientSequence")
@@ -109,7 +117,7 @@ def instance_attributes(
     """Series, equipment and instance arguments for `highdicom`; `variant` tells instances of one series apart."""
     parts = run_parts(sources, software)
     return {
-        "series_instance_uid": derive_uid(*parts, series.kind),
+        "series_instance_uid": derive_uid(*parts, series.kind, *([variant] if variant and series.apart else [])),
         "series_number": series.number,
         "series_description": series.description,
         "sop_instance_uid": derive_uid(*parts, series.kind, "instance", variant),
