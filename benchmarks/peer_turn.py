@@ -31,7 +31,10 @@ def agreement(ours: Path, peer: Path) -> dict[str, float]:
     uids = [str(uid) for uid in theirs["uids"]]
     case = json.loads((ours / "result.json").read_text(encoding="utf-8"))["cases"][0]
     segmentation = segread(ours / "case-001.seg.dcm")
-    lungs = segmentation.get_pixels_by_source_instance(uids, segment_numbers=[1, 2], combine_segments=True) > 0
+    found = segmentation.get_pixels_by_source_instance(
+        uids, segment_numbers=[1, 2], combine_segments=True, assert_missing_frames_are_empty=True
+    )
+    lungs = found > 0
     other = theirs["lungs"] > 0
     their_slices = dict(zip(theirs["slices"].tolist(), theirs["probabilities"], strict=True))
     pairs = [(item["probabilities"], their_slices.get(uids.index(item["sop_instance_uid"]))) for item in case["slices"]]

@@ -12,7 +12,8 @@ from groundglass.dicomio.writing.key_images import make_key_images, make_multifr
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import make_refusal_report, make_report
-from groundglass.dicomio.writing.segmentation import make_salient_label_map, make_segmentation
+from groundglass.dicomio.writing.rt_structure_set import make_structure_set
+from groundglass.dicomio.writing.segmentation import make_region_segmentation, make_segmentation
 from groundglass.dicomio.writing.summary import draw_summary, make_summary, make_summary_pdf
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.rendering.slice_picture import key_slices
@@ -40,8 +41,10 @@ OBJECTS: dict[str, Callable[[AnalysedSeries, Made], Dataset | None]] = {
     "key images": lambda of, made: make_multiframe_key_images(of, _shown(of)),
     "saliency map": lambda of, made: make_saliency_map(of) if of.findings.saliency else None,
     "boxes": lambda of, made: make_presentation_state(of) if of.findings.boxes else None,
+    "regions": lambda of, made: make_region_segmentation(of) if of.findings.boxes else None,
     "label map": lambda of, made: make_segmentation(of, "labelmap"),
-    "salient label map": lambda of, made: make_salient_label_map(of) if of.findings.boxes else None,
+    "regions label map": lambda of, made: make_region_segmentation(of, "labelmap") if of.findings.boxes else None,
+    "structure set": lambda of, made: make_structure_set(of),
     "SR": lambda of, made: make_report(of, [one for name, one in made.items() if name != REFUSAL]),
 }
 """Name in the table, and what makes the object: one line for each. None where a series has no such object."""

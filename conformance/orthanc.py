@@ -76,8 +76,9 @@ class Orthanc:
         """C-STORE with DCMTK's dcmsend, as one of SENDERS; returns its errors."""
         if not paths:
             return []
-        arguments = ("--aetitle", sender, "--call", "ORTHANC", "--no-halt", "127.0.0.1", self.dicom_port)
-        code, text = run("dcmsend", *arguments, *paths)
+        # As they are: by default it sends compressed pixels uncompressed.
+        arguments = ("--decompress-never", "--aetitle", sender, "--call", "ORTHANC", "--no-halt")
+        code, text = run("dcmsend", *arguments, "127.0.0.1", self.dicom_port, *paths)
         errors = [line for line in text.splitlines() if line.startswith(("E:", "F:"))]
         return errors or ([f"dcmsend ended with the exit code {code}."] if code else [])
 

@@ -138,8 +138,14 @@ def write_phantom(name: str, folder: Path) -> Series:
         on_grid(lesions, volume.affine, read.affine),
         {"covid19": "covid19", "cap": "cap", "normal": "np"}[orientation.preset],
     )
-    segments = {"Right lung": lungs == RIGHT_LUNG, "Left lung": lungs == LEFT_LUNG, "Saliency": lesions > 0}
+    segments = _segments(lungs, lesions)
     return Series(name, tuple(files), sources, read, findings, segments, volume.affine)
+
+
+def _segments(lungs: np.ndarray, lesions: np.ndarray) -> dict[str, np.ndarray]:
+    """Masks by the labels that the Segmentations have to give them."""
+    regions = {f"Region {number}": lesions == number for number in range(1, int(lesions.max()) + 1)}
+    return {"Right lung": lungs == RIGHT_LUNG, "Left lung": lungs == LEFT_LUNG} | regions
 
 
 def read_real(folder: Path) -> Iterator[Series]:
@@ -155,7 +161,7 @@ def read_real(folder: Path) -> Iterator[Series]:
             lesions[index : index + 2, np.median(rows).astype(int) :, np.median(columns).astype(int) :] = lesion
         lesions[lungs == 0] = 0
         findings = make_findings(volume, lungs, lesions, "covid19")
-        segments = {"Right lung": lungs == RIGHT_LUNG, "Left lung": lungs == LEFT_LUNG, "Saliency": lesions > 0}
+        segments = _segments(lungs, lesions)
         files = tuple(Path(str(header.filename)) for header in sources)
         name = f"real: {folder.name}" + (f" ({number})" if number > 1 else "")
         yield Series(name, files, sources, volume, findings, segments, volume.affine)
@@ -248,11 +254,14 @@ def _phantom(orientation: Orientation) -> tuple[CTVolume, np.ndarray, np.ndarray
 
 
 def _a_few(lesions: np.ndarray) -> np.ndarray:
-    """The largest LESIONS on EXPLAINED_SLICES that aren't neighbours, as the application explains slices too."""
+    """The largest LESIONS on EXPLAINED_SLICES that aren't neighbours, as the application explains slices too.
+
+    Numbered from 1.
+    """
     numbers, sizes = np.unique(lesions[lesions > 0], return_counts=True)
     few = np.zeros_like(lesions)
-    for number in numbers[np.argsort(-sizes)[:LESIONS]]:
-        few[lesions == number] = number
+    for rank, number in enumerate(numbers[np.argsort(-sizes)[:LESIONS]], start=1):
+        few[lesions == number] = rank
     shown = np.flatnonzero(few.any(axis=(1, 2)))
     kept = shown[np.linspace(0, len(shown) - 1, EXPLAINED_SLICES).astype(int)] if shown.size else shown
     few[np.setdiff1d(np.arange(len(few)), kept)] = 0

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, field_validator
 
 from groundglass.dicomio.reading.rule_language import parse_rules
 from groundglass.dicomio.writing.key_images import KeyImagesForm
-from groundglass.dicomio.writing.segmentation import Form
+from groundglass.dicomio.writing.segmentation import Form, SegmentationName
 from groundglass.method.saliency import Factor, Part, Rule
 from groundglass.method.score_gradients import Reading
 from groundglass.settings_file import AS_TUPLE, Entries, Section, setting
@@ -202,10 +202,22 @@ class OutputSection(Section):
         "DICOM PS3.3, A.45.1",
     )
     segmentation: Form = setting(
-        "Segmentation Storage, or Label Map Segmentation Storage, which few viewers know yet and which can't hold "
-        "overlaps: case-NNN.seg.dcm has the whole lungs then, and case-NNN.salient-seg.dcm the salient regions.",
+        "Form of the segmentations: Segmentation Storage, which all viewers of segmentations know, or Label Map "
+        "Segmentation Storage of 2024, a tenth of the size.",
         "",
         "DICOM PS3.3, A.51",
+    )
+    segmentations: Entries[SegmentationName] = setting(
+        "Which segmentations are written, each a series of its own: lungs in case-NNN.seg.dcm, salient regions in "
+        "case-NNN.regions.dcm.",
+        "",
+        "the site",
+        allowed="be a list of some of lungs, regions",
+    )
+    rt_structure_set: bool = setting(
+        "Whether case-NNN.rtstruct.dcm, an RT Structure Set with the contours of the lungs, is written.",
+        "",
+        "DICOM PS3.3, A.19",
     )
     saliency_map: bool = setting(
         "Whether case-NNN.saliency.dcm, a Parametric Map of the joint saliency, is written.", "", "DICOM PS3.3, A.75"

@@ -14,7 +14,8 @@ from groundglass.dicomio.writing.key_images import make_key_images, make_multifr
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import identity_of, make_refusal_report, make_report
-from groundglass.dicomio.writing.segmentation import make_salient_label_map, make_segmentation
+from groundglass.dicomio.writing.rt_structure_set import make_structure_set
+from groundglass.dicomio.writing.segmentation import make_region_segmentation, make_segmentation
 from groundglass.dicomio.writing.summary import draw_summary, make_summary, make_summary_pdf
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
@@ -37,8 +38,8 @@ def check_room_for(sources: Sequence[Dataset], volume: CTVolume, folder: Path, s
     """
     images = len(sources)
     pixels = volume.hu[0].size * images
-    # Three segments of one bit a pixel, or two label maps of one byte; some headers for each frame.
-    needed = (2 if settings.segmentation == "labelmap" else 3 / 8) * pixels + 3 * _FRAME_BYTES * images
+    # Of a slice: two lungs of one bit a pixel, and about as many regions. Label maps and contours are smaller.
+    needed = 4 / 8 * pixels + 4 * _FRAME_BYTES * images
     needed += settings.key_images * _KEY_IMAGE_BYTES
     needed += (4 * pixels + _FRAME_BYTES * images) if settings.saliency_map else 0
     check_room(folder, round(needed) + _SMALL_FILES_BYTES)
@@ -64,9 +65,13 @@ def write_analysed(
     """
     findings = analysed.findings
     segmentation = make_segmentation(analysed, settings.segmentation)
-    make: dict[str, Callable[[], Dataset]] = {"seg": lambda: segmentation}
-    if settings.segmentation == "labelmap" and findings.salient is not None and findings.salient.any():
-        make["salient-seg"] = partial(make_salient_label_map, analysed)
+    make: dict[str, Callable[[], Dataset]] = {}
+    if "lungs" in settings.segmentations:
+        make["seg"] = lambda: segmentation
+    if "regions" in settings.segmentations and findings.salient is not None and findings.salient.any():
+        make["regions"] = partial(make_region_segmentation, analysed, settings.segmentation)
+    if settings.rt_structure_set:
+        make["rtstruct"] = partial(make_structure_set, analysed)
     shown = key_slices(findings, settings.key_images)
     page = draw_summary(analysed, shown)
     make["summary"] = partial(make_summary, analysed, page, shown)

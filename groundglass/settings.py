@@ -9,7 +9,7 @@ from groundglass.app_yaml import AppYaml, WeightsSection
 from groundglass.dicomio.reading.rule_language import parse_rules
 from groundglass.dicomio.reading.select import SelectionRules
 from groundglass.dicomio.writing.key_images import KeyImagesForm
-from groundglass.dicomio.writing.segmentation import Form
+from groundglass.dicomio.writing.segmentation import Form, SegmentationName
 from groundglass.locations import SETTINGS_FILE
 from groundglass.method.decision import DecisionRule
 from groundglass.method.explanation import ExplanationRules
@@ -66,6 +66,8 @@ class Settings:
     key_images_form: KeyImagesForm
     summary_pdf: bool
     segmentation: Form
+    segmentations: tuple[SegmentationName, ...]
+    rt_structure_set: bool
     saliency_map: bool
     fhir: bool
 
@@ -121,6 +123,8 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
         key_images_form=file.output.key_images_form,
         summary_pdf=file.output.summary_pdf,
         segmentation=file.output.segmentation,
+        segmentations=file.output.segmentations,
+        rt_structure_set=file.output.rt_structure_set,
         saliency_map=file.output.saliency_map,
         fhir=file.output.fhir,
     )

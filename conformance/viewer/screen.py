@@ -66,9 +66,7 @@ class Case:
         found = next(case for case in result["cases"] if case["case"] == name)
         series = next(s for s in scan_folder(study).series if s.series_instance_uid == found["series_instance_uid"])
         sources = read_images(series.instances).sources
-        segmentations = tuple(
-            path for kind in ("seg", "salient-seg") if (path := results / f"{name}.{kind}.dcm").is_file()
-        )
+        segmentations = tuple(path for kind in ("seg", "regions") if (path := results / f"{name}.{kind}.dcm").is_file())
         files = {f"source/{index}": Path(str(source.filename)) for index, source in enumerate(sources)}
         files |= {path.name: path for path in results.glob(f"{name}.*.dcm")}
         boxed = sorted({box["slice_index"] for box in found["boxes"]}) or [item["index"] for item in found["slices"]]

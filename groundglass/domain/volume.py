@@ -123,16 +123,60 @@ def on_grid(array: NDArray[Scalar], affine: Coordinates, other_affine: Coordinat
     Raises:
         ValueError: if the voxels of the two grids lie more than a hundredth of a millimetre apart.
     """
+    view, view_affine = _turned(array, affine, other_affine)
+    corners = np.array([[0, 0, 0], [count - 1 for count in view.shape]])
+    apart_mm = np.abs(_placed(corners, view_affine) - _placed(corners, other_affine)).max()
+    if apart_mm > _SAME_PLACE_MM:
+        raise ValueError(f"The two grids lie {apart_mm:.2f} mm apart.")
+    return view
+
+
+def on_larger_grid(
+    array: NDArray[Scalar], affine: Coordinates, other_affine: Coordinates, shape: tuple[int, ...]
+) -> NDArray[Scalar]:
+    """A copy of `array` on a grid that holds all of its voxels and more, with 0 in the others.
+
+    Args:
+        array: three axes, whose indices `affine` turns into patient coordinates.
+        affine, other_affine: 4x4, from homogeneous indices to millimetres.
+        shape: of the other grid.
+
+    Raises:
+        ValueError: if a voxel lies outside the other grid, or more than a hundredth of a millimetre from its voxels.
+    """
+    view, view_affine = _turned(array, affine, other_affine)
+    corners = np.array([[0, 0, 0], [count - 1 for count in view.shape]])
+    first = np.rint(np.linalg.inv(other_affine) @ view_affine[:, 3])[:3].astype(int)
+    apart_mm = np.abs(_placed(corners, view_affine) - _placed(corners + first, other_affine)).max()
+    if apart_mm > _SAME_PLACE_MM:
+        raise ValueError(f"The two grids lie {apart_mm:.2f} mm apart.")
+    if (first < 0).any() or (first + view.shape > shape).any():
+        raise ValueError("The grid doesn't hold all voxels of the other one.")
+    larger = np.zeros(shape, array.dtype)
+    larger[tuple(slice(start, start + count) for start, count in zip(first, view.shape, strict=True))] = view
+    return larger
+
+
+_SAME_PLACE_MM = 0.01
+
+
+def _turned(
+    array: NDArray[Scalar], affine: Coordinates, other_affine: Coordinates
+) -> tuple[NDArray[Scalar], Coordinates]:
+    """A view whose axes run as the other grid's, and its affine."""
     step = np.rint(np.linalg.inv(affine) @ other_affine)[:3, :3].astype(int)
     axes = np.abs(step).argmax(axis=0)
     flipped = [axis for axis in range(3) if step[axes[axis], axis] < 0]
     if sorted(axes.tolist()) != [0, 1, 2]:
         raise ValueError("The two grids are turned against each other.")
     view = np.flip(array.transpose(axes), tuple(flipped))
-    corners = np.array([[0, 0, 0], [array.shape[axis] - 1 for axis in axes]])
-    placed = np.where([axis in flipped for axis in range(3)], corners[::-1], corners)
-    theirs = corners @ other_affine[:3, :3].T + other_affine[:3, 3]
-    ours = placed @ affine[:3, :3][:, axes].T + affine[:3, 3]
-    if np.abs(ours - theirs).max() > 0.01:
-        raise ValueError(f"The two grids lie {np.abs(ours - theirs).max():.2f} mm apart.")
-    return view
+    view_affine = np.array(affine[:, [*axes, 3]], float)
+    for axis in flipped:
+        view_affine[:, 3] += (view.shape[axis] - 1) * view_affine[:, axis]
+        view_affine[:, axis] *= -1
+    return view, view_affine
+
+
+def _placed(indices: Coordinates, affine: Coordinates) -> Coordinates:
+    """Patient coordinates of `(point, 3)` indices."""
+    return indices @ affine[:3, :3].T + affine[:3, 3]

@@ -55,7 +55,9 @@ def segments_of(path: Path, uids: list[str]) -> dict[int, np.ndarray]:
     """Each segment on the source images, `(slice, row, col)`, by its number."""
     segmentation = highdicom.seg.segread(path)
     numbers = list(segmentation.segment_numbers)
-    masks = segmentation.get_pixels_by_source_instance(uids, segment_numbers=numbers, rescale_fractional=False)
+    masks = segmentation.get_pixels_by_source_instance(
+        uids, segment_numbers=numbers, rescale_fractional=False, assert_missing_frames_are_empty=True
+    )
     return {number: masks[..., place] > 0 for place, number in enumerate(numbers)}
 
 

@@ -25,7 +25,7 @@ def content(folder: Path) -> dict[str, bytes]:
 def test_the_graph_and_the_librarys_command_write_the_same_bytes(
     small_study: Path, quick: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(identity, "_now", lambda zone: datetime.datetime(2026, 1, 1, 12, tzinfo=zone))
+    monkeypatch.setattr(identity, "now", lambda: datetime.datetime(2026, 1, 1, 12, tzinfo=datetime.UTC))
     graph = call(small_study, tmp_path / "graph", "--settings", str(quick))
     code = main(["analyse", str(small_study), str(tmp_path / "command"), "--settings", str(quick)])
     assert graph.code == code == 0

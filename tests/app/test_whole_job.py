@@ -94,9 +94,9 @@ def test_the_regions_lie_on_lesions_each_in_the_lung_that_is_named(phantom: Phan
 
 
 def names_of(phantom: PhantomJob) -> list[str]:
-    """The DICOM files of the contract: a study without boxes has no presentation state."""
+    """The DICOM files of the contract: a study without boxes has neither regions nor a presentation state."""
     kinds = ["seg", "sr", "summary", *(f"key-image-{number:02d}" for number in range(1, 7))]
-    kinds += ["boxes"] if phantom.truth.label != "np" else []
+    kinds += ["regions", "boxes"] if phantom.truth.label != "np" else []
     return [f"case-001.{kind}.dcm" for kind in kinds]
 
 
@@ -151,21 +151,25 @@ def test_the_same_study_gives_the_same_sop_instance_uids(binary: Job, tmp_path: 
     assert again.case["boxes"] == binary.case["boxes"] != []
 
 
-def test_label_maps_hold_the_same_voxels_as_the_binary_segmentation(binary: Job, tmp_path: Path) -> None:
+def test_label_maps_hold_the_same_voxels_as_the_binary_segmentations(binary: Job, tmp_path: Path) -> None:
     label_maps = run(binary.study, tmp_path / "label-maps", **QUICK, output={"segmentation": "labelmap"})
-    names = [name.replace("case-001.seg.dcm", "case-001.salient-seg.dcm") for name in binary.case["outputs"]]
-    assert sorted(label_maps.case["outputs"]) == sorted([*names, "case-001.seg.dcm"])
+    assert label_maps.case["outputs"] == binary.case["outputs"]
     sources = read_images(scan_folder(binary.study).series[0].instances).sources
     uids = [source.SOPInstanceUID for source in sources]
-    lungs, salient = (label_maps.out / f"case-001.{kind}.dcm" for kind in ("seg", "salient-seg"))
-    assert all(dcmread(path, stop_before_pixels=True).SegmentationType == "LABELMAP" for path in (lungs, salient))
-    overlapping = segments_of(binary.out / "case-001.seg.dcm", uids)
-    assert list(segments_of(lungs, uids)) == [1, 2]
-    mapped = segments_of(lungs, uids) | segments_of(salient, uids)
-    assert mapped.keys() == overlapping.keys()
-    for number, mask in overlapping.items():
-        assert mask.any()
-        np.testing.assert_array_equal(mapped[number], mask)
+    for name in ("case-001.seg.dcm", "case-001.regions.dcm"):
+        assert dcmread(label_maps.out / name, stop_before_pixels=True).SegmentationType == "LABELMAP"
+        mapped, masks = (segments_of(job.out / name, uids) for job in (label_maps, binary))
+        assert mapped.keys() == masks.keys()
+        for number, mask in masks.items():
+            assert mask.any()
+            np.testing.assert_array_equal(mapped[number], mask)
+
+
+def test_segmentations_that_are_left_out_and_contours_that_are_asked_for(binary: Job, tmp_path: Path) -> None:
+    output = {"segmentations": ["regions"], "rt_structure_set": True}
+    asked = run(binary.study, tmp_path / "asked", **QUICK, output=output)
+    names = [name.replace("case-001.seg.dcm", "case-001.rtstruct.dcm") for name in binary.case["outputs"]]
+    assert sorted(asked.case["outputs"]) == sorted(names)
 
 
 def test_lungs_of_the_segmentation_lie_on_the_lungs_of_the_source(phantom: PhantomJob) -> None:

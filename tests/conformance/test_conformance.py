@@ -19,7 +19,7 @@ from conformance.checks import CHECKS
 from conformance.objects import REFUSAL, write_outputs
 from conformance.series import case_of, write_phantom
 from conformance.tools import PACKAGES, ToolMissing, find, run
-from groundglass.domain.volume import on_grid
+from groundglass.domain.volume import on_grid, on_larger_grid
 from groundglass.selftest import readers as own_readers
 from groundglass.selftest.outputs import Output
 
@@ -246,6 +246,19 @@ def test_grids_are_matched_in_any_order_of_axes_and_refused_when_they_lie_apart(
     np.testing.assert_array_equal(on_grid(array, turned, other), array[:, :, ::-1].transpose(2, 1, 0))
     with pytest.raises(ValueError, match=r"lie 0\.50 mm apart"):
         on_grid(array, turned, other + np.array([[0, 0, 0, 0.5]] + [[0] * 4] * 3))
+
+
+def test_a_part_of_a_grid_is_put_where_it_belongs_and_refused_outside() -> None:
+    array = np.arange(24).reshape(2, 3, 4)
+    turned = np.array([[0, 0, -1.5, 4.5], [0, 2.0, 0, 0], [3.0, 0, 0, 0], [0, 0, 0, 1]])  # of array's (slice, row, col)
+    other = np.array([[1.5, 0, 0, -3.0], [0, 2.0, 0, -2.0], [0, 0, 3.0, 0], [0, 0, 0, 1]])
+    expected = np.zeros((6, 4, 3), int)
+    expected[2:, 1:, :2] = array[:, :, ::-1].transpose(2, 1, 0)
+    np.testing.assert_array_equal(on_larger_grid(array, turned, other, expected.shape), expected)
+    with pytest.raises(ValueError, match="doesn't hold all voxels"):
+        on_larger_grid(array, turned, other, (5, 4, 3))
+    with pytest.raises(ValueError, match=r"lie 0\.50 mm apart"):
+        on_larger_grid(array, turned, other + np.array([[0, 0, 0, 0.5]] + [[0] * 4] * 3), expected.shape)
 
 
 def results(outputs: dict[str, Output], folder: Path, right_ml: float | None = None) -> Path:

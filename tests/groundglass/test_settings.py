@@ -43,6 +43,8 @@ def test_the_shipped_settings_are_valid() -> None:
         ("output", "saliency_map", 1, "output.saliency_map"),
         ("output", "fhir", "R4", "output.fhir"),
         ("output", "segmentation", "fractional", "binary, labelmap"),
+        ("output", "segmentations", ["lungs", "lesions"], "output.segmentations"),
+        ("output", "rt_structure_set", "yes", "true or false"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_its_name(

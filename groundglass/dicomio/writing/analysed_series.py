@@ -1,11 +1,13 @@
 """A series with all that was found in it: what every output of an analysed case is made of."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from pydicom import Dataset
 
 from groundglass.dicomio.reading.volume import ReadSeries
+from groundglass.dicomio.writing import identity
 from groundglass.domain.findings import Findings
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
@@ -20,6 +22,7 @@ class AnalysedSeries:
         volume: pixels and geometry of the sources.
         findings: on the grid of the sources.
         software: who found it; it is written into the equipment and the algorithm identification.
+        created: when, for all outputs alike: instances of one series must have the same Series Date and Time.
 
     Raises:
         ValueError: there is no source, or the volume or an array of the findings doesn't have one slice a source, each
@@ -30,6 +33,7 @@ class AnalysedSeries:
     volume: CTVolume
     findings: Findings
     software: SoftwareIdentity
+    created: datetime = field(default_factory=lambda: identity.now())
 
     def __post_init__(self) -> None:
         if not self.sources:

@@ -38,6 +38,8 @@ ZONES = {
     "middle": _sct("281393007", "Middle zone of lung"),
     "lower": _sct("281394001", "Lower zone of lung"),
 }
+RIGHT_LUNG = _sct("3341006", "Right lung")
+LEFT_LUNG = _sct("44029006", "Left lung")
 
 # Conclusion
 PNEUMONIA = _sct("233604007", "Pneumonia")

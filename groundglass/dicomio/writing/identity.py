@@ -34,18 +34,29 @@ _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "groundglass")
 
 @dataclass(frozen=True)
 class OutputSeries:
-    """One series of results, a sibling of the source series in its study."""
+    """One series of results, a sibling of the source series in its study.
+
+    Attributes:
+        kind: decides its UID.
+        number: Series Number.
+        description: Series Description; its first 16 characters tell what it is, for the lists that show no more.
+        apart: whether each variant of its instance is a series of its own. The report of a series that was refused
+            first and analysed later, and its refusal, are of two times, and a series has one.
+    """
 
     kind: str
     number: int
     description: str
+    apart: bool = False
 
 
-SEGMENTATION = OutputSeries("segmentation", 9101, "Groundglass lungs and saliency (research)")
-REPORT = OutputSeries("report", 9102, "Groundglass report (research)")
+SEGMENTATION = OutputSeries("segmentation", 9101, "AI lungs (Groundglass, research)", apart=True)
+REPORT = OutputSeries("report", 9102, "AI report (Groundglass, research)", apart=True)
 SUMMARY = OutputSeries("summary", 9103, "AI summary (Groundglass, research)")
-SALIENCY_MAP = OutputSeries("saliency map", 9104, "Groundglass saliency map (research)")
-BOXES = OutputSeries("boxes", 9105, "Groundglass boxes (research)")
+SALIENCY_MAP = OutputSeries("saliency map", 9104, "AI saliency map (Groundglass, research)")
+BOXES = OutputSeries("boxes", 9105, "AI outlines (Groundglass, research)")
+REGIONS = OutputSeries("regions", 9106, "AI regions (Groundglass, research)", apart=True)
+STRUCTURE_SET = OutputSeries("structure set", 9107, "AI lungs contour (Groundglass, research)")
 SUMMARY_PDF = OutputSeries("summary document", 9108, "AI summary PDF (Groundglass, research)")
 
 _OPTIONAL_REFERENCES = ("ReferencedStudySequence", "ReferencedPatientSequence")
@@ -107,7 +118,7 @@ def instance_attributes(
     """Series, equipment and instance arguments for `highdicom`; `variant` tells instances of one series apart."""
     parts = run_parts(sources, software)
     return {
-        "series_instance_uid": derive_uid(*parts, series.kind),
+        "series_instance_uid": derive_uid(*parts, series.kind, *([variant] if variant and series.apart else [])),
         "series_number": series.number,
         "series_description": series.description,
         "sop_instance_uid": derive_uid(*parts, series.kind, "instance", variant),
@@ -220,15 +231,19 @@ def _uid_element(source: Dataset, keyword: str) -> DataElement:
     return DataElement(keyword, "UI", text(source, keyword), validation_mode=config.IGNORE)
 
 
-def complete(dataset: SOPClass, source: Dataset) -> None:
+def complete(dataset: SOPClass, source: Dataset, created: datetime.datetime | None = None) -> None:
     """Writes the source's patient and study into `dataset`, and the time of creation.
 
     All times of an object are of one time zone (Timezone Offset From UTC, PS3.3 C.12.1), and the study's are the
     source's: so the zone is the source's where it names one, else the machine's own, as it is nearly always there.
 
     Valid values are exactly the source's. The others are left out, or left empty where they are required: `defects`.
-    Series Date and Time, which are optional, are left out: a repeated run adds to its series, and all instances of a
-    series must have the same.
+
+    Args:
+        dataset: an object that is whole but for this.
+        source: an image of the series that it was made of.
+        created: when the results were made, with a time zone; now, if None. All instances of a series must have the
+            same Series Date and Time, optional attributes without which archives file a series under an unknown date.
     """
     sound = sound_copy(source)
     for keyword in ("SOPClassUID", "SOPInstanceUID"):  # they say which attributes a source has
@@ -246,19 +261,18 @@ def complete(dataset: SOPClass, source: Dataset) -> None:
     zone = _time_zone(text(source, "TimezoneOffsetFromUTC"))
     if zone is not None:
         dataset.TimezoneOffsetFromUTC = text(source, "TimezoneOffsetFromUTC")
-    now = _now(zone)
-    for keyword in ("SeriesDate", "SeriesTime"):
-        dataset.pop(keyword, None)
-    for keyword in ("InstanceCreation", "Content"):
-        setattr(dataset, f"{keyword}Date", now.strftime("%Y%m%d"))
-        setattr(dataset, f"{keyword}Time", now.strftime("%H%M%S.%f"))
+    local = (created or now()).astimezone(zone)
+    for keyword in ("Series", "InstanceCreation", "Content"):
+        setattr(dataset, f"{keyword}Date", local.strftime("%Y%m%d"))
+        setattr(dataset, f"{keyword}Time", local.strftime("%H%M%S.%f"))
     for item in dataset.get("ContributingEquipmentSequence", ()):
         if "ContributionDateTime" in item:  # highdicom's own, in the machine's time zone
-            item.ContributionDateTime = now.strftime("%Y%m%d%H%M%S.%f")
+            item.ContributionDateTime = local.strftime("%Y%m%d%H%M%S.%f")
 
 
-def _now(zone: datetime.tzinfo | None) -> datetime.datetime:
-    return datetime.datetime.now(zone)
+def now() -> datetime.datetime:
+    """The time, with its zone."""
+    return datetime.datetime.now(datetime.UTC)
 
 
 def _time_zone(offset: str) -> datetime.timezone | None:

@@ -63,7 +63,7 @@ def make_saliency_map(analysed: AnalysedSeries) -> ParametricMap:
     _name_the_anatomy(parametric_map)
     _order_frames(parametric_map)
     identity.fix_dimension_organization(parametric_map)
-    identity.complete(parametric_map, sources[0])
+    identity.complete(parametric_map, sources[0], analysed.created)
     return parametric_map
 
 

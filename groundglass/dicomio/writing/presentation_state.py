@@ -81,7 +81,7 @@ def make_presentation_state(analysed: AnalysedSeries) -> GrayscaleSoftcopyPresen
         **identity.instance_attributes(identity.BOXES, sources, analysed.software),
     )
     _show_whole_images(state, analysed.volume)
-    identity.complete(state, sources[0])
+    identity.complete(state, sources[0], analysed.created)
     if not state.PatientName:
         state.PatientName = _NO_NAME
     # The module has a time of its own in place of the content's (C.11.10).

@@ -77,7 +77,7 @@ def make_capture(
     capture.ContributingEquipmentSequence = identity.processing_equipment(analysed.software)
     capture.SourceImageSequence = [_reference(sources[index]) for index in shown]
     _set_pixels(capture, frames, header)
-    identity.complete(capture, sources[0])
+    identity.complete(capture, sources[0], analysed.created)
     return capture
 
 

@@ -1,17 +1,16 @@
-"""The lungs and the salient regions as a Segmentation object (PS3.3 A.51)."""
+"""The lungs and the salient regions as Segmentation objects (PS3.3 A.51)."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-from highdicom import PixelMeasuresSequence, Volume
+from highdicom import PixelMeasuresSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import (
     SegmentAlgorithmTypeValues,
     Segmentation,
     SegmentationTypeValues,
     SegmentDescription,
-    SegmentsOverlapValues,
 )
 from highdicom.sr import CodedConcept
 from pydicom import DataElement, Dataset
@@ -21,131 +20,116 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import correct_ambiguous_vr_element, write_sequence
 from pydicom.sr.coding import Code
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless
 
 from groundglass.dicomio.writing import codes, identity
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
-from groundglass.domain.arrays import AnyArray, LabelMap, Mask
-from groundglass.domain.software import SoftwareIdentity
+from groundglass.dicomio.writing.tracking import region_name, tracking_uid
+from groundglass.domain.arrays import LabelMap
+from groundglass.domain.findings import UNLISTED_REGION
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
 
-RIGHT_SEGMENT, LEFT_SEGMENT, SALIENT_SEGMENT = RIGHT_LUNG, LEFT_LUNG, 3
+RIGHT_SEGMENT, LEFT_SEGMENT = RIGHT_LUNG, LEFT_LUNG
+OTHER_REGIONS = "Other salient regions"
+"""Label of the segment of all that is salient and in no listed region."""
 
 Form = Literal["binary", "labelmap"]
+SegmentationName = Literal["lungs", "regions"]
 LABEL_MAP = "label map"
 """Tells the instances that belong to a label map from those of a binary Segmentation."""
 LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
 """Label Map Segmentation Storage, which pydicom doesn't name yet."""
 
-# Close to the colours of the key images: sky blue, green and orange.
-_DISPLAY_COLORS = {
-    RIGHT_SEGMENT: CIELabColor(70.0, -12.0, -34.0),
-    LEFT_SEGMENT: CIELabColor(72.0, -48.0, 20.0),
-    SALIENT_SEGMENT: CIELabColor(68.0, 36.0, 66.0),
+# Sky blue and green as on the key images, and warm colours that differ in lightness for the regions.
+_COLORS = {
+    "Right lung": CIELabColor(70.0, -12.0, -34.0),
+    "Left lung": CIELabColor(72.0, -48.0, 20.0),
+    OTHER_REGIONS: CIELabColor(75.0, 10.0, 20.0),
 }
-
+_REGION_COLORS = (
+    CIELabColor(68.0, 36.0, 66.0),
+    CIELabColor(87.0, 2.0, 75.0),
+    CIELabColor(55.0, 62.0, 40.0),
+    CIELabColor(78.0, 22.0, 45.0),
+    CIELabColor(60.0, 60.0, -20.0),
+)
 
 _DERIVATION, _PLANE_POSITION, _SEGMENT = (
     Tag(keyword) for keyword in ("DerivationImageSequence", "PlanePositionSequence", "SegmentIdentificationSequence")
 )
 
-_SALIENT_BIT = 4
-"""Added to a voxel's lung label where it is salient: one small array then holds segments that overlap."""
-
-
-class _OverlappingSegmentation(Segmentation):
-    """Segments that overlap, from one array of lung labels with `_SALIENT_BIT`.
-
-    `highdicom` wants an array a segment, and adds them up in 64 bits to find out whether they overlap: 240 MB and
-    600 MB for 300 slices, and most of the time.
-    """
-
-    @classmethod
-    def _check_and_cast_pixel_array(
-        cls,
-        pixel_array: LabelMap | Volume,
-        segment_numbers: AnyArray,
-        segmentation_type: SegmentationTypeValues,
-        dtype: type,
-    ) -> tuple[LabelMap | Volume, SegmentsOverlapValues]:
-        return pixel_array, SegmentsOverlapValues.YES
-
-    @staticmethod
-    def _get_segment_pixel_array(  # type: ignore[override]  # the other arguments don't matter here
-        pixel_array: LabelMap, segment_number: int, **_: object
-    ) -> LabelMap:
-        is_salient = segment_number == SALIENT_SEGMENT
-        mask: Mask = pixel_array >= _SALIENT_BIT if is_salient else pixel_array & (_SALIENT_BIT - 1) == segment_number
-        return mask.view(np.uint8)
-
 
 def make_segmentation(analysed: AnalysedSeries, form: Form = "binary") -> Segmentation:
-    """A Segmentation of the right lung, the left lung and, in binary form, the salient regions where there are any.
-
-    Segment 3 is coded as saliency of a class: it shows what the classifier looked at, and is no lesion segmentation.
-    Frames without a voxel are written too, because viewers misplace a Segmentation that omits them.
-
-    A label map (Label Map Segmentation Storage, Supplement 243) gives each voxel one segment. Salient voxels lie in a
-    lung, so here they would cut holes into it: a reader of segment 1 would measure too small a right lung. A label map
-    therefore holds the two whole lungs, with the same numbers, and `make_salient_label_map` the salient regions.
+    """A Segmentation of the right lung (segment 1) and the left lung (segment 2).
 
     Args:
-        analysed: of the findings, `lungs` and `salient` are written.
-        form: binary or label map.
+        analysed: of the findings, `lungs` are written.
+        form: binary, or a label map (Label Map Segmentation Storage, Supplement 243) in RLE Lossless.
     """
-    findings = analysed.findings
     descriptions = [
         _lung(RIGHT_SEGMENT, "Right lung", codes.RIGHT, analysed),
         _lung(LEFT_SEGMENT, "Left lung", codes.LEFT, analysed),
     ]
-    if form == "labelmap":
-        return _encode(Segmentation, analysed, findings.lungs, descriptions, form, LABEL_MAP)
-    kind, pixels = Segmentation, findings.lungs  # a label array is the fastest to encode, but can't hold overlaps
-    if findings.salient is not None and findings.salient.any():
-        descriptions.append(_saliency(analysed))
-        kind, pixels = _OverlappingSegmentation, _SALIENT_BIT * (findings.salient > 0).view(np.uint8)
-        pixels |= findings.lungs
-    return _encode(kind, analysed, pixels, descriptions, form)
+    return _encode(analysed, identity.SEGMENTATION, analysed.findings.lungs, descriptions, form)
 
 
-def make_salient_label_map(analysed: AnalysedSeries) -> Segmentation:
-    """The salient regions as a label map of their own, segment 3, in the series of the lungs' label map.
+def make_region_segmentation(analysed: AnalysedSeries, form: Form = "binary") -> Segmentation:
+    """A Segmentation of the salient regions, a series of its own, so that a viewer shows it without the lungs.
+
+    A segment for each listed region, with its number and with the tracking identifier and UID that the report has, and
+    one more for the salient voxels of all others. They are coded as saliency: what led the classifier to its result is
+    no lesion segmentation.
+
+    Args:
+        analysed: of the findings, `salient` and `regions` are written.
+        form: as of the lungs.
 
     Raises:
         ValueError: if nothing is salient.
     """
     findings = analysed.findings
     if findings.salient is None or not findings.salient.any():
-        raise ValueError("Nothing is salient: there is no salient region to write a label map of.")
-    pixels = np.where(findings.salient > 0, np.uint8(SALIENT_SEGMENT), np.uint8(0))
-    made = _encode(Segmentation, analysed, pixels, [_saliency(analysed)], "labelmap", f"salient {LABEL_MAP}")
-    made.InstanceNumber = 2
-    return made
+        raise ValueError("Nothing is salient: there is no salient region to write a Segmentation of.")
+    labels = [region_name(region.number) for region in findings.regions]
+    pixels = findings.salient
+    unlisted = pixels == UNLISTED_REGION
+    if unlisted.any():
+        labels.append(OTHER_REGIONS)
+        pixels = np.where(unlisted, np.uint8(len(labels)), pixels)
+    descriptions = [_saliency(number, label, analysed) for number, label in enumerate(labels, start=1)]
+    return _encode(analysed, identity.REGIONS, pixels, descriptions, form)
 
 
 def _encode(
-    kind: type[Segmentation],
     analysed: AnalysedSeries,
+    series: identity.OutputSeries,
     pixels: LabelMap,
     descriptions: Sequence[SegmentDescription],
     form: Form,
-    variant: str = "",
 ) -> Segmentation:
+    """The label array `(slice, row, col)` as a Segmentation.
+
+    Frames without a voxel are left out, since one takes 33 kB. Each frame tells its position and its source image, and
+    by these OHIF (3.11 to 3.13), dcmqi (3D Slicer) and highdicom place every voxel exactly, gaps or not: measured.
+    """
     sources, software = analysed.sources, analysed.software
-    segmentation = kind(
-        source_images=identity.source_headers(sources),
-        pixel_array=pixels,
+    shown = np.flatnonzero(pixels.any(axis=(1, 2)))
+    span = slice(shown[0], shown[-1] + 1) if shown.size else slice(None)
+    segmentation = Segmentation(
+        source_images=identity.source_headers(sources[span], sources),
+        pixel_array=pixels[span],
         segmentation_type=SegmentationTypeValues[form.upper()],
         segment_descriptions=descriptions,
-        content_label="LUNGS" if descriptions[0].SegmentNumber == RIGHT_SEGMENT else "SALIENCY",
-        content_description="Lungs, and the regions that led the classifier to its result",
-        omit_empty_frames=False,
+        content_label="LUNGS" if series is identity.SEGMENTATION else "SALIENCY",
+        content_description="Lungs" if series is identity.SEGMENTATION else "What led the classifier to its result",
+        omit_empty_frames=True,
+        transfer_syntax_uid=RLELossless if form == "labelmap" else ExplicitVRLittleEndian,
         contributing_equipment=identity.processing_equipment(software),
-        **identity.instance_attributes(identity.SEGMENTATION, sources, software, variant),
+        **identity.instance_attributes(series, sources, software, LABEL_MAP if form == "labelmap" else ""),
     )
     set_pixel_measures(segmentation, analysed.volume)
     identity.fix_dimension_organization(segmentation)
-    identity.complete(segmentation, sources[0])
+    identity.complete(segmentation, sources[0], analysed.created)
     if form == "binary":  # a label map has one frame a slice and repeats nothing
         _encode_repeated_groups(segmentation)
     return segmentation
@@ -163,6 +147,8 @@ def _encode_repeated_groups(segmentation: Segmentation) -> None:
         content = frame.FrameContentSequence[0]
         segment, position = content.DimensionIndexValues
         for group in ((_DERIVATION, position), (_PLANE_POSITION, position), (_SEGMENT, segment)):
+            if group[0] not in frame:
+                continue  # the only segment of all frames is told in the shared groups
             if group not in encoded:
                 encoded[group] = _encoded(frame[group[0]])
             frame[group[0]] = encoded[group]
@@ -200,10 +186,9 @@ def _lung(number: int, label: str, laterality: Code, analysed: AnalysedSeries) -
     return description
 
 
-def _saliency(analysed: AnalysedSeries) -> SegmentDescription:
-    label = "Saliency (not a lesion segmentation)"
-    description = _describe(SALIENT_SEGMENT, label, codes.SALIENCY, codes.SALIENCY, analysed)
-    description.SegmentDescription = "Regions that led the classifier to its result: no lesion segmentation."
+def _saliency(number: int, label: str, analysed: AnalysedSeries) -> SegmentDescription:
+    description = _describe(number, label, codes.SALIENCY, codes.SALIENCY, analysed)
+    description.SegmentDescription = "What led the classifier to its result: no lesion segmentation."
     return description
 
 
@@ -219,10 +204,5 @@ def _describe(
         algorithm_identification=identity.algorithm_identification(analysed.software),
         tracking_id=label,
         tracking_uid=tracking_uid(analysed.sources, analysed.software, label),
-        display_color=_DISPLAY_COLORS[number],
+        display_color=_COLORS[label] if label in _COLORS else _REGION_COLORS[(number - 1) % len(_REGION_COLORS)],
     )
-
-
-def tracking_uid(sources: Sequence[Dataset], software: SoftwareIdentity, label: str) -> str:
-    """Names one region in the Segmentation and in the report alike."""
-    return identity.derive_uid(*identity.run_parts(sources, software), "tracking", label)

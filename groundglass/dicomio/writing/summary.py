@@ -83,7 +83,7 @@ def make_summary_pdf(analysed: AnalysedSeries, indices: Sequence[int]) -> SOPCla
     content = stream.getvalue()
     document.EncapsulatedDocumentLength = len(content)
     document.EncapsulatedDocument = content + b"\0" * (len(content) % 2)
-    identity.complete(document, analysed.sources[0])
+    identity.complete(document, analysed.sources[0], analysed.created)
     del document.BodyPartExamined  # of images alone
     return document
 

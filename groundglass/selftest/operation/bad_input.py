@@ -21,6 +21,8 @@ def sample(runs: Runs, name: str) -> Measured:
     told = run.told + json.dumps(run.result)
     problems = [f"exit code {run.code}"] if run.code != expected.exit_code else []
     problems += [] if expected.said in told else [f"'{expected.said}' is said nowhere"]
-    problems += [f"{file} was written" for file in run.files if file.endswith((".seg.dcm", ".png", ".boxes.dcm"))]
+    problems += [
+        f"{file} was written" for file in run.files if file.endswith((".seg.dcm", ".regions.dcm", ".png", ".boxes.dcm"))
+    ]
     last = (run.told.strip().splitlines() or [""])[-1].replace(str(runs.folder), "…")
     return listed(problems, f"exit code {run.code}: {last}")

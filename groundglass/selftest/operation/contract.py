@@ -42,7 +42,7 @@ def contract_files(runs: Runs) -> Measured:
     for phantom in runs.phantoms:
         case = runs.first.case_of(phantom)
         output = runs.copy.settings["output"]
-        kinds = ["seg.dcm", "sr.dcm", "summary.dcm", "preview.png", *(["boxes.dcm"] if case["boxes"] else [])]
+        kinds = ["sr.dcm", "summary.dcm", "preview.png", *(["boxes.dcm"] if case["boxes"] else [])]
         kinds += ["summary-pdf.dcm"] if output["summary_pdf"] else []
         if output["key_images_form"] == "multiframe":
             kinds.append("key-images.dcm")
@@ -50,10 +50,10 @@ def contract_files(runs: Runs) -> Measured:
             count = min(output["key_images"], len(phantom.sources))
             kinds += [f"key-image-{number:02d}.dcm" for number in range(1, count + 1)]
         kinds += ["fhir.json"] if output["fhir"] else []
-        kinds += ["saliency.dcm"] if runs.copy.settings["output"]["saliency_map"] and case["boxes"] else []
-        kinds += (
-            ["salient-seg.dcm"] if runs.copy.settings["output"]["segmentation"] == "labelmap" and case["boxes"] else []
-        )
+        kinds += ["saliency.dcm"] if output["saliency_map"] and case["boxes"] else []
+        kinds += ["seg.dcm"] if "lungs" in output["segmentations"] else []
+        kinds += ["regions.dcm"] if "regions" in output["segmentations"] and case["boxes"] else []
+        kinds += ["rtstruct.dcm"] if output["rt_structure_set"] else []
         names = {f"{case['case']}.{kind}" for kind in kinds}
         promised |= names
         figures.append(f"{case['case']}: {', '.join(kinds)}")

@@ -20,7 +20,7 @@ def _outputs(runs: Runs, run: Run | None = None) -> list[Output]:
     return list(read_outputs((run or runs.first).out))
 
 
-def _judged(runs: Runs, ending: str, judge: Any, what: str) -> Measured:
+def _judged(runs: Runs, ending: str | tuple[str, ...], judge: Any, what: str) -> Measured:
     """The errors that a function of `readers` finds in the first run's files of one kind."""
     outputs = [output for output in _outputs(runs) if output.path.name.endswith(ending)]
     if not outputs:
@@ -30,7 +30,10 @@ def _judged(runs: Runs, ending: str, judge: Any, what: str) -> Measured:
 
 
 segmentation_read = partial(
-    _judged, ending="seg.dcm", judge=readers.highdicom_segmentation, what="read by highdicom; volumes as in result.json"
+    _judged,
+    ending=(".seg.dcm", ".regions.dcm"),
+    judge=readers.highdicom_segmentation,
+    what="read by highdicom; volumes as in result.json",
 )
 report_read = partial(
     _judged,
@@ -191,6 +194,6 @@ def provenance(runs: Runs) -> Measured:
             problems.append(f"{name}: its series' description lacks the reservation")
         if dataset.get("SoftwareVersions") not in (runs.copy.version, [runs.copy.version]):
             problems.append(f"{name}: its software version is {dataset.get('SoftwareVersions')}")
-        if name.endswith((".seg.dcm", ".sr.dcm")) and not all(sha256 in text for sha256 in hashes):
+        if name.endswith((".seg.dcm", ".regions.dcm", ".sr.dcm")) and not all(sha256 in text for sha256 in hashes):
             problems.append(f"{name} does not name the SHA-256 of the weights")
     return listed(problems, f"{len(outputs)} files, all with version and reservation")

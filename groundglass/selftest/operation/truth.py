@@ -10,8 +10,8 @@ import numpy as np
 from pydicom import Dataset, dcmread
 
 from groundglass.domain.arrays import Coordinates, Mask
-from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, on_grid
-from groundglass.selftest.check import Measured
+from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, on_larger_grid
+from groundglass.selftest.check import Measured, NotApplicable
 from groundglass.selftest.runs import Phantom, Runs
 
 VOLUME_PERCENT = 5.0
@@ -53,10 +53,13 @@ def _segments(path: Path) -> Iterator[tuple[str, Mask, Coordinates]]:
 
 def _lungs(runs: Runs, phantom: Phantom) -> Iterator[tuple[str, Mask, Mask]]:
     """Side, its segment in the SEG file, put on the phantom's grid by patient coordinates, and the truth, both bool."""
+    if "lungs" not in runs.copy.settings["output"]["segmentations"]:
+        raise NotApplicable("output.segmentations leaves the lungs out.")
     for label, mask, affine in _segments(runs.first.out / f"{runs.first.case_of(phantom)['case']}.seg.dcm"):
         side = next((side for side in _SIDES if label.startswith(f"{side} lung")), None)
         if side is not None:
-            yield side, on_grid(mask, affine, phantom.volume.affine), phantom.truth.lungs == _SIDES[side]
+            truth: Mask = phantom.truth.lungs == _SIDES[side]
+            yield side, on_larger_grid(mask, affine, phantom.volume.affine, truth.shape), truth
 
 
 def lung_overlap(runs: Runs) -> Measured:
@@ -127,7 +130,7 @@ def _salient(runs: Runs, phantom: Phantom) -> Mask:
         if dcmread(path, stop_before_pixels=True).Modality == "SEG":
             for label, mask, affine in _segments(path):
                 if not label.endswith("lung"):
-                    salient |= on_grid(mask, affine, phantom.volume.affine)
+                    salient |= on_larger_grid(mask, affine, phantom.volume.affine, salient.shape)
     return salient
 
 

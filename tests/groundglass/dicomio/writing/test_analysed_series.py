@@ -52,7 +52,9 @@ def test_slices_that_were_placed_on_a_grid_come_back_to_their_images() -> None:
     assert read.placement is not None
     assert read.volume.hu.shape != (30, 40, 40)
     lungs = (read.volume.hu == -850).astype(np.uint8)
-    analysed = AnalysedSeries.of(read, Findings(lungs, 1.0, 1.0, Prediction((0.9, 0.1, 0.0), "absent", "undetermined"), 0.0, ()), SOFTWARE)
+    analysed = AnalysedSeries.of(
+        read, Findings(lungs, 1.0, 1.0, Prediction((0.9, 0.1, 0.0), "absent", "undetermined"), 0.0, ()), SOFTWARE
+    )
     assert analysed.volume.hu.shape == (30, 40, 40)
     np.testing.assert_array_equal(analysed.findings.lungs, analysed.volume.hu == -850)
     assert analysed.sources == read.sources

@@ -1,16 +1,26 @@
 """The Segmentation object holds every voxel where the patient has it, and says what each segment is."""
 
 import dataclasses
+import datetime
 from pathlib import Path
 
 import highdicom as hd
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import RLELossless
 
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.dicomio.writing.files import write_dicom
-from groundglass.dicomio.writing.segmentation import LABEL_MAP_STORAGE, make_salient_label_map, make_segmentation
+from groundglass.dicomio.writing.segmentation import (
+    LABEL_MAP_STORAGE,
+    OTHER_REGIONS,
+    Form,
+    make_region_segmentation,
+    make_segmentation,
+)
+from groundglass.dicomio.writing.tracking import tracking_uid
+from groundglass.domain.findings import UNLISTED_REGION
 from groundglass.domain.software import SoftwareIdentity
 from groundglass.domain.volume import CTVolume
 from tests.groundglass.dicomio.outputs_fixture import (
@@ -22,10 +32,34 @@ from tests.groundglass.dicomio.outputs_fixture import (
 )
 
 
-def written(case: AnalysedSeries, folder: Path) -> Path:
+def written(case: AnalysedSeries, folder: Path, form: Form = "binary") -> Path:
     path = folder / "seg.dcm"
-    write_dicom(make_segmentation(case), path)
+    write_dicom(make_segmentation(case, form), path)
     return path
+
+
+def written_regions(case: AnalysedSeries, folder: Path, form: Form = "binary") -> Path:
+    path = folder / "regions.dcm"
+    write_dicom(make_region_segmentation(case, form), path)
+    return path
+
+
+def with_unlisted_region(case: AnalysedSeries) -> AnalysedSeries:
+    """A third salient region, which isn't listed, with an explained slice between that shows nothing."""
+    assert case.findings.salient is not None
+    salient = case.findings.salient.copy()
+    salient[3, 12:14, 25:30] = UNLISTED_REGION
+    return dataclasses.replace(case, findings=dataclasses.replace(case.findings, salient=salient))
+
+
+def masks_of(case: AnalysedSeries) -> dict[str, np.ndarray]:
+    """The voxels that each segment has to have, by its label."""
+    lungs, salient = case.findings.lungs, case.findings.salient
+    assert salient is not None
+    numbers = {"Region 1": 1, "Region 2": 2, OTHER_REGIONS: UNLISTED_REGION}
+    return {"Right lung": lungs == 1, "Left lung": lungs == 2} | {
+        label: salient == number for label, number in numbers.items()
+    }
 
 
 def positions_of(mask: np.ndarray, volume: CTVolume) -> set[tuple[float, ...]]:
@@ -52,12 +86,14 @@ def read_positions(segmentation: pydicom.Dataset, segment: int) -> set[tuple[flo
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_every_voxel_lies_where_the_patient_has_it(orientation: str, tmp_path: Path) -> None:
-    case = make_case(orientation)
-    segmentation = pydicom.dcmread(written(case, tmp_path))
-    assert case.findings.salient is not None
-    expected = [case.findings.lungs == 1, case.findings.lungs == 2, case.findings.salient]
-    for segment, mask in enumerate(expected, start=1):
-        assert read_positions(segmentation, segment) == positions_of(mask, case.volume)
+    case = with_unlisted_region(make_case(orientation))
+    expected = masks_of(case)
+    for path in (written(case, tmp_path), written_regions(case, tmp_path)):
+        segmentation = pydicom.dcmread(path)
+        for segment in segmentation.SegmentSequence:
+            found = read_positions(segmentation, segment.SegmentNumber)
+            assert found == positions_of(expected.pop(segment.SegmentLabel), case.volume)
+    assert not expected
 
 
 def test_groups_that_are_encoded_once_are_written_as_pydicom_writes_each_of_them(tmp_path: Path) -> None:
@@ -72,34 +108,72 @@ def test_groups_that_are_encoded_once_are_written_as_pydicom_writes_each_of_them
     assert (tmp_path / "once.dcm").read_bytes() == (tmp_path / "each.dcm").read_bytes()
 
 
+@pytest.mark.parametrize("form", ["binary", "labelmap"])
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_highdicom_reads_each_source_images_pixels_back(orientation: str, tmp_path: Path) -> None:
-    case = make_case(orientation)
+def test_highdicom_reads_each_source_images_pixels_back(orientation: str, form: Form, tmp_path: Path) -> None:
+    case = with_unlisted_region(make_case(orientation))
     uids = [source.SOPInstanceUID for source in case.sources]
-    pixels = hd.seg.segread(written(case, tmp_path)).get_pixels_by_source_instance(uids)
-    np.testing.assert_array_equal(pixels[..., 0], case.findings.lungs == 1)
-    np.testing.assert_array_equal(pixels[..., 1], case.findings.lungs == 2)
-    np.testing.assert_array_equal(pixels[..., 2], case.findings.salient)
+    expected = masks_of(case)
+    for path in (written(case, tmp_path, form), written_regions(case, tmp_path, form)):
+        segmentation = hd.seg.segread(path)
+        pixels = segmentation.get_pixels_by_source_instance(uids, assert_missing_frames_are_empty=True)
+        for index, number in enumerate(segmentation.segment_numbers):
+            label = segmentation.get_segment_description(number).segment_label
+            np.testing.assert_array_equal(pixels[..., index], expected.pop(label))
+    assert not expected
 
 
-def test_lungs_are_coded_with_their_side_and_saliency_as_no_lesion(tmp_path: Path) -> None:
-    right, left, salient = pydicom.dcmread(written(make_case(), tmp_path)).SegmentSequence
-    for segment, side in ((right, "24028007"), (left, "7771000")):
+def test_frames_without_a_voxel_are_left_out_in_the_series_of_the_lungs_and_of_the_regions(tmp_path: Path) -> None:
+    case = with_unlisted_region(make_case())
+    assert pydicom.dcmread(written(case, tmp_path)).NumberOfFrames == 6 + 6
+    assert pydicom.dcmread(written_regions(case, tmp_path)).NumberOfFrames == 3
+    assert pydicom.dcmread(written(case, tmp_path, "labelmap")).NumberOfFrames == 7
+    assert pydicom.dcmread(written_regions(case, tmp_path, "labelmap")).NumberOfFrames == 3
+
+
+def test_lungs_are_coded_with_their_side_and_regions_as_saliency_without_a_class(tmp_path: Path) -> None:
+    case = with_unlisted_region(make_case())
+    for segment, side in zip(
+        pydicom.dcmread(written(case, tmp_path)).SegmentSequence, ("24028007", "7771000"), strict=True
+    ):
         property_type = segment.SegmentedPropertyTypeCodeSequence[0]
         assert property_type.CodeValue == "39607008"
         assert property_type.SegmentedPropertyTypeModifierCodeSequence[0].CodeValue == side
         assert segment.SegmentedPropertyCategoryCodeSequence[0].CodeValue == "91723000"
-    assert salient.SegmentedPropertyTypeCodeSequence[0].CodeValue == "130404"
-    assert salient.SegmentLabel == "Saliency of COVID-19 (not a lesion segmentation)"
-    algorithm = salient.SegmentationAlgorithmIdentificationSequence[0]
-    assert algorithm.AlgorithmFamilyCodeSequence[0].CodeValue == "123110"
-    assert "cd" * 32 in algorithm.AlgorithmParameters
+    regions = pydicom.dcmread(written_regions(case, tmp_path)).SegmentSequence
+    assert [region.SegmentLabel for region in regions] == ["Region 1", "Region 2", "Other salient regions"]
+    for region in regions:
+        assert region.SegmentedPropertyTypeCodeSequence[0].CodeValue == "130404"
+        assert region.SegmentDescription.endswith("no lesion segmentation.")
+        assert not any(word in str(region) for word in ("COVID", "CAP", "pneumonia"))
+        algorithm = region.SegmentationAlgorithmIdentificationSequence[0]
+        assert algorithm.AlgorithmFamilyCodeSequence[0].CodeValue == "123110"
+        assert "cd" * 32 in algorithm.AlgorithmParameters
 
 
-def test_a_negative_study_has_two_segments_and_all_frames(tmp_path: Path) -> None:
-    segmentation = pydicom.dcmread(written(make_case(positive=False), tmp_path))
-    assert len(segmentation.SegmentSequence) == 2
-    assert segmentation.NumberOfFrames == 2 * 8
+def test_a_region_has_the_tracking_uid_of_the_report(tmp_path: Path) -> None:
+    case = make_case()
+    for region in make_region_segmentation(case).SegmentSequence:
+        assert region.TrackingUID == tracking_uid(case.sources, SOFTWARE, region.TrackingID)
+        assert region.TrackingID == region.SegmentLabel == f"Region {region.SegmentNumber}"
+
+
+def test_a_negative_study_has_the_lungs_alone() -> None:
+    case = make_case(positive=False)
+    assert len(make_segmentation(case).SegmentSequence) == 2
+    with pytest.raises(ValueError, match="Nothing is salient"):
+        make_region_segmentation(case)
+
+
+def test_a_single_region_on_one_slice_is_read_back(tmp_path: Path) -> None:
+    case = make_case()
+    assert case.findings.salient is not None
+    salient = np.where(case.findings.salient == 1, np.uint8(1), np.uint8(0))
+    findings = dataclasses.replace(case.findings, salient=salient, regions=case.findings.regions[:1])
+    path = written_regions(dataclasses.replace(case, findings=findings), tmp_path)
+    pixels = hd.seg.segread(path).get_pixels_by_source_instance([case.sources[2].SOPInstanceUID])
+    np.testing.assert_array_equal(pixels[0, ..., 0], salient[2])
+    assert dciodvfy_errors(path) == []
 
 
 @pytest.mark.parametrize("thickness_mm", [None, 7.5])
@@ -150,50 +224,42 @@ def test_the_same_input_gives_the_same_uids_and_other_weights_or_settings_give_o
     assert not set(uids(dataclasses.replace(SOFTWARE, settings_sha256="01" * 32))) & set(first)
 
 
+def test_lungs_and_regions_are_series_of_their_own_with_names_that_16_characters_tell() -> None:
+    case = make_case()
+    lungs, regions = make_segmentation(case), make_region_segmentation(case)
+    assert lungs.SeriesInstanceUID != regions.SeriesInstanceUID
+    assert (lungs.SeriesNumber, regions.SeriesNumber) == (9101, 9106)
+    assert (lungs.SeriesDescription[:8], regions.SeriesDescription[:10]) == ("AI lungs", "AI regions")
+    assert lungs.InstanceNumber == regions.InstanceNumber == 1
+
+
+def test_all_outputs_of_a_case_are_of_one_moment_in_the_time_zone_of_the_source() -> None:
+    moment = datetime.datetime(2026, 3, 1, 23, 30, tzinfo=datetime.UTC)
+    case = dataclasses.replace(make_case(), created=moment)
+    case.sources[0].TimezoneOffsetFromUTC = "+0200"
+    for made in (make_segmentation(case), make_region_segmentation(case, "labelmap")):
+        assert (made.SeriesDate, made.ContentDate) == ("20260302", "20260302")
+        assert made.SeriesTime == made.ContentTime == "013000.000000"
+
+
 @pytest.mark.parametrize("positive", [True, False])
 def test_dciodvfy_finds_no_error(positive: bool, tmp_path: Path) -> None:
-    assert dciodvfy_errors(written(make_case(positive=positive), tmp_path)) == []
+    case = make_case(positive=positive)
+    assert dciodvfy_errors(written(case, tmp_path)) == []
+    if positive:
+        assert dciodvfy_errors(written_regions(with_unlisted_region(case), tmp_path)) == []
 
 
-def written_label_maps(case: AnalysedSeries, folder: Path) -> tuple[Path, Path]:
-    """The label maps of the lungs and of the salient regions."""
-    made = make_segmentation(case, "labelmap"), make_salient_label_map(case)
-    paths = folder / "lungs.dcm", folder / "salient.dcm"
-    for label_map, path in zip(made, paths, strict=True):
-        write_dicom(label_map, path)
-    return paths
-
-
-@pytest.mark.parametrize("orientation", ORIENTATIONS)
-def test_label_maps_lose_no_voxel_and_leave_no_hole_where_a_lung_is_salient(orientation: str, tmp_path: Path) -> None:
-    case = make_case(orientation)
-    assert (case.findings.lungs[case.findings.salient] > 0).any()
-    uids = [source.SOPInstanceUID for source in case.sources]
-    lungs, salient = (hd.seg.segread(path) for path in written_label_maps(case, tmp_path))
-    for label_map, expected in ((lungs, case.findings.lungs), (salient, 3 * case.findings.salient.astype(np.uint8))):
+def test_label_maps_are_compressed_and_have_the_segments_of_the_binary_form_and_uids_of_their_own() -> None:
+    case = with_unlisted_region(make_case())
+    for make in (make_segmentation, make_region_segmentation):
+        binary, label_map = make(case), make(case, "labelmap")
         assert label_map.SOPClassUID == LABEL_MAP_STORAGE
-        read = label_map.get_pixels_by_source_instance(uids, combine_segments=True)
-        np.testing.assert_array_equal(read, expected)
-        affine = label_map.get_volume(combine_segments=True).affine
-        points = np.argwhere(label_map.get_volume(combine_segments=True).array == expected.max())
-        seen = {tuple(np.round(point, 2) + 0.0) for point in points @ affine[:3, :3].T + affine[:3, 3]}
-        assert seen == positions_of(expected == expected.max(), case.volume)
-
-
-def test_label_maps_have_the_segments_of_the_binary_form_and_uids_of_their_own(tmp_path: Path) -> None:
-    case = make_case()
-    binary = pydicom.dcmread(written(case, tmp_path))
-    lungs, salient = (pydicom.dcmread(path) for path in written_label_maps(case, tmp_path))
-    described = {item.SegmentNumber: item for made in (lungs, salient) for item in made.SegmentSequence}
-    assert sorted(described) == [0, 1, 2, 3]  # 0 is the background
-    for segment in binary.SegmentSequence:
-        assert described[segment.SegmentNumber].SegmentLabel == segment.SegmentLabel
-        assert described[segment.SegmentNumber].TrackingUID == segment.TrackingUID
-    assert len({made.SOPInstanceUID for made in (binary, lungs, salient)}) == 3
-    assert len({made.SeriesInstanceUID for made in (binary, lungs, salient)}) == 1
-
-
-def test_a_negative_study_has_no_label_map_of_salient_regions() -> None:
-    case = make_case(positive=False)
-    with pytest.raises(ValueError, match="Nothing is salient"):
-        make_salient_label_map(case)
+        assert label_map.file_meta.TransferSyntaxUID == RLELossless
+        described = {item.SegmentNumber: item for item in label_map.SegmentSequence}
+        assert sorted(described) == [0, *(item.SegmentNumber for item in binary.SegmentSequence)]  # 0 is the background
+        for segment in binary.SegmentSequence:
+            assert described[segment.SegmentNumber].SegmentLabel == segment.SegmentLabel
+            assert described[segment.SegmentNumber].TrackingUID == segment.TrackingUID
+        assert binary.SOPInstanceUID != label_map.SOPInstanceUID
+        assert binary.SeriesInstanceUID != label_map.SeriesInstanceUID  # viewers take one instance of a series

@@ -21,7 +21,7 @@ from groundglass.dicomio.writing.files import write_dicom, write_image
 from groundglass.dicomio.writing.key_images import make_key_images
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import make_report
-from groundglass.dicomio.writing.segmentation import make_segmentation
+from groundglass.dicomio.writing.segmentation import make_region_segmentation, make_segmentation
 from groundglass.dicomio.writing.summary import draw_summary, make_summary
 from groundglass.domain.software import NAME, VERSION, SoftwareIdentity
 from groundglass.domain.volume import on_grid
@@ -57,6 +57,7 @@ def right(tmp_path_factory: pytest.TempPathFactory) -> tuple[Phantom, Path]:
     page = draw_summary(analysed, shown)
     outputs: dict[str, Dataset] = {
         "seg": make_segmentation(analysed),
+        "regions": make_region_segmentation(analysed),
         "summary": make_summary(analysed, page, shown),
         "boxes": make_presentation_state(analysed),
     }
