@@ -29,7 +29,8 @@ NOT_LISTED = "can't be listed ({}), and slices may lie in it. Check its permissi
 
 LOG = logging.getLogger("groundglass")
 _OWN_FILES = re.compile(
-    r"case-\d{3,}\.(seg|salient-seg|sr|summary|summary-pdf|key-image-\d\d|key-images|boxes|saliency)\.dcm|case-\d{3,}\.preview\.png|result\.json"
+    r"case-\d{3,}\.(seg|regions|rtstruct|sr|summary|summary-pdf|key-image-\d\d|key-images|boxes|saliency)\.dcm"
+    r"|case-\d{3,}\.(salient-seg\.dcm|preview\.png|fhir\.json)|result\.json"  # salient-seg: of earlier versions
     r"|\.(case-\d{3,}\.[a-z0-9.-]+|result\.json)\.\d+\.part"  # of a run that was killed
 )
 

@@ -44,7 +44,7 @@ def test_no_more_key_images_than_slices(tmp_path: Path) -> None:
 
 
 def test_every_file_is_known_as_the_applications_own(tmp_path: Path) -> None:
-    names = names_of(tmp_path, summary_pdf=True, saliency_map=True)
+    names = names_of(tmp_path, summary_pdf=True, saliency_map=True, rt_structure_set=True, fhir=True)
     names += names_of(tmp_path, key_images_form="multiframe")
     for name in names:
         assert _OWN_FILES.fullmatch(name), name

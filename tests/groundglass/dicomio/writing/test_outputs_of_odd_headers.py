@@ -108,18 +108,18 @@ def machine_in_new_york(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_times_are_in_the_time_zone_of_the_source_or_else_of_the_machine(
     offset: str, zone: str | None, hours: float
 ) -> None:
+    before = utc_now()
     case = make_case()
     for source in case.sources:
         source.TimezoneOffsetFromUTC = offset
-    before = utc_now()
     made = outputs(case)
     after = utc_now()
     for name, output in made.items():
         assert output.get("TimezoneOffsetFromUTC") == zone, name
-        kinds = ("InstanceCreation", "PresentationCreation" if name == "boxes" else "Content")
+        kinds = ("Series", "InstanceCreation", "PresentationCreation" if name == "boxes" else "Content")
         times = [f"{output[f'{kind}Date'].value}{output[f'{kind}Time'].value}" for kind in kinds]
         equipment = output.get("ContributingEquipmentSequence", ())
         times += [str(item.ContributionDateTime) for item in equipment if "ContributionDateTime" in item]
-        assert len(times) == (2 if name in ("summary", "summary-pdf", "key-image") else 3), name
+        assert len(times) == (3 if name in ("summary", "summary-pdf", "key-image") else 4), name
         for told in (datetime.datetime.strptime(written, "%Y%m%d%H%M%S.%f") for written in times):
             assert before <= told - datetime.timedelta(hours=hours) <= after, name
