@@ -306,7 +306,7 @@ def test_reports_on_other_results_are_other_reports(tmp_path: Path) -> None:
     case = make_case()
     reports = [hd.sr.srread(written(case, tmp_path, form)) for form in ("binary", "labelmap")]
     assert reports[0].SOPInstanceUID != reports[1].SOPInstanceUID
-    assert reports[0].SeriesInstanceUID == reports[1].SeriesInstanceUID
+    assert reports[0].SeriesInstanceUID != reports[1].SeriesInstanceUID
 
 
 def test_a_series_whose_slices_share_one_uid_can_be_refused(tmp_path: Path) -> None:
