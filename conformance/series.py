@@ -204,16 +204,18 @@ def _boxes_and_regions(
         mask = lesions == number
         own = []
         for index in np.flatnonzero(mask.any(axis=(1, 2))).tolist():
-            ((rows, columns),) = ndimage.find_objects(mask[index].astype(np.uint8))
-            area_mm2 = np.count_nonzero(mask[index]) * volume.pixel_area_mm2
-            corners = columns.start, rows.start, columns.stop - 1, rows.stop - 1
-            own.append(Box(index, label, *corners, area_mm2, score, 0.5, number))
+            pieces, count = ndimage.label(mask[index], structure=np.ones((3, 3)))
+            for piece, (rows, columns) in enumerate(ndimage.find_objects(pieces), start=1):
+                area_mm2 = np.count_nonzero(pieces == piece) * volume.pixel_area_mm2
+                corners = columns.start, rows.start, columns.stop - 1, rows.stop - 1
+                own.append(Box(index, label, *corners, area_mm2, score, 0.5 / count, number))
         sides: dict[int, Side] = {RIGHT_LUNG: "right", LEFT_LUNG: "left"}
         touched = [name for side, name in sides.items() if (lungs[mask] == side).any()]
         side: Side = touched[0] if len(touched) == 1 else "both"
-        slices = tuple(box.slice_index for box in own)
+        slices = tuple(sorted({box.slice_index for box in own}))
         volume_ml = np.count_nonzero(mask) * volume.voxel_volume_ml
-        best = max(own, key=lambda box: box.area_mm2)
+        largest = max(own, key=lambda box: box.area_mm2).slice_index
+        best = Box.around([box for box in own if box.slice_index == largest])
         regions.append(Region(number, 0.5 / number, slices, side, "middle", volume_ml, best))
         boxes += own
     return tuple(sorted(boxes, key=lambda box: (box.slice_index, -box.area_mm2))), tuple(regions)

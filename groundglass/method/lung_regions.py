@@ -59,7 +59,7 @@ def find_walled_gas(probability: FloatMap, values: FloatMap, grid_mm: float) -> 
         piece = gas[box] == number
         rim = within(piece, 1.5)  # the cubes that gas and wall share
         around = within(piece, WALL_MM / grid_mm) & ~rim
-        if (values[box][around] > wall).mean() >= WALL_PART:
+        if around.any() and (values[box][around] > wall).mean() >= WALL_PART:
             walled[box] |= rim
     return walled
 

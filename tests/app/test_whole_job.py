@@ -67,9 +67,10 @@ def test_a_consolidation_stays_inside_the_lung(phantom: PhantomJob) -> None:
 
 
 def test_a_diseased_phantom_is_seen_as_diseased_and_a_healthy_one_as_healthy(phantom: PhantomJob) -> None:
-    assert phantom.case["prediction"]["state"] == ("absent" if phantom.truth.label == "np" else "present")
+    state = phantom.case["prediction"]["state"]
+    assert state == ("absent" if phantom.truth.label == "np" else "present")
     assert phantom.case["prediction"]["kind"] == "undetermined"
-    assert phantom.result["__mercure_notification"]["requested"] == (phantom.truth.label != "np")
+    assert phantom.result["__mercure_notification"]["requested"] == (state != "absent")
 
 
 def test_boxes_lie_on_lesions(phantom: PhantomJob) -> None:
@@ -96,19 +97,19 @@ def test_the_regions_lie_on_lesions_each_in_the_lung_that_is_named(phantom: Phan
 def names_of(phantom: PhantomJob) -> list[str]:
     """The DICOM files of the contract: a study without boxes has neither regions nor a presentation state."""
     kinds = ["seg", "sr", "summary", *(f"key-image-{number:02d}" for number in range(1, 7))]
-    kinds += ["regions", "boxes"] if phantom.truth.label != "np" else []
+    kinds += ["regions", "boxes"] if phantom.case["boxes"] else []
     return [f"case-001.{kind}.dcm" for kind in kinds]
 
 
 def test_all_files_of_the_contract_are_there_and_nothing_else(phantom: PhantomJob) -> None:
     outputs = [*names_of(phantom), "case-001.preview.png"]
-    assert phantom.case["outputs"] == outputs
+    assert sorted(phantom.case["outputs"]) == sorted(outputs)
     assert sorted(path.name for path in phantom.out.iterdir()) == sorted([*outputs, "result.json"])
 
 
 def test_the_presentation_state_draws_the_boxes_of_the_result_on_their_slices(phantom: PhantomJob) -> None:
-    if phantom.truth.label == "np":
-        return  # no box, no file
+    if not phantom.case["boxes"]:
+        return  # no file
     drawn = []
     for annotation in dcmread(phantom.out / "case-001.boxes.dcm").GraphicAnnotationSequence:
         for graphic in annotation.GraphicObjectSequence:
@@ -130,7 +131,7 @@ def test_slices_are_numbered_as_the_source_lies_in_the_patient(phantom: PhantomJ
 def test_explained_slices_carry_their_completeness_error_and_others_none(phantom: PhantomJob) -> None:
     explained = [item for item in phantom.case["slices"] if item["explained"]]
     assert all(item["completeness_error"] is None for item in phantom.case["slices"] if not item["explained"])
-    assert bool(explained) == (phantom.truth.label != "np")
+    assert bool(explained) == (phantom.case["prediction"]["state"] != "absent")
     if explained:
         # A map that is wrong misses the score's change by about all of it. Conv4's score bends most along the path.
         for scale in SCALES:

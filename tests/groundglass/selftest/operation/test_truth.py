@@ -73,8 +73,8 @@ nothing_is_salient, everything_is_salient = set_salient(False), set_salient(True
         ("Centres of the lungs", "seg", shave),
         ("First region, in patient coordinates", "sr", to_the_front),
         ("First region, in patient coordinates", "sr", around_everything),
-        ("Salient lesions", "seg", nothing_is_salient),
-        ("Salient lesions", "seg", everything_is_salient),
+        ("Salient lesions", "regions", nothing_is_salient),
+        ("Salient lesions", "regions", everything_is_salient),
     ],
 )
 def test_a_file_that_is_not_right_is_found(
