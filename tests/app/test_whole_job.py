@@ -34,7 +34,7 @@ ALL_VIEWS = {"lungs": {"grid_mm": 2.5, "views": ["axial", "coronal", "sagittal"]
 
 @pytest.fixture(
     scope="module",
-    params=[("covid19", MIDDLE, {}), ("cap", WHOLE, ALL_VIEWS), ("normal", MIDDLE, {})],
+    params=[("covid19", MIDDLE, {}), ("cap", WHOLE, ALL_VIEWS), ("normal", WHOLE, {})],
     ids=lambda each: each[0],
 )
 def phantom(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> PhantomJob:
