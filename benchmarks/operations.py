@@ -37,7 +37,7 @@ from groundglass.settings import Settings
 
 RECORD = ROOT / "benchmarks" / "results" / "operations.json"
 SLICES, SIZE, EXPLAINED = 10, 96, 1
-SPACING_MM = (10.0, 2.0, 2.0)
+SPACING_MM = (20.0, 2.0, 2.0)
 """Of the phantom whose stages are recorded: the middle of a chest, whose operations are those of a whole one, fewer."""
 
 
