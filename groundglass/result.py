@@ -89,7 +89,7 @@ def mercure_notification(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     lines, requested = [], False
     for case in cases:
         if case["status"] == ANALYSED:
-            told = " ".join(case["prediction"]["statement"])
+            told = " ".join([*case["prediction"]["statement"], *case["warnings"]])
             requested |= case["prediction"]["state"] != "absent"
         else:
             told = f"Not analysed ({case['reason']['code']}). {case['reason']['text']}"
@@ -105,6 +105,7 @@ def _case(case: Case[Any], outputs: list[str]) -> dict[str, Any]:
         "series_instance_uid": case.series_instance_uid,
         "status": case.status,
         "reason": None if case.reason is None else {"code": case.reason_code, "text": case.reason},
+        "warnings": list(case.warnings),
         "source_defects": [vars(defect) for defect in case.source_defects],
         "outputs": outputs,
         "timings_s": {stage: round(seconds, 3) for stage, seconds in case.timings_s.items()},
