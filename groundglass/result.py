@@ -89,12 +89,12 @@ def mercure_notification(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     lines, requested = [], False
     for case in cases:
         if case["status"] == ANALYSED:
-            told = " ".join([*case["prediction"]["statement"], *case["warnings"]])
+            told = " ".join(case["prediction"]["statement"])
             requested |= case["prediction"]["state"] != "absent"
         else:
             told = f"Not analysed ({case['reason']['code']}). {case['reason']['text']}"
             requested = True
-        lines.append(f"{case['case']}: {told}")
+        lines.append(" ".join([f"{case['case']}: {told}", *case["warnings"]]))
     return {"text": "\n".join(lines) or _NO_CASE, "requested": requested}
 
 

@@ -12,11 +12,13 @@ from typing import Any
 from groundglass.case import ANALYSED, Case, RunRecord, attempt, give_back_memory
 from groundglass.dicomio.reading.checked_series import CheckedSeries
 from groundglass.dicomio.reading.defects import find_defects
+from groundglass.dicomio.reading.patient_age import is_minor
 from groundglass.dicomio.reading.scan import Scan, Series
 from groundglass.dicomio.reading.select import Selection, choose_series
 from groundglass.dicomio.reading.volume import ReadSeries, read_grid
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.domain.findings import Findings
+from groundglass.domain.statement import warnings_of
 from groundglass.outputs import check_room_for, write_analysed, write_refused
 from groundglass.pipeline import ClassifiedSlices, Pipeline, SegmentedLungs
 from groundglass.whole_lungs import Look, best_of, look_at, next_to_look_at, why_this_one
@@ -155,6 +157,8 @@ class Run:
         case = attempt("writing", case, partial(self._write, written=written))
         if case.status != ANALYSED:
             if case.sources:
+                told = warnings_of(is_minor(case.sources[0]), lungs_ml=0.0, are_whole=False)
+                case = replace(case, warnings=(*case.warnings, *told))
                 # The case's own reason stands, whether or not it can be told in a report.
                 refused = replace(case, status=ANALYSED)
                 attempt("writing", refused, partial(self._write_refusal, reason=case, written=written))
@@ -231,7 +235,7 @@ class Run:
         return replace(case.with_found(analysed.findings.without_arrays()), warnings=analysed.warnings)
 
     def _write_refusal(self, case: Case[Any], reason: Case[Any], written: list[str]) -> Case[Any]:
-        code, text = reason.reason_code or "UNKNOWN", reason.reason or ""
+        code, text = reason.reason_code or "UNKNOWN", " ".join(filter(None, (reason.reason, *reason.warnings)))
         written += write_refused(case.name, case.sources, self._pipeline.software, code, text, self._folder)
         self._progress("writing", 1, 1)
         return case

@@ -167,10 +167,10 @@ def _tell(record: "RunRecord", code: ExitCode) -> None:
     for case, outputs in record.cases:
         if case.status == "analysed":
             LOG.info("%s: analysed, %d files", case.name, len(outputs))
-            for warning in case.warnings:
-                LOG.warning("%s: %s", case.name, warning)
         else:
             LOG.error("%s: %s (%s). %s", case.name, case.status, case.reason_code, case.reason)
+        for warning in case.warnings:
+            LOG.warning("%s: %s", case.name, warning)
     if code is ExitCode.NO_ELIGIBLE_SERIES and not record.series_rejected and not record.files_ignored:
         LOG.error("No series can be analysed: the input folder holds no file.")
     elif code is ExitCode.NO_ELIGIBLE_SERIES:

@@ -10,12 +10,11 @@ LIMITS = (
 )
 """Stands below every conclusion."""
 NO_ADULT = (
-    "By its headers this is the CT of a child, and the networks know the chests of adults only: do not rely on the "
-    "result."
+    "By its headers this is the CT of a child. The networks know the chests of adults only, so a result may be wrong."
 )
 SMALL_LUNGS = (
-    "The lungs that were found are smaller than those of adults, and the networks know the chests of adults only: this "
-    "is a child, or a part of the lungs was not found."
+    "The lungs that were found are smaller than those of adults: this is a child, whose chest the networks don't know, "
+    "or a part of the lungs was not found."
 )
 SMALLEST_ADULT_ML = 800.0
 """Both lungs of an adult, whole, hold more, in expiration and with most diseases too."""

@@ -83,15 +83,16 @@ def _draw_conclusion(draw: ImageDraw.ImageDraw, findings: Findings, palette: Pal
     after = x + text_width(title, 76) + 34
     draw_text(draw, (after, y), f"probability {prediction.pneumonia_probability:.2f}", 46, palette.text)
     y += 54
+    # Warnings take the room of larger letters.
+    size, small, step = (26, 20, 24) if warnings else (33, 26, 36)
     sentences = [state_meaning(prediction), "" if prediction.state == "absent" else kind_sentence(prediction)]
     if any(sentences):
-        draw_text(draw, (x, y), " ".join(filter(None, sentences)), 33, palette.text)
-        y += 44
-    size = 22 if warnings else 26
-    for number, sentence in enumerate((*warnings, LIMITS)):
-        for line in wrap(sentence, size, right - x - _INSET):
-            draw_text(draw, (x, y), line, size, palette.text, bold=int(number < len(warnings)))
-            y += round(size * 1.38)
+        draw_text(draw, (x, y), " ".join(filter(None, sentences)), size, palette.text)
+        y += step + 8
+    for sentence in (*warnings, LIMITS):
+        for line in wrap(sentence, small, right - x - _INSET):
+            draw_text(draw, (x, y), line, small, palette.text)
+            y += step
 
 
 def _draw_symbol(draw: ImageDraw.ImageDraw, state: State, middle: tuple[int, int], color: Color) -> None:
