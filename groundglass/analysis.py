@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from PIL import Image
@@ -119,6 +119,7 @@ class Analysis:
         analysed = AnalysedSeries.of(series, self.findings, self.software)
         first = series.sources[0]
         case = Case(1, str(first.StudyInstanceUID), str(first.SeriesInstanceUID), series.sources, analysed.findings)
+        case = replace(case, warnings=analysed.warnings)
         names = write_analysed(case.name, analysed, self.settings, folder, lambda done, total: None)
         write_result(RunRecord([], [], [(case, names)]), self.software, folder)
         return [*names, "result.json"]

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from pydicom import Dataset
 
+from groundglass.dicomio.reading.checked_series import CheckedSeries
 from groundglass.dicomio.reading.defects import Defect
 from groundglass.domain.errors import OutputFailed, Refusal
 from groundglass.domain.refusals import RefusalCode
@@ -33,7 +34,10 @@ class Case(Generic[Found]):
         status: `analysed`, `refused` (the input can't be analysed) or `failed` (a defect, or the machine).
         reason_code, reason: why it was refused or failed.
         source_defects: what is wrong with the headers of the source, and what was put right.
+        warnings: in sentences, what whoever reads the result must know of this source.
         timings_s: seconds by stage.
+        checked: the series.
+        others: the other eligible series of the study, best first, in case that this one doesn't show the lungs whole.
     """
 
     number: int
@@ -45,7 +49,10 @@ class Case(Generic[Found]):
     reason_code: str | None = None
     reason: str | None = None
     source_defects: tuple[Defect, ...] = ()
+    warnings: tuple[str, ...] = ()
     timings_s: dict[str, float] = field(default_factory=dict)
+    checked: CheckedSeries | None = None
+    others: tuple[CheckedSeries, ...] = ()
 
     @property
     def name(self) -> str:
@@ -67,12 +74,12 @@ class RunRecord:
     """
 
     files_ignored: list[dict[str, str]] = field(default_factory=list)
-    series_rejected: list[dict[str, object]] = field(default_factory=list)
+    series_rejected: list[dict[str, Any]] = field(default_factory=list)
     cases: list[tuple[Case[Any], list[str]]] = field(default_factory=list)
 
 
 def attempt(stage: str, case: Case[Found], work: Callable[[Case[Found]], Case[Next]]) -> Case[Found] | Case[Next]:
-    """Do one stage of a case, take its time, and turn an exception into a reason the case carries onwards.
+    """Do one stage of a case, add up its time, and turn an exception into a reason the case carries onwards.
 
     A case that was refused or has failed is passed on as it is.
     """
@@ -95,7 +102,8 @@ def attempt(stage: str, case: Case[Found], work: Callable[[Case[Found]], Case[Ne
             done = replace(
                 case, status=FAILED, reason_code=RefusalCode.DEFECT, reason=_tell_defect(stage, case.name, error)
             )
-    return replace(done, timings_s=done.timings_s | {stage: time.perf_counter() - start})
+    seconds = done.timings_s.get(stage, 0.0) + time.perf_counter() - start
+    return replace(done, timings_s=done.timings_s | {stage: seconds})
 
 
 def give_back_memory() -> None:

@@ -131,7 +131,7 @@ class _Resources:
             "issued": self._issued,
             "result": [{"reference": self._url(name)} for name in observations],
             "imagingStudy": [self._study],
-            "conclusion": "\n".join(statement(self._analysed.findings.prediction)),
+            "conclusion": "\n".join((*statement(self._analysed.findings.prediction), *self._analysed.warnings)),
         }
 
     def _device(self) -> Json:

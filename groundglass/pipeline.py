@@ -14,13 +14,13 @@ from groundglass.domain.arrays import LabelMap
 from groundglass.domain.errors import UsageError
 from groundglass.domain.findings import Findings, Prediction, SliceFinding
 from groundglass.domain.software import NAME, VERSION, SoftwareIdentity
-from groundglass.domain.volume import CTVolume
+from groundglass.domain.volume import CTVolume, Face
 from groundglass.locations import MODEL_FOLDER, SETTINGS_FILE
 from groundglass.method.classifier_network import MultiScaleClassifier
 from groundglass.method.explanation import explain_slices
 from groundglass.method.folding import folded
 from groundglass.method.lung_network import LungUNet
-from groundglass.method.lung_segmentation import lung_volumes_ml, reach_border, segment_lungs
+from groundglass.method.lung_segmentation import faces_that_cut, lung_volumes_ml, segment_lungs
 from groundglass.method.precision import fast_precision
 from groundglass.method.slice_classification import classify_slices
 from groundglass.method.slice_input import SliceInputs
@@ -44,13 +44,13 @@ class SegmentedLungs:
     Attributes:
         labels: uint8 `(slice, row, col)` on the grid of the volume: BACKGROUND, RIGHT_LUNG or LEFT_LUNG.
         right_ml, left_ml: lung volumes.
-        reach_border: whether the images cut the lungs, so that volumes and fractions are of what they show.
+        cut_at: the outer planes of the volume at which the images cut the lungs.
     """
 
     labels: LabelMap
     right_ml: float
     left_ml: float
-    reach_border: bool
+    cut_at: tuple[Face, ...]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Pipeline:
         """
         lungs = self.settings.lungs
         labels = segment_lungs(self.lung_network, volume, lungs.windows, lungs.grid_mm, lungs.views, on_planes)
-        return SegmentedLungs(labels, *lung_volumes_ml(labels, volume), reach_border(labels, volume))
+        return SegmentedLungs(labels, *lung_volumes_ml(labels, volume), faces_that_cut(labels, volume))
 
     def classify(
         self, volume: CTVolume, lungs: SegmentedLungs, on_slices: OnProgress = tell_nobody
@@ -181,7 +181,7 @@ class Pipeline:
             regions=explanation.regions,
             unlisted_regions=explanation.unlisted_regions,
             zones=explanation.zones,
-            reach_border=lungs.reach_border,
+            reach_border=bool(lungs.cut_at),
         )
 
     def analyse(self, source: CTVolume | ReadSeries) -> Analysis:

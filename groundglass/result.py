@@ -94,7 +94,7 @@ def mercure_notification(cases: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         else:
             told = f"Not analysed ({case['reason']['code']}). {case['reason']['text']}"
             requested = True
-        lines.append(f"{case['case']}: {told}")
+        lines.append(" ".join([f"{case['case']}: {told}", *case["warnings"]]))
     return {"text": "\n".join(lines) or _NO_CASE, "requested": requested}
 
 
@@ -105,6 +105,7 @@ def _case(case: Case[Any], outputs: list[str]) -> dict[str, Any]:
         "series_instance_uid": case.series_instance_uid,
         "status": case.status,
         "reason": None if case.reason is None else {"code": case.reason_code, "text": case.reason},
+        "warnings": list(case.warnings),
         "source_defects": [vars(defect) for defect in case.source_defects],
         "outputs": outputs,
         "timings_s": {stage: round(seconds, 3) for stage, seconds in case.timings_s.items()},

@@ -10,7 +10,9 @@ from groundglass.settings import load_settings
 
 
 def read_study(folder: Path | str, rules: SelectionRules | None = None) -> ReadSeries:
-    """The chest CT of a study that suits best, as a volume with its headers.
+    """The chest CT of a study that suits best by its headers, as a volume with its headers.
+
+    Whether it shows the lungs whole is seen only in the volume; `groundglass analyse` takes another series where not.
 
     >>> series = read_study(study)
     >>> series.volume.hu.shape[0] == len(series.sources)

@@ -4,7 +4,7 @@ from holoscan.core import Fragment
 from monai.deploy.core import Operator, OperatorSpec
 
 from groundglass.run import Run
-from operators.dicom_loader import as_checked
+from operators.dicom_loader import as_checked, others_of
 
 
 class CTVolumeOperator(Operator):
@@ -29,5 +29,7 @@ class CTVolumeOperator(Operator):
         for study in op_input.receive("study_selected_series_list"):
             for selected in study.selected_series:
                 self._cases += 1
-                case = self._run.read(as_checked(study.study, selected.series), self._cases)
+                series = selected.series
+                case = self._run.read(as_checked(study.study, series), self._cases, others_of(series))
                 op_output.emit(case, "image")
+                del case  # the next stage may read another volume

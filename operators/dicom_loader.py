@@ -24,11 +24,12 @@ class ScannedSeries(DICOMSeries):
 
 
 class ChosenSeries(ScannedSeries):
-    """The one that is analysed, with what the selection has checked of it."""
+    """The one that is analysed, with what the selection has checked of it, and the others it may be exchanged for."""
 
-    def __init__(self, checked: CheckedSeries) -> None:
+    def __init__(self, checked: CheckedSeries, others: tuple[CheckedSeries, ...] = ()) -> None:
         super().__init__(checked.series)
         self.checked = checked
+        self.others = others
 
 
 class DICOMLoaderOperator(Operator):
@@ -81,3 +82,8 @@ def as_scanned(study: DICOMStudy, series: DICOMSeries) -> Series:
 def as_checked(study: DICOMStudy, series: DICOMSeries) -> CheckedSeries:
     """The series with the checks of the selection; one from another selector is checked now."""
     return series.checked if isinstance(series, ChosenSeries) else check_series(as_scanned(study, series))
+
+
+def others_of(series: DICOMSeries) -> tuple[CheckedSeries, ...]:
+    """The other eligible series of the study; none are known of a series from another selector."""
+    return series.others if isinstance(series, ChosenSeries) else ()

@@ -36,7 +36,9 @@ class SeriesSelectorOperator(Operator):
             selection = self._run.select([as_scanned(study, series) for series in study.get_all_series()])
             if selection.chosen is not None:
                 selected = StudySelectedSeries(study)
-                selected.add_selected_series(SelectedSeries(selection.name, ChosenSeries(selection.chosen)))
+                selected.add_selected_series(
+                    SelectedSeries(selection.name, ChosenSeries(selection.chosen, selection.others))
+                )
                 chosen.append(selected)
         if chosen:
             op_output.emit(chosen, "study_selected_series_list")

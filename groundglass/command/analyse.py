@@ -102,6 +102,7 @@ def _run(
     except OSError as error:
         raise UsageError(f"The input folder, or a folder in it, {NOT_LISTED.format(error.strerror)}") from error
     pipeline = Pipeline.load(settings, model_folder)
+    _clear(output_folder)
     progress = ProgressReporter()
     run = Run(pipeline, output_folder, progress)
     carry_out(run, partial(scan_folder, input_folder, names=names))
@@ -113,28 +114,37 @@ def _run(
 
 @contextmanager
 def _prepared(folder: Path) -> Iterator[None]:
-    """Make the folder, prove that it can be written, hold it, and clear the results of an earlier run.
-
-    Files of an earlier run would be taken for results of this one, so exactly those that the application itself names
-    are removed; anything else in the folder stays.
-    """
+    """Make the folder, prove that it can be written, and hold it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
         lock = _lock(folder)
+    except OSError as error:
+        raise _not_writable(error) from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _clear(folder: Path) -> None:
+    """Remove the results of an earlier run, once nothing in the call stands in the way of new ones.
+
+    They would be taken for results of this run, so exactly the files that the application itself names are removed;
+    anything else in the folder stays.
+    """
+    try:
         # result.json first: without it the others count for nothing, should this be killed in between.
         for path in sorted(folder.iterdir(), key=lambda path: path.name != "result.json"):
             if _OWN_FILES.fullmatch(path.name):
                 path.unlink()
     except OSError as error:
-        raise UsageError(
-            f"The output folder can't be written ({error.strerror}). Give a folder that can be written."
-        ) from error
-    try:
-        yield
-    finally:
-        os.close(lock)
+        raise _not_writable(error) from error
+
+
+def _not_writable(error: OSError) -> UsageError:
+    return UsageError(f"The output folder can't be written ({error.strerror}). Give a folder that can be written.")
 
 
 def _lock(folder: Path) -> int:
@@ -159,6 +169,8 @@ def _tell(record: "RunRecord", code: ExitCode) -> None:
             LOG.info("%s: analysed, %d files", case.name, len(outputs))
         else:
             LOG.error("%s: %s (%s). %s", case.name, case.status, case.reason_code, case.reason)
+        for warning in case.warnings:
+            LOG.warning("%s: %s", case.name, warning)
     if code is ExitCode.NO_ELIGIBLE_SERIES and not record.series_rejected and not record.files_ignored:
         LOG.error("No series can be analysed: the input folder holds no file.")
     elif code is ExitCode.NO_ELIGIBLE_SERIES:

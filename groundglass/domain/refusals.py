@@ -36,6 +36,7 @@ class RefusalCode(StrEnum):
     PIXELS = "PIXELS"
     NOT_HU = "NOT_HU"
     NO_LUNGS = "NO_LUNGS"
+    OTHER_BODY_PART = "OTHER_BODY_PART"
     TOO_LITTLE_LUNG = "TOO_LITTLE_LUNG"
     OUT_OF_MEMORY = "OUT_OF_MEMORY"
     DISK_FULL = "DISK_FULL"
@@ -89,7 +90,7 @@ REFUSALS: dict[RefusalCode, Advice] = {
         "Send each plane as a series of its own, and correct cosines at their source.",
     ),
     RefusalCode.DUPLICATE_POSITION: Advice(
-        "Different images lie at one position, and nothing tells which belong together.", _SPLIT
+        "Different images lie at one position, and no single acquisition among them shows the whole chest.", _SPLIT
     ),
     RefusalCode.GAP: Advice(
         "Neighbouring slices are not all equally far apart: slices are missing, or reconstructions are mixed.",
@@ -117,6 +118,10 @@ REFUSALS: dict[RefusalCode, Advice] = {
     ),
     # The method
     RefusalCode.NO_LUNGS: Advice("No lungs were found.", "Check that the series shows the chest."),
+    RefusalCode.OTHER_BODY_PART: Advice(
+        "By its tags the series shows another part of the body, and its images cut the lungs.",
+        "Nothing, if it is no chest CT; else send the series that shows the whole chest, or correct BodyPartExamined.",
+    ),
     RefusalCode.TOO_LITTLE_LUNG: Advice(
         "No slice shows enough lung to be classified.", "Check that the series covers the chest."
     ),

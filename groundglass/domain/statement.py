@@ -9,6 +9,15 @@ LIMITS = (
     f"It knows no other disease. {RESEARCH_USE}."
 )
 """Stands below every conclusion."""
+NO_ADULT = (
+    "By its headers this is the CT of a child. The networks know the chests of adults only, so a result may be wrong."
+)
+SMALL_LUNGS = (
+    "The lungs that were found are smaller than those of adults: this is a child, whose chest the networks don't know, "
+    "or a part of the lungs was not found."
+)
+SMALLEST_ADULT_ML = 800.0
+"""Both lungs of an adult, whole, hold more, in expiration and with most diseases too."""
 _MEANINGS = {
     "absent": "",
     "present": "",
@@ -69,3 +78,10 @@ def statement(prediction: Prediction) -> tuple[str, ...]:
     """The first lines of every output: state, kind where there may be a pneumonia, and the limits."""
     kind = () if prediction.state == "absent" else (kind_sentence(prediction),)
     return (state_sentence(prediction), *kind, LIMITS)
+
+
+def warnings_of(is_minor: bool, lungs_ml: float, are_whole: bool) -> tuple[str, ...]:
+    """What a reader must know where the study is not of the kind that the networks have learned from."""
+    if is_minor:
+        return (NO_ADULT,)
+    return (SMALL_LUNGS,) if are_whole and lungs_ml < SMALLEST_ADULT_ML else ()

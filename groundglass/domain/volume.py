@@ -14,6 +14,11 @@ from groundglass.domain.arrays import AnyArray, Coordinates, HounsfieldUnits, Sc
 BACKGROUND, RIGHT_LUNG, LEFT_LUNG = 0, 1, 2
 """Values of a lung label array; right and left are the patient's."""
 
+Face = tuple[int, int]
+"""One of the six outer planes of a volume: the axis, and the index on it, 0 or -1."""
+LOWEST_SLICE: Face = (0, -1)
+"""Of a volume whose slices run from head to feet."""
+
 CANONICAL_AXES = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
 """Axes of the canonical view: slices run from head to feet, rows from front to back, columns to the patient's left."""
 

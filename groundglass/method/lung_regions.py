@@ -94,8 +94,8 @@ def label_lungs(
     if sizes_ml.max() < 100.0:
         raise Refusal(
             RefusalCode.NO_LUNGS,
-            f"No lungs were found: the largest region is {sizes_ml.max():.0f} ml, and a lung has at least 100 ml. "
-            "Check that the series shows the chest.",
+            f"No lungs were found: the largest region is {sizes_ml.max():.0f} ml, and a lung of an adult has at "
+            "least 100 ml. Check that the series shows the chest.",
         )
     mask = (sizes_ml >= SMALL_PIECE * float(sizes_ml.max()))[regions]
     labels = np.zeros(mask.shape, dtype=np.uint8)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from groundglass.domain.arrays import AnyArray, FloatMap, LabelMap, Numbers
-from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
+from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume, Face
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_regions import find_walled_gas, label_lungs
 from groundglass.method.morphology import grow_labels, within
@@ -183,14 +183,14 @@ def lung_volumes_ml(lungs: LabelMap, volume: CTVolume) -> tuple[float, float]:
     return float(right * volume.voxel_volume_ml), float(left * volume.voxel_volume_ml)
 
 
-def reach_border(lungs: LabelMap, volume: CTVolume) -> bool:
-    """Whether the images cut the lungs: labels on the source grid have some area on an outer plane of the volume."""
-    for axis, spacing_mm in enumerate(volume.spacing_mm):
-        pixel_mm2 = float(np.prod(volume.spacing_mm)) / spacing_mm
-        for end in (0, -1):
-            if np.count_nonzero(np.take(lungs, end, axis=axis)) * pixel_mm2 > CUT_MM2:
-                return True
-    return False
+def faces_that_cut(lungs: LabelMap, volume: CTVolume) -> tuple[Face, ...]:
+    """Where the images cut the lungs: outer planes of the volume on which labels on the source grid have some area."""
+    return tuple(
+        (axis, end)
+        for axis, spacing_mm in enumerate(volume.spacing_mm)
+        for end in (0, -1)
+        if np.count_nonzero(np.take(lungs, end, axis=axis)) * np.prod(volume.spacing_mm) / spacing_mm > CUT_MM2
+    )
 
 
 def _midline(volume: CTVolume, columns: int) -> float | None:

@@ -43,6 +43,7 @@ def make_preview(
     names: SliceNames | None = None,
     indices: Sequence[int] | None = None,
     palette: Palette = SCREEN,
+    warnings: Sequence[str] = (),
 ) -> Image.Image:
     """The summary page.
 
@@ -52,6 +53,7 @@ def make_preview(
         names: what its slices are called; None counts them.
         indices: of the slices to show, of which the first SHOWN_SLICES are; None for the most telling.
         palette: SCREEN or PAPER.
+        warnings: sentences that a reader must know.
     """
     names = names or SliceNames.counted(volume)
     shown = list(key_slices(findings, SHOWN_SLICES) if indices is None else indices)[:SHOWN_SLICES]
@@ -59,7 +61,7 @@ def make_preview(
     draw = ImageDraw.Draw(page)
     for frame in (_HEADER, _OVERVIEW, _TABLE):
         draw.rounded_rectangle(frame, 10, fill=palette.card)
-    _draw_conclusion(draw, findings, palette)
+    _draw_conclusion(draw, findings, palette, warnings)
     left, top, right, bottom = _OVERVIEW
     view = Frame(left + _INSET, top + 8, left + 670, bottom - 8)
     draw_overview(page, volume, findings, names, shown, view, palette)
@@ -70,7 +72,7 @@ def make_preview(
     return page
 
 
-def _draw_conclusion(draw: ImageDraw.ImageDraw, findings: Findings, palette: Palette) -> None:
+def _draw_conclusion(draw: ImageDraw.ImageDraw, findings: Findings, palette: Palette, warnings: Sequence[str]) -> None:
     """The lines that every output begins with, the state in the largest type."""
     prediction = findings.prediction
     left, top, right, _ = _HEADER
@@ -81,13 +83,16 @@ def _draw_conclusion(draw: ImageDraw.ImageDraw, findings: Findings, palette: Pal
     after = x + text_width(title, 76) + 34
     draw_text(draw, (after, y), f"probability {prediction.pneumonia_probability:.2f}", 46, palette.text)
     y += 54
+    # Warnings take the room of larger letters.
+    size, small, step = (26, 20, 24) if warnings else (33, 26, 36)
     sentences = [state_meaning(prediction), "" if prediction.state == "absent" else kind_sentence(prediction)]
     if any(sentences):
-        draw_text(draw, (x, y), " ".join(filter(None, sentences)), 33, palette.text)
-        y += 44
-    for line in wrap(LIMITS, 26, right - x - _INSET):
-        draw_text(draw, (x, y), line, 26, palette.text)
-        y += 36
+        draw_text(draw, (x, y), " ".join(filter(None, sentences)), size, palette.text)
+        y += step + 8
+    for sentence in (*warnings, LIMITS):
+        for line in wrap(sentence, small, right - x - _INSET):
+            draw_text(draw, (x, y), line, small, palette.text)
+            y += step
 
 
 def _draw_symbol(draw: ImageDraw.ImageDraw, state: State, middle: tuple[int, int], color: Color) -> None:

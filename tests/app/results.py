@@ -49,6 +49,7 @@ def _case(status: str, reason: dict[str, str] | None, outputs: list[str]) -> dic
         "series_instance_uid": UID,
         "status": status,
         "reason": reason,
+        "warnings": [],
         "source_defects": [],
         "outputs": outputs,
         "timings_s": {"lungs": 2.0},

@@ -178,6 +178,17 @@ def test_a_second_run_into_one_output_folder_is_refused_and_takes_nothing_away(t
     assert "Another run is writing into the output folder" in second.told
 
 
+@pytest.mark.parametrize("wrong", ["-m", "-i", "--settings"])
+def test_a_call_that_can_not_be_carried_out_keeps_the_results_of_the_last_one(
+    tmp_path: Path, study: Path, wrong: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "case-001.sr.dcm").write_bytes(b"of the last run")
+    done = call(study, out, wrong, str(tmp_path / "nowhere"))
+    assert (done.code, done.files) == (ExitCode.USAGE, ["case-001.sr.dcm"])
+
+
 def test_a_wrong_weight_file_is_refused_by_name(tmp_path: Path, study: Path) -> None:
     models = tmp_path / "models"
     shutil.copytree(ROOT / "models", models)

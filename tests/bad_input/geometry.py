@@ -61,6 +61,27 @@ def doubled(indices: range, *, acquisition: int = 2, same_pixels: bool = False, 
     return make
 
 
+def acquisitions(*chests: Chest) -> Make:
+    """Acquisitions in one series, each with its number."""
+
+    def make(folder: Path) -> None:
+        for number, chest in enumerate(chests, start=1):
+
+            def edit(image: Dataset, index: int, number: int = number) -> None:
+                image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{90 + number}.{index}")
+                image.AcquisitionNumber = number
+
+            write_all(folder / str(number), chest.images(edit))
+
+    return make
+
+
+WHOLE = Chest((48, 24, 32))
+LIVER = Chest((40, 24, 32), origin_mm=(-100, -90, -130))
+"""From within the lower part of WHOLE to below it."""
+UPPER, LOWER = Chest((30, 24, 32)), Chest((30, 24, 32), origin_mm=(-100, -90, -100))
+
+
 def with_scout(folder: Path) -> None:
     """The localizer under the UID of the series."""
     write_all(folder / "series", CHEST.images())
@@ -151,6 +172,10 @@ CASES = tuple(
         ("a scan repeated in part, as another acquisition", doubled(range(8, 12)), reads(said="4 images left out")),
         ("a scan repeated in part, and nothing says so", doubled(range(8, 12), acquisition=1),
          refused("DUPLICATE_POSITION")),
+        ("a chest with two phases of the liver that reach lower", acquisitions(WHOLE, LIVER, replace(LIVER, slope=2)),
+         reads(WHOLE.truth, said="80 images left out")),
+        ("two passes that overlap", acquisitions(UPPER, LOWER),
+         refused("DUPLICATE_POSITION", "AcquisitionNumber tells 2 acquisitions apart")),
         ("slices between the slices", doubled(range(8, 12), shift_mm=2.5), refused("GAP")),
         ("the same images again under other UIDs", doubled(range(SLICES), acquisition=1, same_pixels=True),
          refused("DUPLICATE_POSITION")),

@@ -17,6 +17,11 @@ from tests.bad_input.case import BadInput, Expected, Make, beside, every, reads,
 from tests.bad_input.series import CHEST, Chest, write, write_all
 
 THIN = Chest((100, 24, 32), (1.5, 9, 7), series="1.2.3.10")
+WHOLE = Chest((60, 24, 32), (5, 15, 12), series="1.2.3.12")
+"""As high and as wide as lungs need."""
+BASES = Chest((131, 24, 32), (1, 15, 12), series="1.2.3.11")
+HEART = Chest((200, 24, 32), (1.2, 6, 5), series="1.2.3.11")
+FINE = Chest((120, 24, 32), (2.5, 15, 12), series="1.2.3.11")
 THICK = Chest((30, 24, 32), (5, 9, 7), series="1.2.3.11")
 
 
@@ -86,6 +91,7 @@ CASES = tuple(
         ("slices that cover too little", series(chest=Chest(spacing_mm=(4, 9, 7))), rejected("92 mm")),
         ("a head", series(every(BodyPartExamined="HEAD")), rejected("HEAD")),
         ("a body part in other letters", series(every(BodyPartExamined="head")), rejected("HEAD")),
+        ("a trunk called abdomen", series(every(BodyPartExamined="ABDOMEN")), reads()),
         ("chest and abdomen", series(every(BodyPartExamined="CHEST_ABDOMEN")), reads()),
         ("no body part", series(every(BodyPartExamined=None)), reads()),
         ("a body part nobody knows", series(every(BodyPartExamined="XYZ\\ABC")), reads()),
@@ -101,6 +107,17 @@ CASES = tuple(
         ("PET beside the chest", beside(series(), other(1, Modality="PT")), reads(said="modality is PT")),
         ("thick slices before thin ones", beside(series(chest=THICK), series(chest=THIN)),
          reads(THIN.truth, said="preferred")),
+        ("thin bases of the lungs, and a thick whole chest", beside(series(chest=BASES), series(chest=WHOLE)),
+         reads(WHOLE.truth, said="preferred")),
+        ("a thin heart, and a thick whole chest", beside(series(chest=HEART), series(chest=WHOLE)),
+         reads(WHOLE.truth, said="preferred")),
+        ("a thin expiration, and a thick inspiration", beside(
+            series(every(SeriesDescription="EXPIRATION 1.0"), chest=FINE), series(chest=WHOLE)),
+         reads(WHOLE.truth, said="expiration")),
+        ("a thin series at 80 kV, and a thick one", beside(series(every(KVP=80), chest=FINE), series(chest=WHOLE)),
+         reads(WHOLE.truth, said="80 kV")),
+        ("a contrast agent that is none, before one", beside(
+            other(1, ContrastBolusAgent="OMNIPAQUE"), other(2, ContrastBolusAgent="NONE")), reads(said="contrast")),
         ("a bone kernel before a standard one", beside(
             other(1, ConvolutionKernel="BONE"), other(2, ConvolutionKernel="STANDARD")), reads(said="preferred")),
         ("two series that are alike", beside(other(2), other(1)), reads(said="sorts first")),

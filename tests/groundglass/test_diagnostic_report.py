@@ -72,6 +72,11 @@ def test_the_report_says_what_every_output_says_and_is_preliminary() -> None:
     assert {each["status"] for each in resources(case) if "status" in each} == {"preliminary"}
 
 
+def test_the_conclusion_holds_the_warnings() -> None:
+    case = replace(make_case(), warnings=("Look out.",))
+    assert resources(case)[0]["conclusion"].endswith("\nLook out.")
+
+
 def test_patient_order_and_study_are_named_by_their_identifiers_alone() -> None:
     case = make_case()
     case.sources[0].AccessionNumber, case.sources[0].IssuerOfPatientID = "A-77", "Ward 3"

@@ -1,8 +1,10 @@
 """What result.json tells other systems."""
 
+from typing import Any
+
 import pytest
 
-from groundglass.domain.statement import LIMITS
+from groundglass.domain.statement import LIMITS, NO_ADULT
 from groundglass.result import MERCURE_KEY
 from tests.app.results import analysed_case, make_result, refused_case
 
@@ -32,6 +34,12 @@ def test_a_case_without_a_result_is_told_with_its_reason(status: str) -> None:
     healthy, refused = told["text"].splitlines()
     assert healthy.startswith("case-001: Pneumonia absent")
     assert refused == "case-001: Not analysed (GAP). Slices are missing."
+
+
+@pytest.mark.parametrize("case", [analysed_case(SICK), refused_case("GAP", "refused")])
+def test_a_case_is_told_with_its_warnings(case: dict[str, Any]) -> None:
+    made = make_result(case | {"warnings": [NO_ADULT]})
+    assert made[MERCURE_KEY]["text"].endswith(NO_ADULT)
 
 
 def test_a_run_without_a_case_requests_nothing_and_says_so() -> None:

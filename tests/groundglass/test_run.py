@@ -20,7 +20,7 @@ class Volume:
 def test_nothing_holds_a_volume_when_the_next_one_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     volumes: list[weakref.ref[Volume]] = []
 
-    def read(chosen: CheckedSeries, number: int) -> Case[Volume]:
+    def read(chosen: CheckedSeries, number: int, others: tuple[CheckedSeries, ...]) -> Case[Volume]:
         assert [volume for volume in volumes if volume() is not None] == []
         volume = Volume()
         volumes.append(weakref.ref(volume))

@@ -12,7 +12,7 @@ from groundglass.case import Case
 from groundglass.dicomio.reading.checked_series import CheckedSeries, check_series
 from groundglass.dicomio.reading.scan import Scan, Series
 from groundglass.dicomio.reading.select import Selection
-from operators.dicom_loader import ChosenSeries, ScannedSeries, as_checked, as_scanned
+from operators.dicom_loader import ChosenSeries, ScannedSeries, as_checked, as_scanned, others_of
 from tests.groundglass.dicomio.ct_samples import Sample, make_series
 
 STEPS = ("select", "read", "segment", "classify", "explain", "write")
@@ -31,7 +31,7 @@ class Recorder:
         self.done.append(("select", study[0].study_instance_uid))
         return Selection(None if study[0].study_instance_uid == "rejected" else check_series(study[0]), ())
 
-    def read(self, chosen: CheckedSeries, number: int) -> Case[str]:
+    def read(self, chosen: CheckedSeries, number: int, others: tuple[CheckedSeries, ...]) -> Case[str]:
         series = chosen.series
         self.done.append(("read", series.study_instance_uid))
         return Case(number, series.study_instance_uid, series.series_instance_uid, (), "read")
@@ -95,3 +95,5 @@ def test_a_series_is_checked_by_the_selection_alone_unless_another_selector_chos
     assert as_checked(study, series).grid.shape == (30, 24, 32)
     checked = check_series(Series("1.2", "1.2.3", tuple(images)))
     assert as_checked(study, ChosenSeries(checked)) is checked
+    assert others_of(series) == ()
+    assert others_of(ChosenSeries(checked, (checked,))) == (checked,)

@@ -1,15 +1,17 @@
-"""Images at one place: of copies one is kept, of several acquisitions the one that covers the others.
+"""Images at one place: of several acquisitions the one that shows the whole chest, of copies one is kept.
 
 What can't be told apart is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataset import Dataset
 
 from groundglass.dicomio.reading.attributes import text
 from groundglass.dicomio.reading.defects import Defect
+from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.reading.measures import in_order
 from groundglass.dicomio.reading.pixels import pixel_digest
 from groundglass.domain.arrays import Coordinates
@@ -20,37 +22,73 @@ _SAME_POSITION_MM = 0.05
 """Images closer than this lie at the same place; no CT reconstructs slices so close."""
 _BEYOND = 0.1
 """How far an acquisition may reach beyond another one that covers it, in parts of the other's extent."""
+_CHEST_MM = 220.0
+"""No pass of a step-and-shoot scan is as high (detectors have 160 mm), and lungs seldom are higher. An acquisition that
+reaches highest and is as high is a chest of its own, not the upper part of one."""
+_LEAST_PASS = 10
+"""Images of a pass that only the order of their times tells from the next: fewer are times that alternate."""
+_OBJECT = "SOPInstanceUID"
+_KEYWORDS = (_OBJECT, "AcquisitionNumber", "TemporalPositionIdentifier", "AcquisitionDateTime", "AcquisitionTime")
+"""What may tell acquisitions apart; the first are multi-frame objects."""
 
 
-def one_image_a_position(
-    instances: Sequence[Dataset], directions: Coordinates
-) -> tuple[tuple[Dataset, ...], tuple[Defect, ...]]:
-    """The images without copies, and of several acquisitions at the same positions the one that covers the others.
+@dataclass(frozen=True)
+class OneEach:
+    """Images of which no two lie at one position.
+
+    Attributes:
+        images: of them, in the order in which they came.
+        notes: what was left out.
+        goes_on_below: whether another acquisition, which was left out, reaches further to the patient's feet.
+    """
+
+    images: tuple[Dataset, ...]
+    notes: tuple[Defect, ...] = ()
+    goes_on_below: bool = False
+
+
+def one_image_a_position(instances: Sequence[Dataset], directions: Coordinates) -> OneEach:
+    """The images without copies, and of several acquisitions at the same positions the one that shows the chest.
+
+    That is the largest that covers all the others; else, where there is none, a chest above others that reach lower, as
+    phases of the liver do.
 
     Raises:
         Refusal: DUPLICATE_POSITION.
     """
-    kept, copies = _without_copies(instances, directions)
-    notes = []
-    if copies:
-        problem = f"differs between identical images, of which one each is analysed ({copies} images left out)"
-        notes.append(Defect("SOPInstanceUID", problem))
-    shared = _count_shared(kept, directions)
-    if not shared:
-        return kept, tuple(notes)
-    for keyword in ("AcquisitionNumber", "AcquisitionTime"):
-        chosen = _covering_group(kept, keyword, directions)
+    if not _count_shared(instances, directions):
+        return OneEach(tuple(instances))
+    # Copies are sought within an acquisition: what two of them have alike, air above the head for example, is none.
+    groupings = {keyword: _groups(instances, keyword, directions) for keyword in _KEYWORDS}
+    for keyword, groups in groupings.items():
+        chosen = _chest_of(groups, instances, directions)
         if chosen is not None:
-            left_out = len(kept) - len(chosen)
+            left_out = len(instances) - len(chosen.images)
             problem = (
-                f"tells acquisitions at the same positions apart, of which the one with {len(chosen)} images is "
+                f"tells acquisitions at the same positions apart, of which the one with {len(chosen.images)} images is "
                 f"analysed ({left_out} images left out)"
             )
-            return chosen, (*notes, Defect(keyword, problem))
-    raise Refusal(
-        RefusalCode.DUPLICATE_POSITION,
-        f"{shared} of {len(kept)} images lie at the position of another image, and no acquisition number or time "
-        "tells which belong together. Send each acquisition or reconstruction as a series of its own.",
+            return OneEach(chosen.images, (Defect(keyword, problem), *chosen.notes), chosen.goes_on_below)
+    alone = _without_copies(instances, directions)
+    shared = _count_shared(alone.images, directions)
+    if not shared:
+        return alone
+    raise Refusal(RefusalCode.DUPLICATE_POSITION, _why_refused(groupings, shared, len(alone.images), directions))
+
+
+def _why_refused(groupings: dict[str, list[OneEach]], shared: int, total: int, directions: Coordinates) -> str:
+    told = f"{shared} of {total} images lie at the position of another image"
+    for keyword, groups in groupings.items():
+        if groups and not any(_count_shared(group.images, directions) for group in groups):
+            by = "The multi-frame object" if keyword == _OBJECT else keyword
+            return (
+                f"{told}. {by} tells {len(groups)} acquisitions apart, but none of them covers the others, or is a "
+                f"whole chest above them, at least {_CHEST_MM:.0f} mm high. Send each acquisition as a series of its "
+                "own."
+            )
+    return (
+        f"{told}, and none of {', '.join(_KEYWORDS[1:])}, nor the object that holds them, parts the images into "
+        "acquisitions with one image at each position. Send each acquisition or reconstruction as a series of its own."
     )
 
 
@@ -60,13 +98,13 @@ def _count_shared(instances: Sequence[Dataset], directions: Coordinates) -> int:
     return int((np.diff(positions_mm @ directions[0]) < _SAME_POSITION_MM).sum())
 
 
-def _without_copies(instances: Sequence[Dataset], directions: Coordinates) -> tuple[tuple[Dataset, ...], int]:
+def _without_copies(instances: Sequence[Dataset], directions: Coordinates) -> OneEach:
     """The images without those that show, at the place of another, the same pixels with the same rescale."""
     headers, positions_mm = in_order(instances, directions)
     depths_mm = positions_mm @ directions[0]
     is_shared = np.diff(depths_mm) < _SAME_POSITION_MM
     if not is_shared.any() or is_shared.all():
-        return tuple(instances), 0
+        return OneEach(tuple(instances))
     copies: set[int] = set()
     seen: dict[tuple[bytes, ...], int] = {}
     for index, header in enumerate(headers):
@@ -78,30 +116,81 @@ def _without_copies(instances: Sequence[Dataset], directions: Coordinates) -> tu
         other = seen.setdefault(likeness, index)
         if other != index and np.abs(positions_mm[index] - positions_mm[other]).max() < _SAME_POSITION_MM:
             copies.add(id(header))
-    return tuple(header for header in instances if id(header) not in copies), len(copies)
+    if not copies:
+        return OneEach(tuple(instances))
+    problem = f"differs between identical images, of which one each is analysed ({len(copies)} images left out)"
+    kept = tuple(header for header in instances if id(header) not in copies)
+    return OneEach(kept, (Defect("SOPInstanceUID", problem),))
 
 
-def _covering_group(instances: Sequence[Dataset], keyword: str, directions: Coordinates) -> tuple[Dataset, ...] | None:
-    """The largest group of images with one value of `keyword`, if it reaches as far as all the others.
+def _groups(instances: Sequence[Dataset], keyword: str, directions: Coordinates) -> list[OneEach]:
+    """The acquisitions by an attribute, largest first, then by its value, without copies.
 
-    None where the groups don't lie over one another, as the parts of a step-and-shoot series don't: nothing of a scan
-    may be lost.
+    None where it tells none apart: an image lacks it, or all have the same, or each its own.
     """
-    groups: dict[str, list[Dataset]] = {}
+    by_value: dict[str, list[Dataset]] = {}
     for header in instances:
-        groups.setdefault(text(header, keyword), []).append(header)
-    if len(groups) < 2 or "" in groups:
-        return None
-    largest = max(groups.values(), key=len)  # of equally large ones the first, in the order of the files
-    first_of_all = sorted((key for key, group in groups.items() if len(group) == len(largest)), key=_as_number)[0]
-    chosen = groups[first_of_all]
-    if len(chosen) < 2 or _count_shared(chosen, directions):
-        return None
-    own_mm = in_order(chosen, directions)[1] @ directions[0]
+        by_value.setdefault(_value(header, keyword), []).append(header)
+    if len(by_value) < 2 or "" in by_value:
+        return []
+    if keyword.endswith("Time") and len(by_value) > len(instances) // 4:
+        if any(_count_shared(images, directions) for images in by_value.values() if len(images) > 1):
+            return []
+        passes = list(_passes(instances, keyword, directions))
+        if min(map(len, passes)) < _LEAST_PASS:
+            return []
+        by_value = {str(number): images for number, images in enumerate(passes)}
+    if max(map(len, by_value.values())) < 2:
+        return []
+    ordered = sorted(by_value, key=lambda value: (-len(by_value[value]), _as_number(value)))
+    return [_without_copies(by_value[value], directions) for value in ordered]
+
+
+def _value(header: Dataset, keyword: str) -> str:
+    if keyword == _OBJECT:
+        return text(header, keyword) if isinstance(header, Frame) else ""
+    return text(header, keyword)
+
+
+def _passes(instances: Sequence[Dataset], keyword: str, directions: Coordinates) -> Iterator[list[Dataset]]:
+    """The images in the order of their times, a new pass beginning where one comes to a position a second time."""
+    headers, positions_mm = in_order(instances, directions)
+    depths_mm = positions_mm @ directions[0]
+    # The same number for all images at one position.
+    places = np.concatenate([[0], np.cumsum(np.diff(depths_mm) >= _SAME_POSITION_MM)])
+    pairs = zip(headers, places.tolist(), strict=True)
+    images: list[Dataset] = []
+    taken: set[int] = set()
+    for header, place in sorted(pairs, key=lambda pair: _as_number(text(pair[0], keyword))):
+        if place in taken:
+            yield images
+            images, taken = [], set()
+        images.append(header)
+        taken.add(place)
+    yield images
+
+
+def _chest_of(groups: Sequence[OneEach], instances: Sequence[Dataset], directions: Coordinates) -> OneEach | None:
+    """The first of the acquisitions that covers all, or else the first that is a chest above the others.
+
+    None where they don't lie over one another, as the parts of a step-and-shoot series don't: nothing of a scan may be
+    lost.
+    """
     all_mm = in_order(instances, directions)[1] @ directions[0]
-    beyond_mm = _BEYOND * (own_mm[-1] - own_mm[0])
-    is_covered = all_mm[0] >= own_mm[0] - beyond_mm and all_mm[-1] <= own_mm[-1] + beyond_mm
-    return tuple(chosen) if is_covered else None
+    chests = []
+    for group in groups:
+        if len(group.images) < 2 or _count_shared(group.images, directions):
+            continue
+        own_mm = in_order(group.images, directions)[1] @ directions[0]
+        extent_mm = own_mm[-1] - own_mm[0]
+        beyond_mm = _BEYOND * extent_mm
+        if all_mm[0] < own_mm[0] - beyond_mm:
+            continue
+        if all_mm[-1] <= own_mm[-1] + beyond_mm:
+            return group
+        if extent_mm >= _CHEST_MM:
+            chests.append(OneEach(group.images, group.notes, goes_on_below=True))
+    return chests[0] if chests else None
 
 
 def _as_number(value: str) -> tuple[float, str]:

@@ -38,6 +38,8 @@ _RULES = {
     "UI": "numbers with dots between them",
 }
 _ENUMERATED = {"PatientSex": ("M", "F", "O")}
+_MOST_WEST, _MOST_EAST = datetime.timedelta(hours=-12), datetime.timedelta(hours=14)
+"""Time zones there are, as Timezone Offset From UTC has them (PS3.3 C.12.1.1.8)."""
 _LINES, _PARAGRAPHS = ("LO", "PN", "SH", "UC"), ("LT", "ST", "UT")
 _STRINGS = (*_RULES, *_LINES, *_PARAGRAPHS)
 _NAME_LENGTH, _NAME_GROUPS, _NAME_PARTS = 64, 3, 5
@@ -147,6 +149,8 @@ def _problems(element: DataElement, keyword: str, charset: str) -> Iterator[Defe
         yield from (Defect(keyword, problem) for problem in sorted(found))
     if any(value not in _ENUMERATED.get(keyword, (value,)) for value in values):
         yield Defect(keyword, f"is none of {', '.join(_ENUMERATED[keyword])}")
+    if keyword == "TimezoneOffsetFromUTC" and any(time_zone(str(value)) is None for value in values):
+        yield Defect(keyword, "is no time zone like +0100")
     if keyword == "SpecificCharacterSet" and not _is_known(charset):
         yield Defect(keyword, "is no character set of the standard")
 
@@ -193,3 +197,13 @@ def _follows_rule(value: str, representation: str) -> bool:
 
 def _is_known(charset: str) -> bool:
     return all(name.strip() in python_encoding for name in charset.split("\\"))
+
+
+def time_zone(offset: str) -> datetime.timezone | None:
+    """The zone of an offset from -1200 to +1400; None where there is none, or none that the standard allows."""
+    found = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", offset)
+    if not found or offset == "-0000":
+        return None
+    sign, hours, minutes = found.groups()
+    east = datetime.timedelta(hours=int(hours), minutes=int(minutes)) * (1 if sign == "+" else -1)
+    return datetime.timezone(east) if _MOST_WEST <= east <= _MOST_EAST else None

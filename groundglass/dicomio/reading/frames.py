@@ -30,7 +30,11 @@ _GROUPS = {
 
 _RENAMED = {
     "CTImageFrameTypeSequence": {"FrameType": "ImageType"},
-    "FrameContentSequence": {"FrameAcquisitionNumber": "AcquisitionNumber"},
+    "FrameContentSequence": {
+        "FrameAcquisitionNumber": "AcquisitionNumber",
+        "FrameAcquisitionDateTime": "AcquisitionDateTime",
+        "TemporalPositionIndex": "TemporalPositionIdentifier",
+    },
 }
 """Attributes that have another name in a functional group, and their name in a CT image."""
 

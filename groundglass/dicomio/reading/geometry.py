@@ -39,6 +39,7 @@ class Grid:
         shape, spacing_mm, origin_mm, directions: of the images as they are, as CTVolume has them.
         placement: where the images lie on a regular grid, for images that don't make one themselves.
         notes: what was put right.
+        goes_on_below: whether another acquisition of the series, which was left out, reaches further to the feet.
     """
 
     headers: tuple[Dataset, ...]
@@ -48,6 +49,7 @@ class Grid:
     directions: Coordinates
     placement: Placement | None
     notes: tuple[Defect, ...]
+    goes_on_below: bool = False
 
 
 def check_geometry(instances: Sequence[Dataset]) -> Grid:
@@ -68,8 +70,9 @@ def check_geometry(instances: Sequence[Dataset]) -> Grid:
     rows, columns = (int(size) for size in shared_numbers(instances, ("Rows", "Columns"), RefusalCode.MATRIX))
     row_spacing_mm, column_spacing_mm = pixel_spacing_mm(instances)
     directions = directions_of(instances)
-    headers, notes = one_image_a_position(instances, directions)
-    headers, positions_mm = in_order(headers, directions)
+    one_each = one_image_a_position(instances, directions)
+    notes = one_each.notes
+    headers, positions_mm = in_order(one_each.images, directions)
     _check_size((len(headers), rows, columns))
     _check_extent(rows * row_spacing_mm, columns * column_spacing_mm)
     depths_mm = (positions_mm - positions_mm[0]) @ directions[0]
@@ -89,7 +92,7 @@ def check_geometry(instances: Sequence[Dataset]) -> Grid:
         _check_size(placement.shape)
     notes = (*notes, *absent_numbers(instances, is_even))
     shape = (len(headers), rows, columns)
-    return Grid(headers, shape, spacing_mm, positions_mm[0], directions, placement, notes)
+    return Grid(headers, shape, spacing_mm, positions_mm[0], directions, placement, notes, one_each.goes_on_below)
 
 
 def _check_size(shape: tuple[int, int, int]) -> None:

@@ -21,11 +21,12 @@ from groundglass.domain.refusals import RefusalCode
 
 KEPT = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PatientID",
-    "Modality", "ImageType", "BodyPartExamined", "ConvolutionKernel", "SliceThickness", "ContrastBolusAgent",
-    "AcquisitionNumber", "AcquisitionTime", "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient",
-    "PixelSpacing", "Rows", "Columns", "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames",
-    "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit",
-    "RescaleSlope", "RescaleIntercept", "RescaleType",
+    "Modality", "ImageType", "BodyPartExamined", "ConvolutionKernel", "SliceThickness", "KVP",
+    "ContrastBolusAgent", "AcquisitionNumber", "AcquisitionDateTime", "AcquisitionTime", "TemporalPositionIdentifier",
+    "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns",
+    "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept",
+    "RescaleType",
 )  # fmt: skip
 """What is kept of every file: all that scan, selection and geometry ask for."""
 

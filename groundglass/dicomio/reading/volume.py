@@ -35,12 +35,14 @@ class ReadSeries:
         sources: the headers of the images in it, from the patient's head to the feet.
         placement: where the images lie in the volume; None where the volume's slices are the images.
         notes: what was put right.
+        goes_on_below: whether another acquisition of the series, which was left out, reaches further to the feet.
     """
 
     volume: CTVolume
     sources: tuple[Dataset, ...]
     placement: Placement | None
     notes: tuple[Defect, ...]
+    goes_on_below: bool = False
 
 
 @quiet_pydicom()
@@ -100,7 +102,7 @@ def read_grid(grid: Grid, threads: int = 2, on_slice: Callable[[], None] | None 
     others = np.array([way != usual for way in stored_as])
     if others.any():
         _check_plausible(tissues[others], f"the voxels in {others.sum()} images with another rescale or other bits")
-    return ReadSeries(volume, grid.headers, grid.placement, grid.notes)
+    return ReadSeries(volume, grid.headers, grid.placement, grid.notes, grid.goes_on_below)
 
 
 def _volume_of(grid: Grid) -> tuple[CTVolume, Callable[[int], HounsfieldUnits]]:

@@ -6,10 +6,12 @@ from datetime import datetime
 
 from pydicom import Dataset
 
+from groundglass.dicomio.reading.patient_age import is_minor
 from groundglass.dicomio.reading.volume import ReadSeries
 from groundglass.dicomio.writing import identity
 from groundglass.domain.findings import Findings
 from groundglass.domain.software import SoftwareIdentity
+from groundglass.domain.statement import warnings_of
 from groundglass.domain.volume import CTVolume
 
 
@@ -22,6 +24,7 @@ class AnalysedSeries:
         volume: pixels and geometry of the sources.
         findings: on the grid of the sources.
         software: who found it; it is written into the equipment and the algorithm identification.
+        warnings: in sentences, what a reader must know of this source; the outputs repeat them below the result.
         created: when, for all outputs alike: instances of one series must have the same Series Date and Time.
 
     Raises:
@@ -33,6 +36,7 @@ class AnalysedSeries:
     volume: CTVolume
     findings: Findings
     software: SoftwareIdentity
+    warnings: tuple[str, ...] = ()
     created: datetime = field(default_factory=lambda: identity.now())
 
     def __post_init__(self) -> None:
@@ -54,15 +58,19 @@ class AnalysedSeries:
                 )
 
     @classmethod
-    def of(cls, read: ReadSeries, findings: Findings, software: SoftwareIdentity) -> "AnalysedSeries":
+    def of(
+        cls, read: ReadSeries, findings: Findings, software: SoftwareIdentity, warnings: tuple[str, ...] = ()
+    ) -> "AnalysedSeries":
         """What was found in a series that was read, brought back to its images where they lie on a grid of their own.
 
         Args:
             read: the series.
             findings: on the grid of `read.volume`.
             software: who found it.
+            warnings: of the choice of the series; those of the patient and of the lungs are added.
         """
+        told = warnings_of(is_minor(read.sources[0]), findings.volume_ml, not findings.reach_border)
         volume = read.volume
         if read.placement is not None:
             volume, findings = read.placement.to_sources(volume, findings)
-        return cls(read.sources, volume, findings, software)
+        return cls(read.sources, volume, findings, software, (*warnings, *told))

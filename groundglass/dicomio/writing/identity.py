@@ -4,7 +4,6 @@ import datetime
 import hashlib
 import json
 import logging
-import re
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pydicom.uid import CTImageStorage
 from pydicom.valuerep import MAX_VALUE_LEN, DSfloat
 
 from groundglass.dicomio.reading.attributes import numbers, quiet_pydicom, text
-from groundglass.dicomio.reading.defects import REQUIRED, sound_copy, sound_element
+from groundglass.dicomio.reading.defects import REQUIRED, sound_copy, sound_element, time_zone
 from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.writing import codes
 from groundglass.domain.software import RESEARCH_USE, SoftwareIdentity
@@ -70,9 +69,6 @@ _GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpac
 
 _IMAGE = ("Modality", "Rows", "Columns")
 """The selection and the volume have checked them."""
-
-_MOST_WEST, _MOST_EAST = datetime.timedelta(hours=-12), datetime.timedelta(hours=14)
-"""Time zones there are, as Timezone Offset From UTC has them (PS3.3 C.12.1.1.8)."""
 
 _REPEATED = tuple(Tag(keyword) for keyword in _IMAGE)
 
@@ -258,7 +254,7 @@ def complete(dataset: SOPClass, source: Dataset, created: datetime.datetime | No
             dataset.pop(keyword, None)
     if "BodyPartExamined" not in dataset and dataset.Modality != "SR":
         dataset.BodyPartExamined = "CHEST"
-    zone = _time_zone(text(source, "TimezoneOffsetFromUTC"))
+    zone = time_zone(text(source, "TimezoneOffsetFromUTC"))
     if zone is not None:
         dataset.TimezoneOffsetFromUTC = text(source, "TimezoneOffsetFromUTC")
     local = (created or now()).astimezone(zone)
@@ -273,16 +269,6 @@ def complete(dataset: SOPClass, source: Dataset, created: datetime.datetime | No
 def now() -> datetime.datetime:
     """The time, with its zone."""
     return datetime.datetime.now(datetime.UTC)
-
-
-def _time_zone(offset: str) -> datetime.timezone | None:
-    """The zone of an offset from -1200 to +1400; None where there is none, or none that the standard allows."""
-    found = re.fullmatch(r"([+-])(\d\d)([0-5]\d)", offset)
-    if not found or offset == "-0000":
-        return None
-    sign, hours, minutes = found.groups()
-    east = datetime.timedelta(hours=int(hours), minutes=int(minutes)) * (1 if sign == "+" else -1)
-    return datetime.timezone(east) if _MOST_WEST <= east <= _MOST_EAST else None
 
 
 def fix_dimension_organization(dataset: Dataset) -> None:

@@ -80,7 +80,7 @@ def make_report(analysed: AnalysedSeries, companions: Sequence[Dataset] = ()) ->
         sources,
         analysed.software,
         conclusion=conclusion,
-        comments=[limits, *_notes(findings)],
+        comments=[limits, *analysed.warnings, *_notes(findings)],
         library=_image_library(analysed, companions) if groups else [],
         measurements=[*identity.algorithm_content(analysed.software), *(item for group in groups for item in group)],
         numbers=_study_numbers(findings),

@@ -28,7 +28,7 @@ def draw_summary(analysed: AnalysedSeries, indices: Sequence[int], palette: Pale
         palette: SCREEN or PAPER.
     """
     names = source_names(analysed.sources, analysed.volume)
-    return make_preview(analysed.volume, analysed.findings, names, indices, palette)
+    return make_preview(analysed.volume, analysed.findings, names, indices, palette, analysed.warnings)
 
 
 def make_summary(analysed: AnalysedSeries, page: Image.Image, indices: Sequence[int]) -> SOPClass:

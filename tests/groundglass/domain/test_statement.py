@@ -6,7 +6,7 @@ import pytest
 
 from groundglass.domain import statement as module
 from groundglass.domain.findings import Kind, Prediction, State
-from groundglass.domain.statement import LIMITS, kind_sentence, statement
+from groundglass.domain.statement import LIMITS, NO_ADULT, SMALL_LUNGS, kind_sentence, statement, warnings_of
 
 
 def test_the_examples_hold() -> None:
@@ -49,3 +49,19 @@ def test_all_of_it_is_ascii_since_a_report_keeps_the_character_set_of_its_source
     for state in ("absent", "present", "indeterminate"):
         for kind in ("cap", "covid19", "undetermined"):
             assert "".join(statement(Prediction((0.3, 0.3, 0.4), state, kind))).isascii()
+
+
+@pytest.mark.parametrize(
+    ("is_minor", "lungs_ml", "are_whole", "told"),
+    [
+        (False, 4000.0, True, ()),
+        (False, 500.0, False, ()),
+        (False, 500.0, True, (SMALL_LUNGS,)),
+        (True, 4000.0, True, (NO_ADULT,)),
+        (True, 500.0, True, (NO_ADULT,)),
+    ],
+)
+def test_what_the_networks_have_not_seen_is_warned_of(
+    is_minor: bool, lungs_ml: float, are_whole: bool, told: tuple[str, ...]
+) -> None:
+    assert warnings_of(is_minor, lungs_ml, are_whole) == told

@@ -6,11 +6,11 @@ import torch
 from scipy import ndimage
 
 from groundglass.domain.errors import Refusal
-from groundglass.domain.volume import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume
+from groundglass.domain.volume import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume, Face
 from groundglass.locations import MODEL_FOLDER
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_regions import find_walled_gas, label_lungs
-from groundglass.method.lung_segmentation import MultiWindow, _midline, predict_planes, reach_border, segment_lungs
+from groundglass.method.lung_segmentation import MultiWindow, _midline, faces_that_cut, predict_planes, segment_lungs
 from groundglass.method.normalisation import SlidingWindow
 from groundglass.method.weights import load_lung_network
 from groundglass.phantom.thorax import Truth, make_thorax
@@ -192,17 +192,18 @@ def test_the_middle_of_a_field_of_view_that_shows_the_chest_is_taken_wherever_it
 
 
 @pytest.mark.parametrize(
-    ("place", "is_cut"),
+    ("place", "faces"),
     [
-        (np.s_[2:8, 10:40, 10:40], False),
-        (np.s_[0:8, 10:40, 10:40], True),
-        (np.s_[2:10, 10:40, 10:40], True),
-        (np.s_[2:8, 10:40, 0:40], True),
-        (np.s_[2:8, 10:50, 10:40], True),
-        (np.s_[0:8, 10:13, 10:14], False),
+        (np.s_[2:8, 10:40, 10:40], ()),
+        (np.s_[0:8, 10:40, 10:40], ((0, 0),)),
+        (np.s_[2:10, 10:40, 10:40], ((0, -1),)),
+        (np.s_[2:8, 10:40, 0:40], ((2, 0),)),
+        (np.s_[2:8, 10:50, 10:40], ((1, -1),)),
+        (np.s_[0:8, 10:13, 10:14], ()),
     ],
 )
-def test_lungs_that_reach_an_outer_plane_are_cut(place: tuple[slice, ...], is_cut: bool) -> None:
+def test_lungs_that_reach_an_outer_plane_are_cut(place: tuple[slice, ...], faces: tuple[Face, ...]) -> None:
     lungs = np.zeros((10, 50, 50), np.uint8)
     lungs[place] = RIGHT_LUNG
-    assert reach_border(lungs, CTVolume(lungs.astype(np.int16), (2.0, 4.0, 4.0), np.zeros(3), np.eye(3))) == is_cut
+    volume = CTVolume(lungs.astype(np.int16), (2.0, 4.0, 4.0), np.zeros(3), np.eye(3))
+    assert faces_that_cut(lungs, volume) == faces

@@ -7,7 +7,7 @@ import pytest
 from PIL import ImageDraw
 
 from groundglass.domain.findings import STATES, Findings, Prediction, SliceFinding, State
-from groundglass.domain.statement import statement
+from groundglass.domain.statement import NO_ADULT, statement
 from groundglass.rendering.drawing import PAPER, REGION_COLOR, RIGHT_COLOR, Color
 from groundglass.rendering.overview import spread
 from groundglass.rendering.preview import HEIGHT, WIDTH, make_preview, percent
@@ -86,6 +86,23 @@ def test_each_region_is_told_by_number_place_images_volume_and_share(written: li
     assert "Region 1 · P(pneumonia) 0.93" in texts
     assert any(text.startswith("3 more") for text in texts)
     assert not any("from the head" in text for text in texts)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_warnings_stand_in_the_header_which_holds_them(monkeypatch: pytest.MonkeyPatch, positive: bool) -> None:
+    lines: dict[str, float] = {}
+
+    def note(draw: ImageDraw.ImageDraw, at: tuple[float, float], text: str, *_: object, **__: object) -> None:
+        lines.setdefault(text, at[1])
+
+    monkeypatch.setattr("groundglass.rendering.preview.draw_text", note)
+    case = make_case(positive=positive)
+    warnings = (NO_ADULT, "Another series of the study is preferred by its headers, but its images cut the lungs.")
+    make_preview(case.volume, case.findings, warnings=warnings)
+    heights = [lines[text] for text in warnings] + [y for text, y in lines.items() if text.endswith("decisions.")]
+    assert len(heights) == 3
+    assert heights == sorted(heights)
+    assert heights[-1] <= 286  # the card ends at 290
 
 
 def test_a_study_without_regions_says_why_and_no_class_is_a_caption(written: list[tuple[str, float]]) -> None:

@@ -269,3 +269,13 @@ def test_headers_of_files_are_judged_without_reading_their_pixels(tmp_path: Path
     assert find_defects(series.instances) == ()
     pixels = [header.get_item("PixelData", keep_deferred=True) for header in series.instances]
     assert all(element.value is None for element in pixels)  # still in the file
+
+
+@pytest.mark.parametrize(
+    ("offset", "is_wrong"),
+    [("+0100", False), ("-1200", False), ("", False), ("0100", True), ("+1500", True), ("CET", True)],
+)
+def test_a_time_zone_that_there_is_not_is_named(offset: str, is_wrong: bool) -> None:
+    case = broken(lambda source: setattr(source, "TimezoneOffsetFromUTC", offset))
+    named = Defect("TimezoneOffsetFromUTC", "is no time zone like +0100")
+    assert find_defects(case.sources) == ((named,) if is_wrong else ())

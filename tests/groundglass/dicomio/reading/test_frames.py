@@ -125,6 +125,40 @@ def test_the_frames_make_the_volume_of_the_images(multi_frame: ReadSeries) -> No
     assert sorted(source.number for source in multi_frame.sources if isinstance(source, Frame)) == list(range(1, 31))
 
 
+def second_pass(image: Dataset) -> Dataset:
+    """The same places once more, with other pixels."""
+    again = copy.deepcopy(image)
+    stored = np.frombuffer(image.PixelData, "<u2")
+    again.PixelData = (stored + 7).astype("<u2").tobytes()
+    again["PixelData"].VR = "OW"
+    return again
+
+
+def test_frames_of_two_objects_at_the_same_places_are_two_acquisitions(tmp_path: Path) -> None:
+    first, second = enhanced(), second_pass(enhanced())
+    second.SOPInstanceUID = second.file_meta.MediaStorageSOPInstanceUID = f"{UID}.2"
+    write(first, tmp_path / "2")
+    write(second, tmp_path / "1")
+    found = read(tmp_path)
+    np.testing.assert_array_equal(found.volume.hu, chest_hu(SAMPLE))
+    assert [note.attribute for note in found.notes] == ["SOPInstanceUID"]
+
+
+def test_the_time_of_a_frame_tells_two_acquisitions_in_one_object_apart(tmp_path: Path) -> None:
+    image = enhanced()
+    again = second_pass(image)
+    for part, minute in ((image, 1), (again, 2)):
+        for frame in part.PerFrameFunctionalGroupsSequence:
+            frame.FrameContentSequence[0].FrameAcquisitionDateTime = f"20200101120{minute}00"
+    image.PerFrameFunctionalGroupsSequence.extend(again.PerFrameFunctionalGroupsSequence)
+    image.PixelData += again.PixelData
+    image.NumberOfFrames *= 2
+    write(image, tmp_path / "enhanced")
+    found = read(tmp_path)
+    np.testing.assert_array_equal(found.volume.hu, chest_hu(SAMPLE))
+    assert [note.attribute for note in found.notes] == ["AcquisitionDateTime"]
+
+
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLosslessSV1])
 def test_compressed_frames_are_decoded(tmp_path: Path, syntax: str) -> None:
     image = enhanced()

@@ -130,9 +130,18 @@ def test_body_parts_that_may_show_the_chest_are_eligible(body_part: str) -> None
 
 
 @pytest.mark.parametrize(
-    "body_part", ["HEAD", "BRAIN", "ABDOMEN", "ABDOMENPELVIS", "PELVIS", "KNEE", "LSPINE", "LEG", "NECK"]
+    "body_part", ["ABDOMEN", "ABDOMENPELVIS", "PELVIS", "LSPINE", "NECK", "LIVER", "HEADNECK", "ABD"]
 )
-def test_other_body_parts_are_rejected(body_part: str) -> None:
+def test_a_part_beside_the_chest_rejects_nothing_since_scans_of_the_trunk_are_called_so(body_part: str) -> None:
+    assert judge_series(series(BodyPartExamined=body_part), RULES) == []
+
+
+def test_a_description_that_names_the_chest_outweighs_the_body_part() -> None:
+    assert judge_series(series(BodyPartExamined="HEAD", SeriesDescription="Thorax 1.0 Br36"), RULES) == []
+
+
+@pytest.mark.parametrize("body_part", ["HEAD", "BRAIN", "KNEE", "LEG"])
+def test_body_parts_far_from_the_chest_are_rejected(body_part: str) -> None:
     assert judge_series(series(BodyPartExamined=body_part), RULES) == [
         f"The body part examined is {body_part}, not the chest."
     ]
@@ -193,8 +202,8 @@ def test_a_bone_kernel_comes_after_the_others(kernel: str | list[str]) -> None:
 
 
 def test_more_slices_then_more_extent_then_the_uid_decide() -> None:
-    assert chosen(numbered(1, 150, 1.25), dense := numbered(2, 160, 1.0)) is dense
-    assert chosen(numbered(1, 150, 1.0), wide := numbered(2, 150, 1.25)) is wide
+    assert chosen(numbered(1, 150, 1.1), dense := numbered(2, 160, 1.0)) is dense
+    assert chosen(numbered(1, 150, 1.0), wide := numbered(2, 150, 1.05)) is wide
     assert chosen(first := numbered(1), numbered(2)) is first
 
 

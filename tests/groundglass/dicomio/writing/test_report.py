@@ -118,6 +118,12 @@ def test_the_report_begins_with_the_statement(positive: bool, tmp_path: Path) ->
     assert first[0].ConceptNameCodeSequence[0].CodeMeaning == "Conclusion"
 
 
+def test_warnings_follow_the_statement(tmp_path: Path) -> None:
+    case = dataclasses.replace(make_case(), warnings=("Look out.",))
+    report = dcmread(written(case, tmp_path))
+    assert report.ContentSequence[len(statement(case.findings.prediction))].TextValue == "Look out."
+
+
 def test_a_refused_series_begins_with_not_analysed_and_the_reason(tmp_path: Path) -> None:
     report = dcmread(refusal(make_case(), tmp_path))
     assert report.ContentSequence[0].TextValue == (

@@ -1,0 +1,110 @@
+"""Of the series of a study that which shows the whole lungs comes first, then that which shows them best."""
+
+from dataclasses import replace
+
+import pytest
+
+from groundglass.dicomio.reading.checked_series import check_series
+from groundglass.dicomio.reading.preference import in_order_of_preference
+from groundglass.dicomio.reading.scan import Series
+from tests.groundglass.dicomio.ct_samples import SERIES, Sample, make_series
+
+WIDE_MM = 90.0
+"""Of a pixel, so that four of them are as wide as a chest."""
+
+
+def series(name: str, slices: int = 60, step_mm: float = 5.0, pixel_mm: float = WIDE_MM, **values: object) -> Series:
+    """A series of 300 mm by 360 mm, unless something else is asked for."""
+    sample = Sample(slices, 4, 4, (step_mm, pixel_mm, pixel_mm), series=f"{SERIES}.{ord(name)}")
+
+    def change(image: object, index: int) -> None:
+        for keyword, content in values.items():
+            setattr(image, keyword, content)
+
+    return Series(sample.study, sample.series, tuple(make_series(sample, change)))
+
+
+def best(*candidates: Series) -> Series:
+    found = in_order_of_preference([check_series(each) for each in candidates])[0]
+    assert in_order_of_preference([check_series(each) for each in candidates[::-1]])[0].checked.series is (
+        found.checked.series
+    )
+    return found.checked.series
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        series("a", slices=88, step_mm=1.5),
+        series("a", slices=200, step_mm=1.0),
+        series("a", slices=280, step_mm=1.0, pixel_mm=43),
+        series("a", slices=280, step_mm=1.0, pixel_mm=60),
+    ],
+    ids=["131 mm", "199 mm", "a heart", "one lung"],
+)
+def test_thin_slices_of_a_part_come_after_thick_ones_of_the_whole(cut: Series) -> None:
+    assert best(cut, whole := series("b")) is whole
+
+
+def test_what_reaches_beyond_the_lungs_is_no_advantage() -> None:
+    trunk, chest = series("a", slices=140, pixel_mm=125), series("b", slices=281, step_mm=1.0, pixel_mm=85)
+    assert best(trunk, chest) is chest
+
+
+def test_where_all_are_cut_the_one_that_shows_most_comes_first() -> None:
+    assert best(series("a", slices=131, step_mm=1.0), larger := series("b", slices=40)) is larger
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"SeriesDescription": "Abdomen 1.0 Br40"},
+        {"SeriesDescription": "LIVER portal"},
+        {"BodyPartExamined": "ABDOMEN"},
+        {"SeriesDescription": "Thorax EXP 1.0"},
+        {"SeriesDescription": "Lunge Exspiration"},
+        {"SeriesDescription": "CHEST EXPIRATORY"},
+        {"KVP": "80"},
+    ],
+    ids=str,
+)
+def test_what_tags_say_against_a_thinner_series_puts_it_behind(values: dict[str, object]) -> None:
+    assert best(series("a", slices=281, step_mm=1.0, **values), other := series("b")) is other
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"SeriesDescription": "Thorax Abdomen 1.0", "BodyPartExamined": "ABDOMEN"},
+        {"SeriesDescription": "Surface 1.0"},
+        {"SeriesDescription": "Thorax INSP/EXP 1.0"},
+        {"ProtocolName": "Thorax insp exp"},
+        {"SeriesDescription": "expert review"},
+        {"KVP": "100"},
+        {"KVP": ""},
+        {"ContrastBolusAgent": "NONE"},
+    ],
+    ids=str,
+)
+def test_what_says_nothing_against_it_leaves_it_in_front(values: dict[str, object]) -> None:
+    assert best(thin := series("b", slices=281, step_mm=1.0, **values), series("a")) is thin
+
+
+@pytest.mark.parametrize(
+    "agent", ["NONE", "none.", "No", "W/O CONTRAST", "Without", "ohne KM", "nativ", "N/A", "-", "0"]
+)
+def test_words_for_no_contrast_agent_are_none(agent: str) -> None:
+    plain, contrast = series("b", ContrastBolusAgent=agent), series("a", ContrastBolusAgent="OMNIPAQUE 300")
+    assert best(plain, contrast) is plain
+
+
+@pytest.mark.parametrize("agent", ["NONIONIC", "Iopamidol", "APPLIED", "NORMAL SALINE"])
+def test_other_words_are_an_agent(agent: str) -> None:
+    assert best(series("a", ContrastBolusAgent=agent), plain := series("b")) is plain
+
+
+def test_the_acquisition_that_would_be_analysed_is_what_counts() -> None:
+    """A whole chest beside a series of a short acquisition that was repeated."""
+    once, whole = series("a", slices=131, step_mm=1.0), series("b")
+    again = replace(once, instances=(*once.instances, *make_series(Sample(131, 4, 4, (1.0, 90, 90), series="1.2.3"))))
+    assert best(again, whole) is whole
