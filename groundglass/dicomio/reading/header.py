@@ -21,7 +21,7 @@ from groundglass.domain.refusals import RefusalCode
 
 KEPT = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "PatientID",
-    "Modality", "ImageType", "BodyPartExamined", "ConvolutionKernel", "SliceThickness", "KVP",
+    "Modality", "ImageType", "SeriesDescription", "BodyPartExamined", "ConvolutionKernel", "SliceThickness", "KVP",
     "ContrastBolusAgent", "AcquisitionNumber", "AcquisitionDateTime", "AcquisitionTime", "TemporalPositionIdentifier",
     "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns",
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "BitsAllocated", "BitsStored", "HighBit",
