@@ -184,7 +184,8 @@ def _remarks(findings: Findings, without_room: int) -> list[str]:
     """What is said of regions that aren't listed, or why there are none."""
     more = findings.unlisted_regions + max(without_room, 0)
     if findings.regions:
-        return [f"{more} more, which contribute less, are not listed here."] if more else []
+        verbs = ("contributes", "is") if more == 1 else ("contribute", "are")
+        return ["{} more, which {} less, {} not listed here.".format(more, *verbs)] if more else []
     if any(finding.explained for finding in findings.slices):
         return ["None: what is salient holds together nowhere over several slices."]
     if findings.prediction.state == "absent":
