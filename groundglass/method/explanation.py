@@ -168,7 +168,7 @@ def explain_slices(
     )
     probability_of = {index: 1.0 - item.probabilities[0] for index, item in explained.items()}
     of_volume = find_regions(found, probability_of, sorted(diseased_indices), lungs, volume, rules.regions)
-    fraction, zones = _salient_fractions(inputs.lungs, of_volume.salient, sorted(diseased_indices), sorted(explained))
+    fraction, zones = _salient_fractions(lungs, of_volume.salient, sorted(diseased_indices), sorted(explained))
     return Explanation(
         updated,
         saliency,

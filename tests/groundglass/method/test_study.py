@@ -196,6 +196,25 @@ def test_regions_that_reach_past_a_free_slice_are_together_the_salient_fraction(
     assert sum(region.volume_ml for region in found.regions) / lungs_ml == pytest.approx(found.salient_fraction)
 
 
+@pytest.mark.slow
+def test_fractions_are_the_same_whichever_way_a_slice_is_stored(network, sick, explanation) -> None:
+    """On the front, rows and columns run the other way: what is salient is counted in the lung that it lies in."""
+    upright, truth, _ = sick
+    turned = CTVolume(
+        np.flip(upright.hu, (1, 2)),
+        upright.spacing_mm,
+        upright.origin_mm,
+        upright.directions * np.array([1.0, -1.0, -1.0])[:, None],
+    )
+    lungs = np.flip(truth.lungs, (1, 2))
+    inputs = SliceInputs.of_volume(turned, lungs, SlidingWindow(1400.0, 20.0), masked=True)
+    _, found = explain(network, (turned, replace(truth, lungs=lungs), inputs), PRESENT, maximum_slices=3)
+    assert found.salient_fraction == pytest.approx(explanation.salient_fraction)
+    for zone, expected in zip(found.zones, explanation.zones, strict=True):
+        assert (zone.side, zone.third) == (expected.side, expected.third)
+        assert zone.salient_fraction == pytest.approx(expected.salient_fraction)
+
+
 def test_a_damaged_weight_file_is_refused_by_its_hash(tmp_path: Path) -> None:
     copy = tmp_path / "classifier.safetensors"
     copy.write_bytes(WEIGHTS.read_bytes()[:-1] + b"x")
