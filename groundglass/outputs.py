@@ -65,10 +65,9 @@ def write_analysed(
         OutputFailed: the disk is full, or a file can't be written.
     """
     findings = analysed.findings
-    segmentation = make_segmentation(analysed, settings.segmentation)
     make: dict[str, Callable[[], Dataset]] = {}
     if "lungs" in settings.segmentations:
-        make["seg"] = lambda: segmentation
+        make["seg"] = partial(make_segmentation, analysed, settings.segmentation)
     if "regions" in settings.segmentations and findings.salient is not None and findings.salient.any():
         make["regions"] = partial(make_region_segmentation, analysed, settings.segmentation)
     if settings.rt_structure_set:

@@ -157,6 +157,11 @@ class SliceFinding:
     why_not_explained: WhyNotExplained | None = None
     """None where explained."""
 
+    @property
+    def pneumonia_probability(self) -> float:
+        """Of either kind."""
+        return 1.0 - self.probabilities[0]
+
 
 @dataclass(frozen=True)
 class Findings:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from groundglass.domain.arrays import FloatMap, LabelMap, Mask, Regions
+from groundglass.domain.arrays import FloatMap, Indices, LabelMap, Mask, Regions
 from groundglass.domain.class_names import CLASSES
 from groundglass.domain.findings import THIRDS, Box, Prediction, Region, SliceFinding, Zone
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
@@ -127,7 +127,7 @@ def explain_slices(
     target = CLASSES.index(label)
     device = next(network.parameters()).device
     scores = gradients.prepare(network, target)
-    diseased = [item for item in slices if 1 - item.probabilities[0] >= rules.minimum_disease_probability]
+    diseased = [item for item in slices if item.pneumonia_probability >= rules.minimum_disease_probability]
     chosen = sorted(diseased, key=lambda item: (item.probabilities[0], item.index))[: rules.maximum_slices]
     pixel_mm = inputs.square.rows * volume.canonical_spacing_mm[1] / INPUT_SIZE
     plane_shape = inputs.hu.shape[1:]
@@ -166,9 +166,10 @@ def explain_slices(
         or replace(item, why_not_explained="budget" if item.index in diseased_indices else "slice_np")
         for item in slices
     )
-    probability_of = {index: 1.0 - item.probabilities[0] for index, item in explained.items()}
-    of_volume = find_regions(found, probability_of, sorted(diseased_indices), lungs, volume, rules.regions)
-    fraction, zones = _salient_fractions(lungs, of_volume.salient, sorted(diseased_indices), sorted(explained))
+    probability_of = {index: item.pneumonia_probability for index, item in explained.items()}
+    thirds = thirds_of_lungs(lungs)
+    of_volume = find_regions(found, probability_of, sorted(diseased_indices), lungs, thirds, volume, rules.regions)
+    fraction, zones = _salient_fractions(lungs, thirds, of_volume.salient, sorted(diseased_indices), sorted(explained))
     return Explanation(
         updated,
         saliency,
@@ -182,7 +183,7 @@ def explain_slices(
 
 
 def _salient_fractions(
-    lungs: LabelMap, salient: LabelMap, diseased: Sequence[int], explained: Sequence[int]
+    lungs: LabelMap, thirds: Indices, salient: LabelMap, diseased: Sequence[int], explained: Sequence[int]
 ) -> tuple[float | None, tuple[Zone, ...]]:
     """Salient lung volume over lung volume: of both lungs, and of each third of each lung.
 
@@ -199,7 +200,6 @@ def _salient_fractions(
     for lung in (RIGHT_LUNG, LEFT_LUNG):
         parts = salient_pixels[explained, lung] / np.maximum(lung_pixels[explained, lung], 1.0)
         estimated[diseased, lung] = np.interp(diseased, explained, parts) * lung_pixels[diseased, lung]
-    thirds = thirds_of_lungs(lungs)
     zones = []
     for lung, side in ((RIGHT_LUNG, "right"), (LEFT_LUNG, "left")):
         for number, third in enumerate(THIRDS):

@@ -51,6 +51,7 @@ def find_regions(
     explained: Mapping[int, float],
     diseased: Sequence[int],
     lungs: LabelMap,
+    thirds: Indices,
     volume: CTVolume,
     rules: RegionRules,
 ) -> FoundRegions:
@@ -62,13 +63,13 @@ def find_regions(
         diseased: indices of all diseased slices, explained or beyond the budget. A region takes up no volume in the
             others, though it may reach past one: the salient fraction of the lungs counts them as free.
         lungs: uint8 labels, `(slice, row, col)`.
+        thirds: `thirds_of_lungs` of them.
         volume: the CT.
         rules: which are kept and listed.
     """
     salient = np.zeros(lungs.shape, np.uint8)
-    thirds = thirds_of_lungs(lungs)
     measured = [
-        _measure(members, explained, diseased, lungs, thirds, volume.spacing_mm)
+        (_measure(members, explained, diseased, lungs, thirds, volume.spacing_mm), members)
         for members in _held_together(found, sorted(explained), volume.spacing_mm[0])
     ]
     ranked = sorted(
@@ -151,7 +152,7 @@ def _measure(
     lungs: LabelMap,
     thirds: Indices,
     spacing_mm: Sequence[float],
-) -> tuple[Region, list[tuple[Box, Mask]]]:
+) -> Region:
     boxes = [box for box, _ in members]
     slice_mm = spacing_mm[0]
     slices = sorted({box.slice_index for box in boxes})
@@ -172,7 +173,7 @@ def _measure(
         in_third[np.arange(3), thirds[:, item.slice_index]] += height_of[item.slice_index] * in_lung
     third = THIRDS[int(np.argmax(in_third[[RIGHT_LUNG, LEFT_LUNG]].sum(axis=0)))]
     side = _side(float(in_third[RIGHT_LUNG].sum()), float(in_third[LEFT_LUNG].sum()))
-    return Region(0, contribution, tuple(slices), side, third, volume_ml, box), members
+    return Region(0, contribution, tuple(slices), side, third, volume_ml, box)
 
 
 def _side(right: float, left: float) -> Side:

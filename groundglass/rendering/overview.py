@@ -192,7 +192,7 @@ def _draw_profile(
         level = levels[finding.index]
         first = math.floor(level - half + 1e-6)
         last = max(first, math.floor(level + half + 1e-6) - 1)  # a row of pixels at least
-        end = frame.left + round((1.0 - finding.probabilities[0]) * (frame.right - frame.left))
+        end = frame.left + round(finding.pneumonia_probability * (frame.right - frame.left))
         draw.rectangle((frame.left, first, end, last), fill=palette.muted)
     draw.line((frame.left, frame.top, frame.left, frame.bottom), fill=palette.text, width=1)
     draw.line((frame.right, frame.top, frame.right, frame.bottom), fill=palette.line, width=1)

@@ -64,5 +64,5 @@ def pneumonia_of(findings: Findings, index: int) -> str:
     """The classifier's word on one slice, as `P(pneumonia) 0.87`."""
     for finding in findings.slices:
         if finding.index == index:
-            return f"P(pneumonia) {1.0 - finding.probabilities[0]:.2f}"
+            return f"P(pneumonia) {finding.pneumonia_probability:.2f}"
     return "not classified: little lung"

@@ -75,7 +75,7 @@ def make_capture(
     capture.DerivationDescription = description
     capture.PatientOrientation = list(orientation) or None
     capture.ContributingEquipmentSequence = identity.processing_equipment(analysed.software)
-    capture.SourceImageSequence = [_reference(sources[index]) for index in shown]
+    capture.SourceImageSequence = [_reference_as_source(sources[index]) for index in shown]
     _set_pixels(capture, frames, header)
     identity.complete(capture, sources[0], analysed.created)
     return capture
@@ -112,10 +112,16 @@ def _number(source: Dataset, with_image: bool) -> str:
     return f"{instance}/{source.number}" if with_image else str(source.number)
 
 
-def _reference(source: Dataset) -> Dataset:
+def reference_to(source: Dataset) -> Dataset:
+    """An item that names a source image (SOP Instance Reference Macro, PS3.3 Table 10-11)."""
     reference = Dataset()
     reference.ReferencedSOPClassUID = source.SOPClassUID
     reference.ReferencedSOPInstanceUID = reference_uid(source)
+    return reference
+
+
+def _reference_as_source(source: Dataset) -> Dataset:
+    reference = reference_to(source)
     reference.PurposeOfReferenceCodeSequence = [CodedConcept.from_code(codes.SOURCE_IMAGE_FOR_PROCESSING)]
     return reference
 

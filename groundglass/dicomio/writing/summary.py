@@ -6,13 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 from highdicom import SOPClass
 from PIL import Image
-from pydicom import Dataset
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
-from groundglass.dicomio.reading.frames import reference_uid
 from groundglass.dicomio.writing import identity
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
-from groundglass.dicomio.writing.secondary_capture import JPEG_QUALITY, make_capture, source_names
+from groundglass.dicomio.writing.secondary_capture import JPEG_QUALITY, make_capture, reference_to, source_names
 from groundglass.rendering.drawing import PAPER, SCREEN, Palette
 from groundglass.rendering.preview import PIXELS_PER_INCH, SHOWN_SLICES, make_preview
 
@@ -67,7 +65,7 @@ def make_summary_pdf(analysed: AnalysedSeries, indices: Sequence[int]) -> SOPCla
     document.DocumentTitle = _TITLE
     document.ConceptNameCodeSequence = []
     document.ContributingEquipmentSequence = identity.processing_equipment(analysed.software)
-    document.SourceInstanceSequence = [_reference(analysed.sources[index]) for index in indices[:SHOWN_SLICES]]
+    document.SourceInstanceSequence = [reference_to(analysed.sources[index]) for index in indices[:SHOWN_SLICES]]
     document.MIMETypeOfEncapsulatedDocument = "application/pdf"
     stream = io.BytesIO()
     draw_summary(analysed, indices, PAPER).save(
@@ -86,10 +84,3 @@ def make_summary_pdf(analysed: AnalysedSeries, indices: Sequence[int]) -> SOPCla
     identity.complete(document, analysed.sources[0], analysed.created)
     del document.BodyPartExamined  # of images alone
     return document
-
-
-def _reference(source: Dataset) -> Dataset:
-    reference = Dataset()
-    reference.ReferencedSOPClassUID = source.SOPClassUID
-    reference.ReferencedSOPInstanceUID = reference_uid(source)
-    return reference

@@ -47,7 +47,9 @@ def find(
     found = list(zip(boxes, masks or full, strict=True))
     probabilities = explained if isinstance(explained, Mapping) else dict.fromkeys(explained, 1.0)
     rules = RegionRules(minimum_ml, maximum)
-    return find_regions(found, probabilities, list(diseased), lungs(), volume(slice_mm), rules)
+    return find_regions(
+        found, probabilities, list(diseased), lungs(), thirds_of_lungs(lungs()), volume(slice_mm), rules
+    )
 
 
 def test_what_overlaps_on_neighbouring_slices_is_one_region() -> None:
