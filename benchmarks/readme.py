@@ -1,4 +1,4 @@
-"""README's lines on the saliency, from the benchmarks' reports: `python -m benchmarks.readme`."""
+"""The lines of docs/benchmarks.md on the saliency, from the benchmarks' reports: `python -m benchmarks.readme`."""
 
 import json
 from typing import Any
@@ -42,7 +42,7 @@ def _figure(row: dict[str, Any], name: str) -> str:
 
 
 def main() -> int:
-    """Put the lines between the two markers of README.md."""
+    """Put the lines between the two markers of docs/benchmarks.md."""
     write_readme("saliency", saliency_figures())
     return 0
 

@@ -1,4 +1,4 @@
-"""What `make bench` says of the stages: the table in benchmarks/results, and README's lines."""
+"""What `make bench` says of the stages: the table in benchmarks/results, and the lines of docs/benchmarks.md."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ _PEER = (
 
 
 def write_tables(report: dict[str, Any]) -> None:
-    """The table, and README's lines."""
+    """The table, and the lines of docs/benchmarks.md."""
     text = as_markdown(report)
     name = NAMES["cuda" if report["machine"]["gpu"] else "cpu"]
     (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")
@@ -126,14 +126,15 @@ def _memories(report: dict[str, Any]) -> dict[str, str]:
 
 
 def readme_lines(report: dict[str, Any]) -> str:
-    """README's three lines."""
+    """Three lines for docs/benchmarks.md."""
     runs = {name: study["ours"] for name, study in report["studies"].items()}
     name, ours = next(iter(runs.items()))  # real studies come first
     peers = []
     for title, peer in report["peers"].items():
-        peers.append(f"{title} {peer['peer']['total'] / runs[title]['total']:.1f} times as fast")
+        peers.append(f"{title} {peer['peer']['total'] / runs[title]['total']:.1f}× as fast")
         if "peak MiB" in runs[title]:
-            peers[-1] += f", {runs[title]['peak MiB'] / peer['peer']['peak MiB']:.2f} of the memory"
+            part = runs[title]["peak MiB"] / peer["peer"]["peak MiB"]
+            peers[-1] += f", with {abs(1 - part):.0%} {'less' if part < 1 else 'more'} memory"
     memory = f"{ours['peak MiB']:.0f} MiB, " if "peak MiB" in ours else ""
     times = ", ".join(f"{stage} {item['times']:.1f}" for stage, item in report["limits"].items() if stage != "rates")
     machine = report["machine"]
@@ -141,6 +142,7 @@ def readme_lines(report: dict[str, Any]) -> str:
         f"- A study on {machine['cores']} cores with {machine['instructions']}, "
         f"{'and ' + machine['gpu'] if machine['gpu'] else 'without a GPU'} ({name}): {ours['total']:.0f} s, "
         f"{memory}{ours['explained']:.0f} slices explained.\n"
-        f"- Against the SDK's operators, plain networks and captum in turns: {'; '.join(peers)}.\n"
-        f"- Times the limit of this machine's arithmetic, or of reading the files ({report['limits_of']}): {times}.\n"
+        f"- Compared with a pipeline of SDK operators, plain PyTorch and captum: {'; '.join(peers)}.\n"
+        f"- Measured time ÷ theoretical minimum on this machine, of its arithmetic or of reading the files "
+        f"({report['limits_of']}): {times}.\n"
     )

@@ -5,7 +5,7 @@ the application; the median of the runs counts. On two of the studies the peer (
 Limits: the stages' operations (`benchmarks.operations`) at the rates that convolutions of the networks' own shapes
 reach here, and for the volume reading the files' bytes and decoding them once. Writes benchmarks/results/stages.json,
 or stages_gpu.json where a GPU computes, study by study, so that a bench that was broken off goes on where it was, then
-the table beside it and README's lines; `--write-only` writes both again from what is on record.
+the table beside it and the lines of docs/benchmarks.md; `--write-only` writes both again from what is on record.
 """
 
 import argparse
@@ -102,8 +102,8 @@ def _begin(kept: Path, repeat: int, device: str, maximum_slices: int) -> dict[st
 
 
 def _commit() -> str:
-    """Of the code: results and README are written by benchmarks themselves."""
-    code = [".", ":!benchmarks/results", ":!README.md"]
+    """Of the code: results and docs/benchmarks.md are written by benchmarks themselves."""
+    code = [".", ":!benchmarks/results", ":!docs/benchmarks.md"]
     git = ["git", "-C", str(ROOT)]
     head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     changed = subprocess.run([*git, "status", "--porcelain", "--", *code], capture_output=True, text=True, check=False)

@@ -23,12 +23,9 @@ IMAGE = ROOT / "image"
 CACHE = ROOT / ".map"
 
 CODE = ("app", "operators", "groundglass", "app.yaml", "__main__.py", "pyproject.toml")
-DOCUMENTS = (
-    "README.md", "CHANGELOG.md", "LICENSE", "model_cards",
-    "docs/deployment.md", "docs/pacs.md", "docs/quality.md", "docs/refusals.md", "docs/scaling.md",
-)  # fmt: skip
+DOCUMENTS = ("README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE", "model_cards", "docs")
 PARTS = (*CODE, *DOCUMENTS, "models")
-NOT_PACKAGED = ("model_cards/evidence/",)
+NOT_PACKAGED = ("model_cards/evidence/", "docs/repository.py", "docs/examples.py", "docs/assets/", "docs/notebooks/")
 _IGNORED = frozenset({"__pycache__", "node_modules"})
 
 BASES = {

@@ -77,5 +77,5 @@ def test_the_published_table_is_the_reports_and_of_the_shipped_weights(benchmark
     assert report["weights"] == load_settings().classifier_weights.sha256
 
 
-def test_readme_shows_what_the_benchmark_found() -> None:
-    assert saliency_figures() in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_page_on_benchmarks_shows_what_the_benchmark_found() -> None:
+    assert saliency_figures() in (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")

@@ -9,10 +9,10 @@ from groundglass.locations import ROOT
 
 
 @pytest.mark.parametrize("name", NAMES.values())
-def test_the_published_table_and_readme_are_the_reports(name: str) -> None:
+def test_the_published_table_and_page_are_the_reports(name: str) -> None:
     report = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
     assert as_markdown(report) == (RESULTS / f"{name}.md").read_text(encoding="utf-8")
-    assert readme_lines(report) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert readme_lines(report) in (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
 
 
 def test_seconds_that_grow_with_the_square_of_the_slices_have_exponent_2() -> None:

@@ -1,4 +1,4 @@
-"""README's figures, from the reports that are shipped."""
+"""README's figures, from the reports that are shipped, and where generated figures stand in the texts."""
 
 from typing import Any
 
@@ -37,10 +37,13 @@ def _whole_lungs(report: dict[str, Any]) -> str:
     )
 
 
+TEXTS = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")
+"""Where generated lines stand, between the two markers of their section."""
+
+
 def write_readme(section: str, lines: str) -> None:
-    """Put lines between the two markers of a section of README.md."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
+    """Put lines between the two markers of a section, of README.md or of the page on benchmarks."""
     start, end = f"<!-- {section} -->\n", f"<!-- end of {section} -->"
-    before, rest = text.split(start)
-    readme.write_text(before + start + lines + end + rest.split(end)[1], encoding="utf-8")
+    (document,) = (text for text in TEXTS if start in text.read_text(encoding="utf-8"))
+    before, rest = document.read_text(encoding="utf-8").split(start)
+    document.write_text(before + start + lines + end + rest.split(end)[1], encoding="utf-8")
