@@ -65,7 +65,7 @@ def test_commands_are_found_in_code_and_not_in_prose() -> None:
     assert named_commands(text) == {"demo", "test", "lint", "map-test"}
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "docs/index.md", "docs/commands.md"])
 def test_every_command_of_a_document_exists(document: str) -> None:
     commands = named_commands((ROOT / document).read_text(encoding="utf-8"))
     assert commands, f"{document} names no command"
@@ -253,3 +253,36 @@ def test_a_licence_is_judged_by_what_the_package_declares(
     information.mkdir()
     (information / "METADATA").write_text(f"Metadata-Version: 2.4\nName: sample\nVersion: 1.0\n{field}: {value}\n")
     assert is_permissive(metadata.PathDistribution(information).metadata) is permissive
+
+
+# Texts
+
+
+def test_readme_is_a_screen_and_a_half() -> None:
+    words = (ROOT / "README.md").read_text(encoding="utf-8").split()
+    assert len(words) <= 700, f"{len(words)} words: move what is not needed at first into docs/"
+
+
+LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "model_cards").glob("*.md")])
+
+
+def places(page: Path) -> set[str]:
+    """The names of a page's headings, as links have them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_link_within_the_repository_leads_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    broken = []
+    for target in LINK.findall(text):
+        name, _, place = target.partition("#")
+        if re.match(r"[a-z]+:", target):
+            continue
+        file = page.parent / name if name else page
+        if not file.exists() or (place and file.suffix == ".md" and place not in places(file)):
+            broken.append(target)
+    assert broken == []
