@@ -3,7 +3,7 @@
     from groundglass import CTVolume, Pipeline, read_study
 
     pipeline = Pipeline.load()
-    findings = pipeline.analyse(CTVolume.from_array(hu, spacing_mm))   # or of read_study("folder")
+    findings = pipeline.analyse(CTVolume.from_array(hu, spacing_mm))   # or read_study("folder"), read_nifti("ct.nii")
     findings.save("out")
 
 Neither Holoscan nor the MONAI Deploy App SDK is needed, or loaded. Research use only; not for clinical decisions.
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from groundglass.domain.errors import OutputFailed, Refusal, UsageError
     from groundglass.domain.findings import Findings
     from groundglass.domain.volume import CTVolume
+    from groundglass.nifti import read_nifti
     from groundglass.pipeline import Pipeline
     from groundglass.study import read_study
 
@@ -31,6 +32,7 @@ __all__ = [
     "Refusal",
     "UsageError",
     "__version__",
+    "read_nifti",
     "read_study",
 ]
 
@@ -42,6 +44,7 @@ _HOMES = {
     "Pipeline": "pipeline",
     "Refusal": "domain.errors",
     "UsageError": "domain.errors",
+    "read_nifti": "nifti",
     "read_study": "study",
 }
 

@@ -1,7 +1,8 @@
-"""`python -m groundglass`, and the command `groundglass`: its words."""
+"""`python -m groundglass`, and the command `groundglass`: what can be asked of it."""
 
 import argparse
 import sys
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from groundglass.locations import MODEL_FOLDER, SETTINGS_FILE
 
 _EXAMPLES = """
 examples:
-  groundglass analyse study/ results/
+  groundglass analyse study/ results/        # DICOM in, DICOM out
+  groundglass analyse ct.nii.gz results/     # NIfTI in, NIfTI out
   groundglass demo
   groundglass selftest --out report/
   groundglass cohort --help          # each of these commands has a help text of its own
@@ -21,35 +23,53 @@ examples:
 _ANALYSE_EXAMPLES = f"""
 examples:
   groundglass analyse study/ results/
+  groundglass analyse ct.nii.gz results/
   groundglass analyse archive/one-study/ results/ --settings site.yaml --log-level debug
 
 {EXPLAINED}
 """
 
 _OTHERS = {
-    "demo": ("groundglass.demo", "a synthetic CT through the whole analysis, and what came out beside what is true"),
-    "cohort": ("groundglass.cohort.command_line", "every study of an archive; tables and a page with pictures"),
-    "quality": ("groundglass.quality.command_line", "what a folder of results says, day by day"),
-    "selftest": ("groundglass.selftest.__main__", "proves that this copy works here; a report to sign"),
+    "demo": ("groundglass.demo", "analyse a synthetic CT, and compare what was found with what is true"),
+    "cohort": ("groundglass.cohort.command_line", "analyse every study of an archive; tables and a page with pictures"),
+    "quality": (
+        "groundglass.quality.command_line",
+        "show what a folder of results says day by day, and whether it drifts",
+    ),
+    "selftest": ("groundglass.selftest.__main__", "prove that this copy works here; writes a report to sign"),
 }
 """Commands that read their own options: module with a `main`, and what it does."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what the first word says; returns the exit code."""
+    """Carry out the command; returns the exit code."""
     words = sys.argv[1:] if arguments is None else arguments
     if words and words[0] in _OTHERS:
         module, _ = _OTHERS[words[0]]
         return int(import_module(module).main(words[1:]))
-    options = _parser().parse_args(words)
+    parser = _parser()
+    if words and not words[0].startswith("-") and words[0] not in _COMMANDS:
+        parser.error(f"there is no command '{words[0]}'{_meant(words[0])} Commands: {', '.join(_COMMANDS)}")
+    options = parser.parse_args(words)
     if options.word == "version":
         print(f"{NAME} {VERSION}")
         return 0
     from groundglass.command.analyse import analyse
+    from groundglass.command.analyse_nifti import analyse_nifti
     from groundglass.command.logs import set_up_logging
 
     set_up_logging(options.log_level.upper())
-    return int(analyse(options.study, options.out, options.models, options.settings))
+    carry_out = analyse_nifti if options.study.name.lower().endswith((".nii", ".nii.gz")) else analyse
+    return int(carry_out(options.study, options.out, options.models, options.settings))
+
+
+_COMMANDS = ("analyse", *_OTHERS, "version")
+
+
+def _meant(word: str) -> str:
+    """What was probably meant, as a question."""
+    close = get_close_matches(word.lower(), _COMMANDS, 1)
+    return f"; did you mean '{close[0]}'?" if close else "."
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,16 +83,26 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="word", metavar="COMMAND", required=True)
     analyse = commands.add_parser(
         "analyse",
-        help="analyse the chest CTs of a folder of DICOM files",
+        help="analyse the chest CTs of a folder of DICOM files, or a NIfTI file",
         epilog=_ANALYSE_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    analyse.add_argument("study", type=_folder, metavar="STUDY", help="folder with DICOM files, any nesting")
-    analyse.add_argument("out", type=_folder, metavar="OUT", help="folder for the results")
-    analyse.add_argument("-m", "--models", type=_folder, default=MODEL_FOLDER, help="folder with the weights")
-    analyse.add_argument("--settings", type=_folder, default=SETTINGS_FILE, help="settings file (default: app.yaml)")
     analyse.add_argument(
-        "-l", "--log-level", choices=("debug", "info", "warn", "error"), default="info", help="default info"
+        "study", type=_folder, metavar="STUDY", help="folder with DICOM files, nested in any way, or a NIfTI file"
+    )
+    analyse.add_argument("out", type=_folder, metavar="OUT", help="folder for the results; it is made if there is none")
+    analyse.add_argument(
+        "-m", "--models", type=_folder, default=MODEL_FOLDER, help="folder with the weights (default: installed)"
+    )
+    analyse.add_argument(
+        "--settings", type=_folder, default=SETTINGS_FILE, help="settings file (default: app.yaml as installed)"
+    )
+    analyse.add_argument(
+        "-l",
+        "--log-level",
+        choices=("debug", "info", "warn", "error"),
+        default="info",
+        help="how much the log tells (default info)",
     )
     for word, (_, what) in _OTHERS.items():
         commands.add_parser(word, help=what)

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -25,12 +26,15 @@ from groundglass.method.precision import fast_precision
 from groundglass.method.slice_classification import classify_slices
 from groundglass.method.slice_input import SliceInputs
 from groundglass.method.weights import WeightsRefused, load_classifier, load_lung_network
+from groundglass.nifti import NiftiVolume
 from groundglass.settings import Settings, load_settings, result_settings_sha256
 
 LOG = logging.getLogger("groundglass")
 
 OnProgress = Callable[[int, int], None]
 """Called with units done and units in all."""
+OnStage = Callable[[str, int, int], None]
+"""Called with the stage, units done and units in all."""
 
 
 def tell_nobody(done: int, total: int) -> None:
@@ -184,20 +188,25 @@ class Pipeline:
             reach_border=bool(lungs.cut_at),
         )
 
-    def analyse(self, source: CTVolume | ReadSeries) -> Analysis:
+    def analyse(
+        self, source: CTVolume | ReadSeries | NiftiVolume, progress: OnStage = lambda stage, done, total: None
+    ) -> Analysis:
         """All stages of one volume.
 
         >>> pipeline.analyse(volume).save(out)[:2]
         ['findings.json', 'preview.png']
 
         Args:
-            source: an array (`CTVolume.from_array`) or a DICOM series (`read_study`).
+            source: an array (`CTVolume.from_array`), a DICOM series (`read_study`) or a NIfTI file (`read_nifti`).
+            progress: called with the stage, units done and units in all.
 
         Raises:
             Refusal: no lungs, or too little of them, can be found in it.
         """
         volume = source if isinstance(source, CTVolume) else source.volume
-        lungs = self.segment(volume)
-        findings = self.explain(volume, lungs, self.classify(volume, lungs))
+        lungs = self.segment(volume, partial(progress, "lungs"))
+        classified = self.classify(volume, lungs, partial(progress, "classification"))
+        findings = self.explain(volume, lungs, classified, partial(progress, "saliency"))
         series = source if isinstance(source, ReadSeries) else None
-        return Analysis(volume, findings, self.software, self.settings, series)
+        nifti = source if isinstance(source, NiftiVolume) else None
+        return Analysis(volume, findings, self.software, self.settings, series, nifti)

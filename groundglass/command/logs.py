@@ -23,6 +23,7 @@ def set_up_logging(level: str) -> None:
     warnings.filterwarnings("ignore", message="Current stack size")  # the engine's wish, of no use to a reader
     # pydicom quotes header values in its warnings, and a header value may be a patient's.
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    logging.getLogger("nibabel.global").setLevel(logging.CRITICAL)  # says of a broken file what the error says too
     warnings.filterwarnings("ignore", module="pydicom|highdicom")
 
 

@@ -4,12 +4,15 @@ Arrays are `(slice, row, col)` on the grid of the source images. Patient coordin
 patient's left, y to the back, z to the head (PS3.3 C.7.6.2.1.1).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from groundglass.domain.arrays import AnyArray, Coordinates, HounsfieldUnits, Scalar
+from groundglass.domain.errors import UsageError
+from groundglass.domain.hounsfield import as_hounsfield_units
 
 BACKGROUND, RIGHT_LUNG, LEFT_LUNG = 0, 1, 2
 """Values of a lung label array; right and left are the patient's."""
@@ -21,6 +24,28 @@ LOWEST_SLICE: Face = (0, -1)
 
 CANONICAL_AXES = np.array([[0.0, 0.0, -1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
 """Axes of the canonical view: slices run from head to feet, rows from front to back, columns to the patient's left."""
+
+_CHEST_MM = (100.0, 1500.0)
+"""Between these lie width and depth of any image of a chest, and no volume is higher."""
+
+
+def check_extent(shape: Sequence[int], spacing_mm: Sequence[float]) -> None:
+    """Refuse a volume that can't be a chest by its size, as where lengths are in cm or the spacing was made up.
+
+    Args:
+        shape: `(slice, row, col)`.
+        spacing_mm: the same.
+
+    Raises:
+        UsageError: it says how large the volume is.
+    """
+    height, depth, width = (count * step for count, step in zip(shape, spacing_mm, strict=True))
+    least, most = _CHEST_MM
+    if min(depth, width) < least or max(height, depth, width) > most:
+        raise UsageError(
+            f"By its spacing the volume is {height:.4g} mm high, {depth:.4g} mm deep and {width:.4g} mm wide, which is "
+            "no chest. Give the spacing in mm along (slice, row, col)."
+        )
 
 
 @dataclass(frozen=True)
@@ -41,31 +66,35 @@ class CTVolume:
     directions: Coordinates
 
     @classmethod
-    def from_array(cls, hu: AnyArray, spacing_mm: tuple[float, float, float]) -> "CTVolume":
+    def from_array(cls, hu: AnyArray, spacing_mm: Sequence[float] | None = None) -> "CTVolume":
         """A volume from an array alone, of a patient who lies on the back: as `to_canonical` orders it.
 
-        >>> import numpy as np
-        >>> CTVolume.from_array(np.zeros((2, 3, 4)), (5.0, 0.8, 0.8)).hu.dtype
+        >>> CTVolume.from_array(volume.hu.astype(float), volume.spacing_mm).hu.dtype
         dtype('int16')
 
         Args:
             hu: `(slice, row, col)` in Hounsfield units; slices from head to feet, rows from front to back, columns from
-                the patient's right to the left.
-            spacing_mm: distance between neighbouring voxel centres along `(slice, row, col)`.
+                the patient's right to the left. Values below -1024 HU are taken for air.
+            spacing_mm: distance between neighbouring voxel centres along `(slice, row, col)`. It has to be given: from
+                voxels alone no size can be told.
 
         Raises:
-            ValueError: not three axes, a spacing that is not above 0, or values that are no Hounsfield units.
+            UsageError: not three axes, no spacing in mm, or values that are no numbers.
+            Refusal: NOT_HU, the values are no Hounsfield units of a chest, but scaled to [0, 1] for example.
         """
         array = np.asarray(hu)
         if array.ndim != 3 or 0 in array.shape:
-            raise ValueError(f"A volume has the axes (slice, row, col); this array has the shape {array.shape}.")
+            raise UsageError(f"A volume has the axes (slice, row, col); this array has the shape {array.shape}.")
+        if spacing_mm is None:
+            raise UsageError(
+                "The spacing is missing. Give the distances between voxels in mm along (slice, row, col), for example "
+                "(1.5, 0.7, 0.7): without them neither sizes nor lungs can be found."
+            )
         if len(spacing_mm) != 3 or not all(0 < step < np.inf for step in spacing_mm):
-            raise ValueError(f"The spacing must be three lengths in mm above 0, not {spacing_mm}.")
-        if not np.isfinite(array).all() or array.min() < -32768 or array.max() > 32767:
-            raise ValueError("The array holds values that are no Hounsfield units.")
-        rounded = array if array.dtype == np.int16 else np.rint(array).astype(np.int16)
+            raise UsageError(f"The spacing must be three lengths in mm above 0, not {tuple(spacing_mm)}.")
+        check_extent(array.shape, spacing_mm)
         slice_mm, row_mm, col_mm = map(float, spacing_mm)
-        return cls(rounded, (slice_mm, row_mm, col_mm), np.zeros(3), CANONICAL_AXES.copy())
+        return cls(as_hounsfield_units(array), (slice_mm, row_mm, col_mm), np.zeros(3), CANONICAL_AXES.copy())
 
     @property
     def affine(self) -> Coordinates:

@@ -3,6 +3,8 @@
 import doctest
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
 import groundglass
@@ -14,7 +16,7 @@ from tests.app.runs import small_chest
 
 pytestmark = pytest.mark.slow
 
-NAMES = ("Pipeline", "CTVolume", "Analysis", "read_study")
+NAMES = ("Pipeline", "CTVolume", "Analysis", "read_study", "read_nifti")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +26,14 @@ def named(quick: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ob
     write_study(make_thorax("normal", slices=32, size=64)[0], folder / "study", preset="normal")
     chest = small_chest()
     volume = CTVolume.from_array(chest.hu, chest.spacing_mm)
-    return {"pipeline": Pipeline.load(quick), "volume": volume, "study": folder / "study", "out": folder / "out"}
+    nibabel.save(nibabel.Nifti1Image(volume.hu.T, np.diag([-2.88, -2.88, -10.0, 1.0])), folder / "ct.nii.gz")
+    return {
+        "pipeline": Pipeline.load(quick),
+        "volume": volume,
+        "study": folder / "study",
+        "nifti": folder / "ct.nii.gz",
+        "out": folder / "out",
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -41,6 +50,6 @@ def test_the_examples_of_a_public_name_hold(name: str, named: dict[str, object])
 def test_every_public_function_has_an_example() -> None:
     shown = [
         Pipeline, Pipeline.segment, Pipeline.classify, Pipeline.explain, Pipeline.analyse, CTVolume.from_array,
-        groundglass.Analysis.save, groundglass.read_study,
+        groundglass.Analysis.save, groundglass.read_study, groundglass.read_nifti,
     ]  # fmt: skip
     assert [each for each in shown if ">>>" not in (each.__doc__ or "")] == []

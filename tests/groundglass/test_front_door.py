@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import groundglass
-from groundglass import Analysis, CTVolume, Pipeline, Refusal, UsageError, read_study
+from groundglass import Analysis, CTVolume, OutputFailed, Pipeline, Refusal, UsageError, read_study
 from groundglass.locations import MODEL_FOLDER, ROOT
 from groundglass.presets import SHIPPED
 from groundglass.result import result_schema
@@ -109,18 +109,61 @@ def test_a_study_with_a_missing_slice_is_refused(tmp_path: Path) -> None:
         read_study(tmp_path, RULES)
 
 
+CHEST = np.linspace(-1000, 200, 40**3).reshape(40, 40, 40)
+"""Air, soft tissue and all between."""
+SPACING_MM = (8.0, 8.0, 8.0)
+
+
 @pytest.mark.parametrize(
     ("hu", "spacing_mm", "said"),
     [
-        (np.zeros((4, 4)), (5.0, 1.0, 1.0), "axes"),
-        (np.zeros((4, 4, 4)), (5.0, 0.0, 1.0), "spacing"),
-        (np.full((4, 4, 4), np.nan), (5.0, 1.0, 1.0), "no Hounsfield units"),
-        (np.full((4, 4, 4), 40000), (5.0, 1.0, 1.0), "no Hounsfield units"),
+        (CHEST[0], SPACING_MM, "axes"),
+        (CHEST, (5.0, 0.0, 1.0), "spacing"),
+        (CHEST, (5.0, 1.0), "spacing"),
+        (CHEST, None, "spacing is missing"),
+        (CHEST, (0.8, 0.8, 0.8), "32 mm wide, which is no chest"),  # in cm
+        (CHEST, (80.0, 8.0, 8.0), "3200 mm high"),
+        (np.where(CHEST > 0, np.nan, CHEST), SPACING_MM, "no Hounsfield units"),
+        (CHEST + 40000, SPACING_MM, "no Hounsfield units"),
     ],
 )
-def test_an_array_that_is_no_ct_is_refused(hu: np.ndarray, spacing_mm: tuple[float, float, float], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_an_array_that_is_no_ct_volume_can_not_be_used(
+    hu: np.ndarray, spacing_mm: tuple[float, ...] | None, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
         CTVolume.from_array(hu, spacing_mm)
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ((CHEST + 1000) / 1200, "scaled to a range of 1"),
+        ((CHEST + 400) / 600, "scaled to a range of 1"),
+        (((CHEST + 1000) / 1200 * 255).astype(np.uint8), "grey values of a picture"),
+        (CHEST + 1024, "0.0% of the voxels are air"),
+        (CHEST * 0 - 1000, "0.0% soft tissue"),
+    ],
+)
+def test_an_array_of_other_values_than_hounsfield_units_is_refused(values: np.ndarray, said: str) -> None:
+    with pytest.raises(Refusal, match=said) as refused:
+        CTVolume.from_array(values, SPACING_MM)
+    assert refused.value.code == "NOT_HU"
+
+
+def test_what_is_less_than_air_is_air() -> None:
+    padded = CHEST.copy()
+    padded[:, :3] = -3024
+    assert CTVolume.from_array(padded, SPACING_MM).hu.min() == -1024
+
+
+@pytest.mark.slow
+def test_results_are_not_saved_in_place_of_a_file(of_array: Analysis, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(UsageError, match="is a file"):
+        of_array.save(tmp_path / "file")
+    with pytest.raises(OutputFailed, match="OUTPUT_NOT_WRITABLE"):
+        of_array.save(tmp_path / "file" / "below")
+    assert (tmp_path / "file").read_text() == "kept"
 
 
 def test_missing_weights_are_told_in_a_sentence(tmp_path: Path) -> None:

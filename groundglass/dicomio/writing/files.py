@@ -49,6 +49,10 @@ class FileGroup:
         """Adds `text` in UTF-8. Raises OutputFailed as `write_dicom` does."""
         self._write(name, lambda file: file.write(text.encode()))
 
+    def write_bytes(self, content: bytes, name: str) -> None:
+        """Adds a file of this content. Raises OutputFailed as `write_dicom` does."""
+        self._write(name, lambda file: file.write(content))
+
     def write_image(self, image: Image.Image, name: str) -> None:
         """Adds a PNG. Raises OutputFailed as `write_dicom` does."""
         self._write(name, lambda file: image.save(file, format="PNG", optimize=False))
