@@ -6,12 +6,13 @@ import sys
 from tqdm import tqdm
 
 _TITLES = {
-    "volume": "reading slices",
-    "lungs": "segmenting lungs",
-    "classification": "classifying slices",
-    "saliency": "explaining slices",
-    "writing": "writing DICOM",
+    "volume": ("reading slices", "slices"),
+    "lungs": ("segmenting lungs", "planes"),
+    "classification": ("classifying slices", "slices"),
+    "saliency": ("explaining slices", "slices"),
+    "writing": ("writing results", "files"),
 }
+"""What each stage does, and what it counts: the lungs are segmented in the planes of several views and windows."""
 
 
 class ProgressReporter:
@@ -26,14 +27,15 @@ class ProgressReporter:
     def __call__(self, stage: str, done: int, total: int) -> None:
         if not self._with_bars:
             if done >= total:
-                self._log.info("%s: %d done", _TITLES[stage], total)
+                title, unit = _TITLES[stage]
+                self._log.info("%s: all %d %s done", title, total, unit)
             return
         if self._bar is None or self._stage != stage:
             self.close()
             self._stage = stage
-            self._bar = tqdm(
-                total=total, desc=f"{_TITLES[stage]:<18}", bar_format="{desc} {bar:40} {n_fmt}/{total_fmt} {elapsed}"
-            )
+            title, unit = _TITLES[stage]
+            form = f"{{desc}} {{bar:40}} {{n_fmt}} of {{total_fmt}} {unit}, {{elapsed}}"
+            self._bar = tqdm(total=total, desc=f"{title:<18}", bar_format=form)
         self._bar.update(done - self._bar.n)
         if done >= total:
             self.close()

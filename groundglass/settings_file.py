@@ -5,6 +5,7 @@ The bridge of `deploy.orthanc` reads its file with this too, where neither PyTor
 
 import reprlib
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -80,6 +81,11 @@ def read_settings(file: Path, name: str) -> Any:
         raise SettingsError(f"The settings file '{name}' can't be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"The settings file '{name}' is not text in UTF-8.") from error
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "somewhere"
+        told = ", ".join(str(part) for part in (error.context, error.problem) if part)
+        raise SettingsError(f"The settings file '{name}' is not valid YAML, {place}: {told}.") from error
     except yaml.YAMLError as error:
         raise SettingsError(f"The settings file '{name}' is not valid YAML: {error}") from error
 
@@ -89,8 +95,8 @@ class _Loader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for (key, _), name in zip(node.value, keys, strict=True):
-            if keys.count(name) > 1:
+        for place, ((key, _), name) in enumerate(zip(node.value, keys, strict=True)):
+            if name in keys[:place]:
                 raise yaml.constructor.ConstructorError(None, None, f"'{name}' is given twice", key.start_mark)
         return super().construct_mapping(node, deep)
 
@@ -164,7 +170,9 @@ def _sentences(error: ValidationError, values: Any, schema: Schema, name: str) -
         elif "properties" in part and fault["type"] in ("extra_forbidden", "invalid_key"):
             unknown = ".".join([*path, str(fault["loc"][-1])])
             known = ", ".join(part["properties"])
-            yield f"{name}: the setting '{unknown}' is unknown; {here} must hold {known}, and nothing else."
+            close = get_close_matches(str(fault["loc"][-1]), part["properties"], 1)
+            meant = f" Did you mean '{'.'.join([*path, *close])}'?" if close else ""
+            yield f"{name}: the setting '{unknown}' is unknown.{meant} {here[0].upper()}{here[1:]} may hold {known}."
         elif reason := str(fault.get("ctx", {}).get("error", "")):
             yield f"{name}: {here} must {requirement(part)}: {reason}."
         else:

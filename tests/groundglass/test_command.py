@@ -1,4 +1,4 @@
-"""The command `groundglass`: how its process ends."""
+"""The command `groundglass`: what it is told to do, and how its process ends."""
 
 import gc
 import sys
@@ -22,6 +22,23 @@ def test_only_commands_without_processes_of_their_own_take_hold_of_signals(
     with pytest.raises(SystemExit) as ended:
         command.run_and_exit()
     assert (ended.value.code, bool(held)) == (0, clean_end)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("analyze", "there is no command 'analyze'; did you mean 'analyse'?"),
+        ("Demo", "did you mean 'demo'?"),
+        ("qqq", "there is no command 'qqq'. Commands: analyse, demo, cohort, quality, selftest, version"),
+    ],
+)
+def test_a_misspelt_command_is_told_with_the_one_that_was_meant(
+    word: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main([word, "study", "out"])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 def test_garbage_is_left_alone_while_libraries_load_and_never_longer() -> None:

@@ -70,9 +70,33 @@ def test_every_fault_of_the_file_is_told_at_once_in_a_sentence_each(tmp_path: Pa
         "1 <= step <= width <= 4096, and is [[1, 2], [3, 4]].",
         "site.yaml: the setting 'package' must hold named settings, and is 5.",
         "site.yaml: the setting 'research.steps' must lie between 1 and 1000 (a whole number), and is 0.",
-        "site.yaml: the setting 'research.setps' is unknown; the setting 'research' must hold reading, rule, steps, "
-        "joint_factor, gradient_power, joint_blur_mm, joint_part, and nothing else.",
+        "site.yaml: the setting 'research.setps' is unknown. Did you mean 'research.steps'? The setting 'research' may "
+        "hold reading, rule, steps, joint_factor, gradient_power, joint_blur_mm, joint_part.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("device: auto\nlungs: [1, 2\nvolume: 3\n", "line 3, column 7"),
+        ("device: auto\n\tlungs: 1\n", "line 2, column 1"),
+        ("device: auto\ndevice: cpu\n", "line 2, column 1: 'device' is given twice"),
+    ],
+)
+def test_a_file_that_is_no_yaml_is_told_by_its_name_and_line(text: str, said: str, tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"site\.yaml") as refused:
+        load_settings(file)
+    assert said in str(refused.value)
+    assert "unicode string" not in str(refused.value)
+
+
+def test_a_setting_that_nothing_resembles_has_no_suggestion(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text(SETTINGS_FILE.read_text(encoding="utf-8") + "\nqqq: 1\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"'qqq' is unknown\. The file may hold device, selection"):
+        load_settings(file)
 
 
 def test_an_error_shows_a_long_value_in_short(tmp_path: Path) -> None:
