@@ -2,9 +2,10 @@
 
 MkDocs loads this as hooks (mkdocs.yml). A page links to other files of the repository as a reader there needs
 it: `../model_cards/lungs.md` for instance. The site has a copy of each such file under its path in the repository, as a
-page where it is Markdown. A link to a file that is not there ends the build.
+page where it is Markdown or a notebook. A link to a file that is not there ends the build.
 """
 
+import json
 import os
 import posixpath
 import re
@@ -30,6 +31,8 @@ def on_files(files: Files, config: Any) -> Files:
     """Add each file of the repository that the site links to."""
     waiting = [ROOT / "docs" / file.src_uri for file in files.documentation_pages()]
     waiting += [_in_repository(uri) for uri in _pages_of(config["nav"]) if files.get_file_from_path(uri) is None]
+    for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
+        files.remove(file)  # it becomes a page
     seen = set()
     while waiting:
         page = waiting.pop()
@@ -39,9 +42,13 @@ def on_files(files: Files, config: Any) -> Files:
         if files.get_file_from_path(_uri(page)) is None:
             if not page.is_file():
                 raise PluginError(f"{page.relative_to(ROOT)} is linked to, and is no file of the repository.")
-            files.append(File.generated(config, _uri(page), abs_src_path=str(page)))
-        if page.suffix == ".md":
-            waiting += [target for target, _ in _links(page, page.read_text(encoding="utf-8"))]
+            if page.suffix == ".ipynb":
+                files.append(File.generated(config, _uri(page), content=_as_page(page)))
+            else:
+                files.append(File.generated(config, _uri(page), abs_src_path=str(page)))
+        if page.suffix in (".md", ".ipynb"):
+            text = _as_page(page) if page.suffix == ".ipynb" else page.read_text(encoding="utf-8")
+            waiting += _links(page, text)
     return files
 
 
@@ -82,12 +89,19 @@ def _pages_of(nav: Any) -> Iterator[str]:
             yield from _pages_of(entry)
 
 
-def _links(page: Path, text: str) -> Iterator[tuple[Path, str]]:
-    """The files that a page links to, outside its blocks of code, and each link as it is written."""
+def _as_page(notebook: Path) -> str:
+    """A notebook's texts, and its code in blocks."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    parts = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    return "\n\n".join(f"```python\n{text}\n```" if kind == "code" else text for kind, text in parts) + "\n"
+
+
+def _links(page: Path, text: str) -> Iterator[Path]:
+    """The files that a page links to, outside its blocks of code."""
     for link in _LINK.finditer(_FENCED.sub("", text)):
         target = _resolved(page, link["target"])
         if target is not None:
-            yield target, link["target"]
+            yield target
 
 
 def _resolved(page: Path, target: str) -> Path | None:
@@ -101,12 +115,14 @@ def _resolved(page: Path, target: str) -> Path | None:
 def _uri(path: Path) -> str:
     """Where the site has a file: what is in docs/ at its top, everything else under its path in the repository."""
     inside = DOCS if path.is_relative_to(DOCS) else ROOT
-    return path.relative_to(inside).as_posix()
+    name = path.with_suffix(".md") if path.suffix == ".ipynb" else path
+    return name.relative_to(inside).as_posix()
 
 
 def _in_repository(uri: str) -> Path:
     """The inverse of `_uri`."""
-    return DOCS / uri if (DOCS / uri).exists() else ROOT / uri
+    named = (DOCS / uri, (DOCS / uri).with_suffix(".ipynb"))
+    return next((path for path in named if path.exists()), ROOT / uri)
 
 
 _LOADED = re.compile(r"<(?:script|img|iframe|link)\b[^>]*\b(?:src|href)=\"?(?P<address>(?:https?:)?//[^\"\s>]+)")

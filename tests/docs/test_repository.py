@@ -1,5 +1,6 @@
 """The site has every file that its pages link to, and nothing of it is typed twice."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,6 +33,8 @@ def page(uri: str) -> SimpleNamespace:
             "[a](https://doi.org/10.1109/ACCESS.2020.3005510)",
         ),
         ("run.md", "[a](#exit-codes)", "[a](#exit-codes)"),
+        ("python.md", "[a](notebooks/tutorial.ipynb)", "[a](notebooks/tutorial.md)"),
+        ("notebooks/retrain.md", "[a](../retrain.md)", "[a](../retrain.md)"),
     ],
 )
 def test_a_link_leads_to_the_copy_on_the_site(here: str, link: str, there: str) -> None:
@@ -42,7 +45,7 @@ def site_of(tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch) -> Files
     config = load_config(str(ROOT / "mkdocs.yml"))
     config["nav"] = []
     config["plugins"]._current_plugin = "docs.repository"  # as while the hooks run
-    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs").mkdir(exist_ok=True)
     (tmp_path / "docs" / "index.md").write_text(text, encoding="utf-8")
     (tmp_path / "cards").mkdir()
     (tmp_path / "cards" / "one.md").write_text("![a](one.png)", encoding="utf-8")
@@ -66,6 +69,18 @@ def test_a_link_to_nothing_ends_the_build(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_link_in_code_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = site_of(tmp_path, "```md\n[card](../cards/two.md)\n```\n", monkeypatch)
     assert [file.src_uri for file in files] == ["index.md"]
+
+
+def test_a_notebook_is_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = [{"cell_type": "markdown", "source": ["# Title\n", "[card](../../cards/one.md)"]}]
+    cells += [{"cell_type": "code", "source": ["print(1)"]}]
+    (tmp_path / "docs" / "notebooks").mkdir(parents=True)
+    (tmp_path / "docs" / "notebooks" / "one.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
+    files = site_of(tmp_path, "[one](notebooks/one.ipynb)", monkeypatch)
+    assert sorted(file.src_uri for file in files) == ["cards/one.md", "cards/one.png", "index.md", "notebooks/one.md"]
+    made = files.get_file_from_path("notebooks/one.md")
+    assert made is not None
+    assert made.content_string == "# Title\n[card](../../cards/one.md)\n\n```python\nprint(1)\n```\n"
 
 
 def test_the_questions_have_an_answer_for_every_refusal_code() -> None:
