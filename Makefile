@@ -18,7 +18,7 @@ DEVELOPMENT := $(VENV)/.development
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo cohort-demo validate test everything fuzz lint train evaluate bench docs conformance conformance-tools
+.PHONY: help demo cohort-demo validate test everything fuzz lint train evaluate bench bundle docs conformance conformance-tools
 .PHONY: viewer viewer-tools deploy-files map map-lock map-sizing map-test map-tools pacs-demo pacs-demo-tools clean FORCE
 
 help: ## List the commands
@@ -71,6 +71,9 @@ bench: $(DEVELOPMENT) ## Time each stage of the analysis, the SEG writer and the
 docs: $(DEVELOPMENT) ## Build the documentation as a site, site/index.html; a broken link fails (DOCS_ARGS=...)
 	@DISABLE_MKDOCS_2_WARNING=true NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --quiet $(DOCS_ARGS)
 	@echo "site/index.html"
+
+bundle: $(DEVELOPMENT) ## Write both networks as MONAI Bundles into bundles/build (BUNDLE_ARGS=...)
+	@$(RUN) -m bundles $(BUNDLE_ARGS)
 
 conformance: $(DEVELOPMENT) conformance-tools ## Check every output with tools of others (CONFORMANCE_ARGS=...)
 	@$(RUN) -m conformance $(CONFORMANCE_ARGS)

@@ -17,7 +17,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
-from groundglass.domain.arrays import Coordinates, Scalar
+from groundglass.domain.arrays import AnyArray, Coordinates, Scalar
 from groundglass.domain.errors import Refusal, UsageError
 from groundglass.domain.hounsfield import as_hounsfield_units
 from groundglass.domain.refusals import RefusalCode
@@ -93,7 +93,19 @@ def read_nifti(file: Path | str) -> NiftiVolume:
         )
     if image.header.get_xyzt_units()[0] in ("meter", "micron"):
         raise UsageError("The NIfTI file has its lengths in another unit than mm. Convert it.")
-    affine = np.asarray(image.affine, float)
+    return volume_of(data, np.asarray(image.affine, float))
+
+
+def volume_of(data: AnyArray, affine: Coordinates) -> NiftiVolume:
+    """A chest CT from the voxels of a NIfTI file and its affine.
+
+    Args:
+        data: `(i, j, k)` in Hounsfield units.
+        affine: 4x4, from `(i, j, k)` to NIfTI's world in mm.
+
+    Raises:
+        UsageError, Refusal: as `read_nifti`.
+    """
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not (np.isfinite(affine).all() and (spacing > 0).all()):
         raise UsageError("The NIfTI file has no valid affine: a spacing is 0 or no number.")

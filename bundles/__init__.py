@@ -1,0 +1,1 @@
+"""Both networks as MONAI Bundles: `make bundle`."""
