@@ -23,9 +23,9 @@ _README = """# {name}
         --filepath docs/metadata.schema.json
 
 The image is a chest CT in Hounsfield units. `verify_metadata` compares with the schema in docs/, a transcription of
-MONAI's specification; with another `--filepath` it fetches MONAI's own from the Internet. `models/model.pt` holds tensors
-alone, and loads with `weights_only=True`. Figures, data and known failures: docs/model_card.md. Research use only; not
-for clinical decisions.
+MONAI's specification; with another `--filepath` it fetches MONAI's own from the Internet. `models/model.pt` holds
+tensors alone, and loads with `weights_only=True`. Figures, data and known failures: docs/model_card.md. Research use
+only; not for clinical decisions.
 """
 
 

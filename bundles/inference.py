@@ -12,17 +12,20 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.transforms import MapTransform
-from torch import Tensor, nn
+from torch import Tensor
 
+from groundglass.domain.arrays import LabelMap
 from groundglass.domain.class_names import CLASSES
+from groundglass.method.classifier_network import MultiScaleClassifier
 from groundglass.method.folding import folded
+from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_segmentation import segment_lungs
 from groundglass.method.precision import fast_precision
 from groundglass.method.slice_classification import classify_slices
 from groundglass.method.slice_input import SliceInputs
 from groundglass.method.weights import load_lung_network
 from groundglass.nifti import NiftiVolume, volume_of
-from groundglass.settings import load_settings
+from groundglass.settings import Settings, load_settings
 
 
 class LungInferer(Inferer):
@@ -35,7 +38,7 @@ class LungInferer(Inferer):
     def __init__(self, settings: str) -> None:
         self._settings = load_settings(Path(settings))
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *_: Any, **__: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: LungUNet, *_: Any, **__: Any) -> Tensor:
         """Labels `(1, 1, i, j, k)`, uint8: 0 none, 1 the patient's right lung, 2 the left one.
 
         Args:
@@ -62,7 +65,7 @@ class ClassInferer(Inferer):
         self._settings = load_settings(Path(settings))
         self._lung_network = load_lung_network(Path(lungs), self._settings.lungs_weights.sha256)
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *_: Any, **__: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: MultiScaleClassifier, *_: Any, **__: Any) -> Tensor:
         """Probabilities `(1, 1 + slices, 3)` in the order of CLASSES.
 
         The first line is the study's; then comes one for each slice from head to feet, not a number where it shows too
@@ -129,7 +132,7 @@ def _source(inputs: Tensor) -> NiftiVolume:
     return volume_of(inputs[0, 0].cpu().numpy(), affine[0])
 
 
-def _lungs(network: nn.Module, source: NiftiVolume, settings: Any) -> Any:
+def _lungs(network: LungUNet, source: NiftiVolume, settings: Settings) -> LabelMap:
     device = next(network.parameters()).device
     rules, fast = settings.lungs, folded(network, fast_precision(device)).to(device)
     return segment_lungs(fast, source.volume, rules.windows, rules.grid_mm, rules.views)

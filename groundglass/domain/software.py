@@ -6,7 +6,7 @@ from pathlib import Path
 
 NAME = "Groundglass"
 RESEARCH_USE = "Research use only; not for clinical decisions"
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 """The one place of it: the package's metadata and all that tells a version read it here."""
 
 
