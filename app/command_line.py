@@ -1,4 +1,4 @@
-"""The command line of the application: its options, its environment, and the graph that does the steps."""
+"""The command line of the application: its options, its environment, and the graph that carries out the steps."""
 
 import argparse
 import os
@@ -79,23 +79,30 @@ def _parser() -> argparse.ArgumentParser:
         "--input",
         type=path,
         default=environment.get("HOLOSCAN_INPUT_PATH", "input"),
-        help="folder with DICOM files, any nesting",
+        help="folder with DICOM files, nested in any way",
     )
     output = environment.get("HOLOSCAN_OUTPUT_PATH", "output")
-    add("-o", "--output", type=path, default=output, help="folder for the results")
+    add("-o", "--output", type=path, default=output, help="folder for the results; it is made if there is none")
     model = environment.get("HOLOSCAN_MODEL_PATH", "models")
     add("-m", "--model", type=path, default=model, help="folder with the weights")
     add(
         "-w",
         "--workdir",
         default=environment.get("HOLOSCAN_WORKDIR"),
-        help="accepted for orchestrators; nothing is kept there",
+        help="accepted since orchestrators give it; nothing is written there",
     )
-    add("-l", "--log-level", type=str.upper, choices=LEVELS, default="INFO", help="default INFO")
+    add(
+        "-l",
+        "--log-level",
+        type=str.upper,
+        choices=LEVELS,
+        default="INFO",
+        help="how much the log tells (default INFO)",
+    )
     add(
         "--settings",
         default=environment.get("HOLOSCAN_CONFIG_PATH", str(SETTINGS_FILE)),
-        help="settings file (default app.yaml)",
+        help="settings file (default: app.yaml as installed)",
     )
     add("--version", action="version", version=f"{NAME} {VERSION}")
     return parser

@@ -235,7 +235,9 @@ class PackageSection(Section):
 
     cpus: int = setting("Cores; more shorten a run.", "cores", "measured: docs/deployment.md", low=1, high=1_024)
     memory_gib: int = setting("Memory.", "GiB", "measured: docs/deployment.md", low=1, high=4_096)
-    shared_memory_mib: int = setting("Size of /dev/shm.", "MiB", "what a container gets unasked", low=1, high=1_048_576)
+    shared_memory_mib: int = setting(
+        "Size of /dev/shm.", "MiB", "what containers get by default", low=1, high=1_048_576
+    )
     timeout_s: int = setting(
         "After which an orchestrator may take a run for hung; 0 for never.", "s", "choice", low=0, high=604_800
     )

@@ -20,5 +20,13 @@ class ExitCode(IntEnum):
     """Some eligible series were analysed and some were not."""
 
 
-EXPLAINED = "exit codes:\n" + "\n".join(f"  {code.value}  {code.name.lower().replace('_', ' ')}" for code in ExitCode)
+_MEANINGS = {
+    ExitCode.SUCCESS: "every case was analysed, negative studies too",
+    ExitCode.DEFECT: "the software failed: report it, with the last line of the log",
+    ExitCode.USAGE: "the command line, the settings, the weights or a folder can't be used",
+    ExitCode.NO_ELIGIBLE_SERIES: "the input holds no series that can be analysed",
+    ExitCode.ALL_FAILED: "there were series to analyse, and all were refused or failed",
+    ExitCode.PARTIAL: "some cases were analysed, some not",
+}
+EXPLAINED = "exit codes:\n" + "\n".join(f"  {code.value}  {meaning}" for code, meaning in _MEANINGS.items())
 """For help texts."""

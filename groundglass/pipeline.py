@@ -105,7 +105,7 @@ class Pipeline:
             device = choose_device(settings.device)
             if settings.device == "auto" and device == "cpu":
                 LOG.info(
-                    "No usable GPU was found: the CPU computes. Set device to cuda in app.yaml to insist on a GPU."
+                    "No usable GPU was found: the CPU computes. To refuse such a run, set device to cuda in app.yaml."
                 )
             lung_network = load_lung_network(models / lungs.file, lungs.sha256)
             lung_network = folded(lung_network, fast_precision(torch.device(device))).to(device)

@@ -137,7 +137,7 @@ def _weights(section: WeightsSection) -> Weights:
 def result_settings_sha256(settings: Settings) -> str:
     """SHA-256 of the settings that shape a result.
 
-    Left out are the device and the threads, on which no result depends, and the weights, which are named by their own.
+    Left out are the device and the threads, on which no result depends, and weights, identified by their own hashes.
     """
     values = asdict(settings)
     for name in ("device", "decoding_threads", "lungs_weights", "classifier_weights"):

@@ -118,16 +118,18 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:
     outdated = {study.name for study in waiting if results.is_outdated(study)}
     if archive.unopened:
         LOG.error(
-            "%d files can't be opened, and any study may lack them: those with results keep them. Check the files' "
+            "%d files can't be opened, and any study may lack them. Studies with results keep these. Check the files' "
             "permissions and the mount, and give the same command again.",
             archive.unopened,
         )
         waiting = [study for study in waiting if study.name not in outdated]
     elif outdated:
-        LOG.info("%d have results that are not of the images they have now, and are analysed again.", len(outdated))
+        LOG.info(
+            "Studies whose images have changed since their last results: %d. They are analysed again.", len(outdated)
+        )
     finished = len(studies) - len(waiting)
     if finished:
-        LOG.info("%d of them have their results already and are not analysed again.", finished)
+        LOG.info("Studies that have their results already: %d. They are not analysed again.", finished)
 
     use_gpus = settings.device != "cpu"
     timeout_s = package["timeout_s"]

@@ -1,4 +1,4 @@
-"""Slices on a regular grid that they don't make themselves, and findings there back on the slices.
+"""Places tilted or unevenly spaced slices on a regular grid, and maps findings back to the slices.
 
 No pixel is interpolated: each slice lies on the grid at whole pixels, within half a pixel of its true place, and where
 slices are unevenly far apart each slice of the grid shows the nearest one. So what is found on the grid lies on the

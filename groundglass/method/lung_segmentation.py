@@ -28,8 +28,8 @@ WHOLE_LUNGS_MM = 180.0
 sagittal ones show half lungs, which the network has never seen, and lose what lies at the cut (`lesion_masks`, 170 mm:
 Dice .98 for .94)."""
 CUT_MM2 = 1000.0
-"""Lung on an outer plane of the volume, above which the images cut the lungs. Less is the end of a recess, of which
-some millilitres are missing: P001's last slice has 7 cm2."""
+"""Lungs count as cut if an outer plane of the volume shows more than this. Less is normally the tip of a recess:
+P001's last slice has 7 cm2."""
 
 
 @dataclass(frozen=True)

@@ -39,9 +39,10 @@ exit codes: 0 passed; 1 a check failed, the report says which; 2 the command lin
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m groundglass.selftest",
-        description="Proves that this copy, on this machine, is the one that was built and does what it promises: the "
-        "installation is held against the build's record, and synthetic studies whose truth is known go through the "
-        "whole application. Needs no network and no patient's data; writes into --out and the temporary folder only.",
+        description="Proves that this copy is the one that was built, and that it does here what it promises. "
+        "It verifies the installed files, weights and packages against the build record, and sends synthetic studies "
+        "whose truth is known through the whole application. It needs no network and no patient data, and writes into "
+        "--out and the temporary folder only.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -49,15 +50,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     models = Path(os.environ.get("HOLOSCAN_MODEL_PATH") or CODE / "models")
     add("--out", type=Path, required=True, metavar="DIR", help=f"folder for {REPORT} and {RESULTS}")
     add("--models", type=Path, default=models, metavar="DIR", help="folder with the weights (default %(default)s)")
-    add("--build-record", type=Path, metavar="FILE", help="the build's record (default: beside the code)")
+    add("--build-record", type=Path, metavar="FILE", help="the build record (default: beside the code)")
     add("--no-operational", action="store_true", help="leave out the runs of the application")
     options = parser.parse_args(arguments)
     if not options.models.is_dir():
         parser.error(f"The model folder {options.models} does not exist. Name the one with the weights: --models.")
     if options.build_record is not None and not options.build_record.is_file():
-        parser.error(
-            f"The build's record {options.build_record} does not exist. Without the option the usual one is taken."
-        )
+        parser.error(f"The build record {options.build_record} does not exist. Leave the option out for the usual one.")
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=options.out):

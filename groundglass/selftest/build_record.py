@@ -1,7 +1,7 @@
 """The build's record: which files and packages a copy of the application is made of.
 
 The image build writes it beside what it installs, `make validate` writes one of the checkout, and the self-test
-(`groundglass.selftest`) holds the copy that it runs in against it.
+(`groundglass.selftest`) verifies the copy that it runs in against it.
 """
 
 import argparse

@@ -81,7 +81,7 @@ def test_a_cohort_redoes_no_study_but_one_whose_images_changed_and_finds_what_th
     changed = start(tmp_path / "archive", results.folder, quick)
     told = changed.communicate(timeout=600)[1]
     assert changed.returncode == 0, told
-    assert "1 have results that are not of the images they have now" in told
+    assert "Studies whose images have changed since their last results: 1." in told
     after = {path: (path / "result.json").stat().st_mtime_ns for path in results.finished()}
     assert [path for path in before if after[path] != before[path]] == [first]
     statuses = {row["study"]: row["status"] for row in parquet.read_table(results.folder / "cases.parquet").to_pylist()}
