@@ -61,7 +61,12 @@ def look(cases: Sequence[Case], pictures: Path | None) -> Iterator[Finding]:
     chromium = find("chromium")
     install()
     with orthanc.running() as archive:
-        refusals = {case.name: "; ".join(archive.store([*case.source_paths, *case.outputs])) for case in cases}
+        for case in cases:
+            refused = archive.take(case.source_paths) + archive.store(case.outputs)
+            what = f"{len(case.outputs)} object{'s' * (len(case.outputs) > 1)} stored in the archive"
+            yield Finding("Orthanc", case.name, what, "\n".join(refused))
+            if refused:  # what is not there would be waited for, minutes each
+                return
         with serving(_OHIF, archive) as (address, measured), TemporaryDirectory(prefix="groundglass-ohif-") as folder:
             job = {
                 "site": address,
@@ -75,8 +80,6 @@ def look(cases: Sequence[Case], pictures: Path | None) -> Iterator[Finding]:
         for number, case in enumerate(cases):
             if str(number) not in measured:
                 raise ViewerFailed(f"OHIF did not get to the end of the case '{case.name}': {said[-1000:]}")
-            what = f"{len(case.outputs)} object{'s' * (len(case.outputs) > 1)} stored in the archive"
-            yield Finding("OHIF", case.name, what, refusals[case.name])
             yield from compare(case, str(number), measured)
 
 
