@@ -8,6 +8,9 @@ RUN := $(VENV)/bin/python
 # Compiling all that is installed takes half of the time; Python compiles what it imports.
 INSTALL := $(RUN) -m pip install --quiet --disable-pip-version-check --no-input --no-compile
 
+# Of 3D Slicer's core, for `make viewer`.
+VIEWER := .viewer-venv
+
 # Stamps of the environment. They are absent while something is being installed, so that an interrupted installation is
 # begun again from an empty environment, never from half a package.
 CREATED := $(VENV)/.created
@@ -44,7 +47,7 @@ everything: ## What CI runs and its long forms: an hour or two; before a release
 	.ci/run
 	@$(MAKE) --no-print-directory fuzz FUZZ_ARGS="--seconds 600"
 	@$(MAKE) --no-print-directory conformance
-	@$(MAKE) --no-print-directory viewer VIEWER_ARGS="--out `mktemp --suffix=.png`"
+	@$(MAKE) --no-print-directory viewer VIEWER_ARGS="--pictures `mktemp --directory`"
 	@$(MAKE) --no-print-directory validate
 	@$(MAKE) --no-print-directory map-test
 
@@ -81,8 +84,16 @@ conformance: $(DEVELOPMENT) conformance-tools ## Check every output with tools o
 pacs-demo: $(DEVELOPMENT) pacs-demo-tools ## Send a synthetic study to an Orthanc here, and list the results it gets (PACS_DEMO_ARGS=--keep)
 	@$(RUN) -m deploy.orthanc.demo $(PACS_DEMO_ARGS)
 
-viewer: $(RUNTIME) viewer-tools ## Show the outputs in cornerstone3D, and compare its screen with the files (VIEWER_ARGS=...)
+viewer: $(DEVELOPMENT) $(VIEWER)/.created viewer-tools ## Open the outputs in OHIF and 3D Slicer, and compare with the files (VIEWER_ARGS=...)
 	@$(RUN) -m conformance.viewer $(VIEWER_ARGS)
+
+# Slicer's core brings VTK and much else, which has no business in the environment of the application.
+$(VIEWER)/.created: conformance/viewer/slicer.txt | $(CREATED)
+	@echo "Installing 3D Slicer's core (once, a minute)"
+	@rm -f $@
+	@$(RUN) -m venv --clear $(VIEWER)
+	@$(VIEWER)/bin/python -m pip install --quiet --disable-pip-version-check --no-input --no-compile -r $<
+	@touch $@
 
 # The image. MAP_ARGS="--variant cpu --engine docker": see `python -m image.build --help`.
 map: $(CREATED) ## Build the container image, a MAP (BASE=nvidia, ubuntu, debian or an image; MAP_ARGS=...)
@@ -107,7 +118,8 @@ deploy-files: $(RUNTIME) ## Write deploy/mercure and deploy/kubernetes again, af
 conformance-tools: NEEDED := dcmdump:dcmtk dciodvfy:dicom3tools DicomSRValidator:pixelmed-apps Orthanc:orthanc \
 	/usr/share/orthanc/plugins/libOrthancDicomWeb.so:orthanc-dicomweb
 pacs-demo-tools: NEEDED := dcmsend:dcmtk Orthanc:orthanc /usr/share/orthanc/plugins/libOrthancDicomWeb.so:orthanc-dicomweb
-viewer-tools: NEEDED := chromium:chromium npm:npm
+viewer-tools: NEEDED := chromium:chromium node:nodejs npm:npm dcmsend:dcmtk Orthanc:orthanc \
+	/usr/share/orthanc/plugins/libOrthancDicomWeb.so:orthanc-dicomweb
 # An image can be built and run with no registry.
 map-tools: NEEDED := podman:podman runc:runc /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns \
 	iptables:iptables mmdebstrap:mmdebstrap
@@ -128,7 +140,7 @@ conformance-tools pacs-demo-tools viewer-tools map-tools:
 		exit 1; }
 
 clean: ## Remove the environment and the caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache .mypy_cache .hypothesis fuzz-findings
+	rm -rf $(VENV) $(VIEWER) .pytest_cache .ruff_cache .mypy_cache .hypothesis fuzz-findings
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment whose interpreter has gone, after an upgrade of the system for instance, is built anew.

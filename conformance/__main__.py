@@ -210,9 +210,9 @@ def main(arguments: list[str] | None = None) -> int:
     lines = list(_details(errors))
     if not (options.series or options.objects or options.checks or options.results):
         lines += validators.unused_false_reports()
-    for name in sorted(validators.seen_false_reports):
+    for name, times in sorted(validators.seen_false_reports.items()):
         false = validators.FALSE_REPORTS[name]
-        print(f"\nSet aside as a false report of {false.program}, {name}: {false.why}")
+        print(f"\nSet aside, {times} of {false.program}, {name}: {false.why}")
     print(f"\n{len(errors)} checks of {sum(len(outputs) for _, outputs in made)} objects: ", end="")
     print(f"{sum(map(len, errors.values()))} errors." if lines else "no error.")
     if lines:

@@ -17,7 +17,7 @@ PACKAGES = {
     "Orthanc": "orthanc",
 }
 """Debian package by program. The programs of dcmqi come with its Python package."""
-VIEWER_PACKAGES = {"chromium": "chromium", "npm": "npm"}
+VIEWER_PACKAGES = {"chromium": "chromium", "node": "nodejs", "npm": "npm"}
 """The same, of what `make viewer` starts."""
 
 _ENVIRONMENT = {

@@ -1,6 +1,8 @@
 """Checks of the form: what the validators of others say of a file. Each returns its errors, one a line."""
 
 import re
+import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -8,21 +10,25 @@ from typing import NamedTuple
 
 import pydicom
 from pydicom import Dataset
+from pydicom.uid import ParametricMapStorage
 
 from conformance.tools import run
+from groundglass.dicomio.writing.codes import PRIVATE_SCHEME
 from groundglass.selftest.outputs import Output
 
 UNKNOWN_KIND = "It does not know the kind of the object."
 
 
 def dciodvfy(output: Output) -> list[str]:
-    """David Clunie's check of the modules and attributes of a file's SOP class (PS3.3)."""
+    """David Clunie's check of the modules and attributes of a file's SOP class (PS3.3): its errors and its warnings."""
     _, text = run("dciodvfy", "-new", output.path)
     if "Error - Information Object Not found" in text:
         return [UNKNOWN_KIND]
     if not re.search(r"^[A-Z]\w+$", text, re.MULTILINE):  # the name of the IOD
         return ["It did not get to the end: " + text.strip()[:200]]
-    return [line for line in text.splitlines() if line.startswith(("Error", "Abort"))]
+    dataset = pydicom.dcmread(output.path, stop_before_pixels=True)
+    lines = [line for line in text.splitlines() if line.startswith(("Error", "Abort", "Warning"))]
+    return [line for line in lines if not _is_false("dciodvfy", line, dataset)]
 
 
 def dcentvfy(paths: Sequence[Path]) -> list[str]:
@@ -60,8 +66,18 @@ def _complaints(code: int, text: str) -> list[str]:
 _TITLE = ("126000", "DCM")
 
 
+def _identifies_scheme(dataset: Dataset) -> bool:
+    """Whether a file says whose its private coding scheme is, by a designator that only private ones have."""
+    known = dataset.get("CodingSchemeIdentificationSequence", ())
+    ours = [item for item in known if item.CodingSchemeDesignator == PRIVATE_SCHEME]
+    return PRIVATE_SCHEME.startswith("99") and any(item.get("CodingSchemeName") for item in ours)
+
+
 class FalseReport(NamedTuple):
-    """What a validator says of sound files: `holds` of the content item that it names, or else of the whole file."""
+    """What a validator says of sound files, in error or as a warning that is known and stands.
+
+    `holds` of the content item that it names, or else of the whole file.
+    """
 
     program: str
     pattern: re.Pattern[str]
@@ -70,11 +86,27 @@ class FalseReport(NamedTuple):
 
 
 FALSE_REPORTS = {
-    "no patient's name": FalseReport(
-        "dcmpschk",
-        re.compile(r"patientName absent or empty in presentation state$"),
-        lambda state: "PatientName" in state and not state.PatientName,
-        "Patient's Name is of type 2, which may be empty.",
+    "private coding scheme": FalseReport(
+        "dciodvfy",
+        re.compile(rf"^Warning .*CodingSchemeDesignator.* - Unrecognized defined term = <{PRIVATE_SCHEME}>$"),
+        _identifies_scheme,
+        "It is the scheme of the few concepts that no public one has. 99 at its beginning makes it a private one "
+        "(PS3.16 8.2), and each file that uses it identifies it.",
+    ),
+    "quantity of a map": FalseReport(
+        "dciodvfy",
+        re.compile(r"^Warning .*/(Image|Frame)Type\(0008,\d{4}\)\[4\]> - Unrecognized defined term = <QUANTITY>$"),
+        lambda dataset: dataset.SOPClassUID == ParametricMapStorage,
+        "Value 4 of a Parametric Map's types is its Derived Pixel Contrast (PS3.3 C.8.16.1.4), of which QUANTITY is a "
+        "defined term; the program's list is older.",
+    ),
+    "value of the source": FalseReport(
+        "dciodvfy",
+        re.compile(
+            r"^Warning - </(AccessionNumber|ReferringPhysicianName|Patient(BirthDate|ID|Name|Sex)|Study(Date|ID|Time))"
+        ),
+        lambda dataset: True,
+        "What says whose study it is comes from the source as it stands there, since archives sort by it.",
     ),
     "letters beyond ASCII": FalseReport(
         "dcmpschk",
@@ -85,8 +117,9 @@ FALSE_REPORTS = {
 }
 """False reports of validators, by a short name."""
 
-seen_false_reports: set[str] = set()
-"""Those that came up in this process."""
+seen_false_reports: Counter[str] = Counter()
+"""How often each came up in this process."""
+_COUNTING = threading.Lock()
 
 
 def unused_false_reports() -> list[str]:
@@ -119,7 +152,8 @@ def _is_false(program: str, line: str, dataset: Dataset) -> bool:
     item = _item(dataset, position.group(1)) if position else dataset
     for name, false in FALSE_REPORTS.items():
         if false.program == program and false.pattern.search(line) and false.holds(item):
-            seen_false_reports.add(name)
+            with _COUNTING:
+                seen_false_reports[name] += 1
             return True
     return False
 

@@ -1,1 +1,1 @@
-"""`make viewer`: the outputs in a viewer library of others, and whether its screen shows what the files hold."""
+"""`make viewer`: the outputs in the viewers of others, OHIF on an archive and 3D Slicer, held against the files."""

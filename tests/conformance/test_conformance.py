@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
@@ -204,10 +205,30 @@ def test_dcentvfy_notices_another_patient_in_the_study(outputs: dict[str, Output
 
 
 def test_a_false_report_that_no_longer_comes_up_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validators, "seen_false_reports", set(validators.FALSE_REPORTS))
+    monkeypatch.setattr(validators, "seen_false_reports", Counter(validators.FALSE_REPORTS))
     assert validators.unused_false_reports() == []
-    monkeypatch.setattr(validators, "seen_false_reports", set())
+    monkeypatch.setattr(validators, "seen_false_reports", Counter())
     assert len(validators.unused_false_reports()) == len(validators.FALSE_REPORTS)
+
+
+def test_a_warning_stands_only_where_it_is_listed_and_its_reason_holds(
+    outputs: dict[str, Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("dciodvfy")
+    monkeypatch.setattr(validators, "seen_false_reports", Counter())
+    assert validators.dciodvfy(outputs["SR"]) == []
+    assert validators.seen_false_reports["private coding scheme"] > 1
+    assert validators.dciodvfy(outputs["saliency map"]) == []
+    assert validators.seen_false_reports["quantity of a map"] == 2
+
+    def name_no_scheme(report: Dataset) -> None:
+        del report.CodingSchemeIdentificationSequence
+
+    warnings = validators.dciodvfy(broken(outputs["SR"], tmp_path, name_no_scheme))
+    assert warnings
+    assert all(line.startswith("Warning") for line in warnings)
+    unlisted = broken(outputs["key images"], tmp_path, lambda d: setattr(d, "SeriesNumber", None))
+    assert [line.partition(" - ")[0] for line in validators.dciodvfy(unlisted)] == ["Warning"]
 
 
 def test_a_program_that_learns_a_kind_of_object_no_longer_counts_as_too_old_for_it(outputs: dict[str, Output]) -> None:
