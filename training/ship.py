@@ -17,8 +17,8 @@ from groundglass.method.weights import load_classifier
 from training.data.normalisation import NORMALISATIONS
 from training.data.slices import PATIENT_CLASS
 from training.engine.checkpoint import export_weights
-from training.reports.calibration import fold_temperature
-from training.reports.cards import kept_temperature, write_cards
+from training.reports.calibration import fold_temperature, kept_temperature
+from training.reports.cards import write_cards
 from training.reports.readme import readme_figures, write_readme
 from training.reports.shipped import CARDS, EVIDENCE, read_report
 
@@ -54,13 +54,13 @@ def main(arguments: list[str] | None = None) -> int:
     for pattern in PICTURES:
         for path in options.tables.glob(pattern):
             shutil.copyfile(path, CARDS / "pictures" / path.name)
-    temperature = kept_temperature(read_report("classifier")["calibration"])
+    temperature = kept_temperature(read_report("classifier")["folds"]["calibration"]["shipped"])
     calibrated = options.run / "classifier" / "calibrated.safetensors"
     export_weights(
         fold_temperature(load_classifier(options.run / "classifier" / "all.safetensors"), temperature), calibrated
     )
     ship_weights("classifier", calibrated)
-    ship_evidence(options.run)
+    ship_evidence(options.run, options.tables)
     write_texts()
     print("Shipped. Commit models/, app.yaml, model_cards/ and README.md together.")
     return 0
@@ -88,13 +88,14 @@ def ship_weights(name: str, weights: Path) -> None:
     settings.write_text(text, encoding="utf-8")
 
 
-def ship_evidence(run: Path) -> None:
-    """Copy what the tables rest on: predictions, the folds' networks, and those of the lungs' ablation."""
+def ship_evidence(run: Path, tables: Path) -> None:
+    """Copy what the tables rest on: predictions and scores, the folds' networks, and those of the lungs' ablation."""
     shutil.rmtree(EVIDENCE, ignore_errors=True)
     EVIDENCE.mkdir(parents=True)
     for path in [*(run / "classifier").glob("fold*.safetensors"), run / "classifier" / "cross_validation.json"]:
         shutil.copyfile(path, EVIDENCE / path.name)
     shutil.copytree(run / "classifier" / "predictions", EVIDENCE / "predictions")
+    shutil.copytree(tables / "scores", EVIDENCE / "scores")
     for name in NORMALISATIONS:
         for path in (run / "lungs" / name).glob("lungs.safetensors"):
             target = EVIDENCE / "lungs" / name
