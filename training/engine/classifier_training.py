@@ -38,7 +38,7 @@ def plan_of(data: ClassifierData) -> Plan:
 def train_base(out: Path, data: ClassifierData, plan: Plan, seed: int) -> MultiScaleClassifier:
     """The network that saw no patient with pneumonia: disease painted into healthy slices, and hard negatives.
 
-    Trained once, read from `out/base.safetensors` afterwards. It starts every fold, and so saw nothing that a fold tests.
+    Trained once, read from `out/base.safetensors` afterwards. It starts every fold: it saw nothing that a fold tests.
     """
 
     def draw() -> Draw:

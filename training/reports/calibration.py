@@ -22,6 +22,8 @@ from training.engine.slice_scores import SliceScores
 from training.reports.markdown import render
 from training.reports.metrics import balanced_accuracy, calibration_error, reliability
 
+Calibration = dict[str, Any]
+"""A report of `calibration_report`."""
 _TEMPERATURES = (0.05, 20.0)
 _SMALLEST = 1e-7
 _STAGES = {"before": "none", "after": "temperature"}
@@ -81,7 +83,7 @@ def cross_fit(scores: SliceScores) -> dict[int, float]:
     return {fold: fit_temperature(scores.select(scores.fold != fold)) for fold in folds}
 
 
-def calibration_report(scores: SliceScores, diagram: Path | None = None) -> dict[str, Any]:
+def calibration_report(scores: SliceScores, diagram: Path | None = None) -> Calibration:
     """Calibration of P(pneumonia) before and after cross-fitted scaling.
 
     Args:
@@ -119,7 +121,7 @@ def _figures(pneumonia: np.ndarray, diseased: np.ndarray) -> dict[str, float]:
     }
 
 
-def kept_temperature(calibration: dict[str, Any]) -> float:
+def kept_temperature(calibration: Calibration) -> float:
     """The temperature to ship: the one fitted on all folds where cross-fitted scaling lowered the log loss, else 1."""
     helps = calibration["after"]["log_loss"] < calibration["before"]["log_loss"]
     return float(calibration["temperature"]) if helps else 1.0

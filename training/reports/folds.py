@@ -12,9 +12,10 @@ from groundglass.presets import SHIPPED
 from training.data.public_slices import COVID19, NP, LabelledSlices
 from training.engine.slice_scores import FREE, HEALTHY, INFECTED, OUTPUTS, UNMARKED, SliceScores
 from training.reports import calibration
+from training.reports.chosen_points import CALLED, MISSED, choose_points
 from training.reports.markdown import grid, render
 from training.reports.marked_patients import kind_figures, patient_curves, study_statements
-from training.reports.operating_points import operating_points
+from training.reports.operating_points import Group, operating_points
 from training.reports.public_slices import (
     DISEASED_KINDS,
     HEALTHY_KIND,
@@ -66,17 +67,20 @@ def score_folds_report(
         diagram = out / "calibration.png" if row == "shipped" else None
         calibrated = calibration.calibration_report(sure_slices(scores), diagram)
         report["calibration"][row] = calibrated
-        scaled = {name: fold_temperatures(part, calibrated) for name, part in scores.items()}
+        chosen = choose_points(scores, calibrated, RULES.study_rule)
+        scaled = {
+            name: np.array([chosen.temperature[int(fold)] for fold in part.fold]) for name, part in scores.items()
+        }
         if "mosmed" in scores:
             report["mosmed"][row] = mosmed_figures(scores["mosmed"])
-        report["iq_oth"][row] = iq_oth_figures(scores["iq_oth"], RULES.decision, scaled["iq_oth"])
+        report["iq_oth"][row] = iq_oth_figures(scores["iq_oth"], chosen.of_fold, scaled["iq_oth"])
         unlike = likeness(iq_oth, scores["iq_oth"].fold) < UNLIKE
         report["iq_oth_unlike"][row] = iq_oth_figures(
-            scores["iq_oth"].select(unlike), RULES.decision, scaled["iq_oth"][unlike]
+            scores["iq_oth"].select(unlike), chosen.of_fold, scaled["iq_oth"][unlike]
         )
         patients = scores["patients"]
         report["curves"][row] = patient_curves(patients)
-        report["studies"][row] = study_statements(patients, RULES.study_rule, RULES.decision, scaled["patients"])
+        report["studies"][row] = study_statements(patients, RULES.study_rule, chosen.of_fold, scaled["patients"])
         report["kinds"][row] = kind_figures(patients, RULES.study_rule)
         groups = slice_groups({name: (part, part.pneumonia(temperature=scaled[name])) for name, part in scores.items()})
         pairs = [
@@ -84,7 +88,7 @@ def score_folds_report(
             for diseased, healthy in (("CT-2", "CT-0"), ("CT-1", "CT-0"), ("infected", "healthy patients"))
             if diseased in groups and healthy in groups
         ]
-        report["operating_points"][row] = operating_points(groups, pairs, RULES.decision)
+        report["operating_points"][row] = operating_points(groups, pairs, chosen)
     if mosmed is not None:
         report["mosmed_floor"] = mosmed_floor(mosmed, rows["shipped"]["mosmed"].fold)
         report["mosmed_patients"] = {
@@ -93,24 +97,24 @@ def score_folds_report(
     return report
 
 
-def fold_temperatures(scores: SliceScores, calibrated: dict[str, Any]) -> np.ndarray:
-    """Of each slice the temperature that the other folds fitted, or 1 where none ships, `(slice,)`."""
-    if calibration.kept_temperature(calibrated) == 1.0:
-        return np.ones(len(scores.fold))
-    return np.array([calibrated["temperatures"][str(fold)] for fold in scores.fold])
-
-
-def slice_groups(sets: Mapping[str, tuple[SliceScores, np.ndarray]]) -> dict[str, np.ndarray]:
-    """P(pneumonia) of the slices by group, as the tables of the operating points name them."""
-    groups: dict[str, np.ndarray] = {}
+def slice_groups(sets: Mapping[str, tuple[SliceScores, np.ndarray]]) -> dict[str, Group]:
+    """Slices and their P(pneumonia) by group, as the tables of the operating points name them."""
+    members: dict[str, tuple[str, np.ndarray]] = {}
     if "mosmed" in sets:
-        scores, pneumonia = sets["mosmed"]
-        groups |= {f"CT-{kind[-1]}": pneumonia[scores.kind == kind] for kind in ("ct2", "ct1", "ct0")}
-    scores, pneumonia = sets["patients"]
-    infected = pneumonia[np.isin(scores.kind, (INFECTED, UNMARKED))]
-    groups |= {"infected": infected, "free": pneumonia[scores.kind == FREE]}
-    groups |= {"healthy patients": pneumonia[scores.kind == HEALTHY], "IQ-OTH": sets["iq_oth"][1]}
-    return {name: values for name, values in groups.items() if len(values)}
+        kind = sets["mosmed"][0].kind
+        members |= {f"CT-{each[-1]}": ("mosmed", kind == each) for each in ("ct2", "ct1", "ct0")}
+    kind = sets["patients"][0].kind
+    members |= {
+        "infected": ("patients", np.isin(kind, (INFECTED, UNMARKED))),
+        "free": ("patients", kind == FREE),
+        "healthy patients": ("patients", kind == HEALTHY),
+        "IQ-OTH": ("iq_oth", np.ones(len(sets["iq_oth"][1]), dtype=bool)),
+    }
+    return {
+        title: Group(sets[name][1][chosen], sets[name][0].fold[chosen])
+        for title, (name, chosen) in members.items()
+        if chosen.any()
+    }
 
 
 # Markdown
@@ -150,6 +154,14 @@ def as_markdown(report: dict[str, Any]) -> str:
         render(
             "operating_points",
             points=shipped,
+            missed=_percent(MISSED),
+            called=_percent(CALLED),
+            by_fold=[f"fold {int(fold) + 1}: {absent:.2f}, {present:.2f}"
+                     for fold, (absent, present) in shipped["by_fold"].items()],
+            chosen_from=[
+                f"{name} ({found['number']}) {_percent(found['share'])} {side}"
+                for side, groups in shipped["chosen_from"].items() for name, found in groups.items()
+            ],
             states=grid(
                 ["slices", "number", *STATES],
                 [

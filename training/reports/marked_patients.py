@@ -1,5 +1,6 @@
 """Figures on whole patients: infected slices against others, what the study is called, and which kind."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -37,15 +38,22 @@ def patient_curves(scores: SliceScores) -> dict[str, dict[str, dict[str, float |
 
 
 def study_statements(
-    scores: SliceScores, rule: StudyRule, decision: DecisionRule, temperature: float | np.ndarray = 1.0
+    scores: SliceScores, rule: StudyRule, decisions: Mapping[int, DecisionRule], temperature: float | np.ndarray = 1.0
 ) -> dict[str, dict[str, Any]]:
-    """What the application would state of each patient: `probabilities`, `state` and `kind`, beside the `true` one."""
+    """What the application would state of each patient: `probabilities`, `state` and `kind`, beside the `true` one.
+
+    Args:
+        scores: of the patients' slices.
+        rule: from slices to a study.
+        decisions: the operating points by fold, at which its patients are judged.
+        temperature: of the scores, one or `(slice,)`.
+    """
     probabilities = scores.probabilities(temperature=temperature)
     statements = {}
     for name in np.unique(scores.group):
         own = scores.group == name
         np_, cap, covid19 = (float(value) for value in patient_probabilities(probabilities[own], CLASSES, rule))
-        prediction = decision.apply((np_, cap, covid19))
+        prediction = decisions[int(scores.fold[own][0])].apply((np_, cap, covid19))
         statements[str(name)] = {
             "true": CLASSES[int(scores.label[own][0])],
             "probabilities": [np_, cap, covid19],

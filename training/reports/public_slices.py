@@ -1,5 +1,6 @@
 """Figures on single slices of many patients: MosMedData and IQ-OTH/NCCD, each slice by a network that never saw it."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from training.data.public_slices import LabelledSlices
 from training.engine.slice_scores import OUTPUTS, SliceScores
 from training.reports.grey_floor import grey_statistics, linear_scores
 from training.reports.metrics import area_with_interval
-from training.reports.operating_points import state_shares
+from training.reports.operating_points import Group, state_shares
 
 DISEASED_KINDS = ("ct2", "ct1")
 HEALTHY_KIND = "ct0"
@@ -60,9 +61,14 @@ def likeness(slices: LabelledSlices, place: np.ndarray) -> np.ndarray:
 
 
 def iq_oth_figures(
-    scores: SliceScores, rule: DecisionRule, temperature: float | np.ndarray = 1.0
+    scores: SliceScores, rules: Mapping[int, DecisionRule], temperature: float | np.ndarray = 1.0
 ) -> dict[str, dict[str, Any]]:
     """What slices without pneumonia are called at the operating points, by kind and of `all`.
+
+    Args:
+        scores: of the slices.
+        rules: by fold, at which its slices are judged.
+        temperature: of the scores, one or `(slice,)`.
 
     Returns:
         `slices`, `shares` of the states, `not_called` (the share that is not `present`) and `mean_pneumonia`; empty
@@ -73,7 +79,8 @@ def iq_oth_figures(
     pneumonia = scores.pneumonia(temperature=temperature)
     figures = {}
     for kind in (*map(str, np.unique(scores.kind)), "all"):
-        own = pneumonia[scores.kind == kind] if kind != "all" else pneumonia
-        found = state_shares(own, rule)
-        figures[kind] = found | {"not_called": 1 - found["shares"]["present"], "mean_pneumonia": float(own.mean())}
+        own = scores.kind == kind if kind != "all" else np.ones(len(pneumonia), dtype=bool)
+        found = state_shares(Group(pneumonia[own], scores.fold[own]), rules)
+        mean = float(pneumonia[own].mean())
+        figures[kind] = found | {"not_called": 1 - found["shares"]["present"], "mean_pneumonia": mean}
     return figures

@@ -9,7 +9,7 @@ import pytest
 from tests.training.made_up import make_scores, make_slices, set_pneumonia
 from training.data.public_slices import CAP, COVID19, NP, WEAK_COVID19, LabelledSlices
 from training.engine.slice_scores import SliceScores
-from training.reports.folds import FIGURES, as_markdown, fold_temperatures, score_folds_report, sure_slices
+from training.reports.folds import FIGURES, as_markdown, score_folds_report, sure_slices
 
 MOSMED = ["ct0", "ct1", "ct2"] * 4
 LABEL = {"ct0": NP, "ct1": WEAK_COVID19, "ct2": COVID19}
@@ -52,13 +52,6 @@ def test_calibration_rests_on_slices_whose_label_is_sure() -> None:
     assert len(sure.label) == 8 + 10
 
 
-def test_a_fold_is_judged_with_the_temperature_that_the_other_fitted() -> None:
-    scores = make_scores(2, fold=[0, 1])
-    fitted = {"temperatures": {"0": 1.5, "1": 2.0}, "temperature": 1.7, "before": {"log_loss": 1.0}}
-    assert fold_temperatures(scores, fitted | {"after": {"log_loss": 0.9}}).tolist() == [1.5, 2.0]
-    assert fold_temperatures(scores, fitted | {"after": {"log_loss": 1.1}}).tolist() == [1.0, 1.0]
-
-
 def test_every_row_has_every_figure(report: dict[str, Any]) -> None:
     for name in FIGURES:
         assert list(report[name]) == ["shipped", "base"]
@@ -79,6 +72,9 @@ def test_the_card_shows_each_figure_and_brackets_what_was_seen_in_training(repor
     assert "| base network, painted disease alone, unlike those trained on | – | – | – | – |" in card
     assert "a kind is never named in words" in card
     assert "| CT-2 against CT-0 |" in card
+    points = report["operating_points"]["shipped"]
+    assert f"absent below {points['absent_below']} and present from {points['present_from']}" in card
+    assert "At these points [CT-2 (4) 0 % missed, studies (2) 0 % missed, IQ-OTH (6) 0 % called" in card
 
 
 def test_without_mosmed_in_the_data_folder_the_rest_is_told(tmp_path: Path) -> None:

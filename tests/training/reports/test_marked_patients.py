@@ -36,7 +36,7 @@ def test_where_nobody_marked_slices_all_stand_against_healthy_patients() -> None
 
 def test_a_study_is_stated_as_the_application_would() -> None:
     scores = patients([0.3, 0.2, 0.8, 0.9, 0.1, 0.2, 0.45, 0.5])
-    studies = study_statements(scores, RULE, DecisionRule(0.4, 0.6, 1.0))
+    studies = study_statements(scores, RULE, {0: DecisionRule(0.4, 0.6, 1.0)})
     assert {name: (study["true"], study["state"], study["kind"]) for name, study in studies.items()} == {
         "well": ("np", "absent", "undetermined"),
         "viral": ("covid19", "present", "undetermined"),

@@ -8,7 +8,7 @@ from tests.training.made_up import make_scores, make_slices, set_pneumonia
 from training.data.public_slices import COVID19, NP, WEAK_COVID19, LabelledSlices
 from training.reports.public_slices import iq_oth_figures, likeness, mosmed_figures, mosmed_floor
 
-RULE = DecisionRule(absent_below=0.4, present_from=0.6, kind_above=1.0)
+RULES = {0: DecisionRule(absent_below=0.4, present_from=0.6, kind_above=1.0)}
 
 
 def test_each_degree_stands_against_healthy_slices_by_each_output() -> None:
@@ -39,7 +39,7 @@ def test_the_floor_is_high_where_grey_alone_tells_the_classes_apart() -> None:
 
 def test_slices_without_pneumonia_are_counted_by_state_and_kind() -> None:
     scores = set_pneumonia(make_scores(4, ["normal", "normal", "malignant", "malignant"]), [0.1, 0.5, 0.65, 0.2])
-    figures = iq_oth_figures(scores, RULE)
+    figures = iq_oth_figures(scores, RULES)
     assert figures["normal"]["shares"] == {"absent": 0.5, "present": 0.0, "indeterminate": 0.5}
     assert figures["normal"]["not_called"] == 1.0
     assert figures["malignant"]["not_called"] == 0.5
@@ -50,8 +50,8 @@ def test_slices_without_pneumonia_are_counted_by_state_and_kind() -> None:
 
 def test_a_temperature_moves_states() -> None:
     scores = set_pneumonia(make_scores(1, ["malignant"]), [0.65])
-    assert iq_oth_figures(scores, RULE)["all"]["shares"]["present"] == 1.0
-    cooler = iq_oth_figures(scores, RULE, np.array([0.5]))  # .65 of two equal kinds: each .325 against .35
+    assert iq_oth_figures(scores, RULES)["all"]["shares"]["present"] == 1.0
+    cooler = iq_oth_figures(scores, RULES, np.array([0.5]))  # .65 of two equal kinds: each .325 against .35
     assert cooler["all"]["mean_pneumonia"] == pytest.approx(2 * 0.325**2 / (2 * 0.325**2 + 0.35**2), abs=1e-5)
 
 
