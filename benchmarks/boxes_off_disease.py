@@ -204,7 +204,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         "",
         "Boxes where nobody marked disease: all of healthy slices and patients, and of the others those in a lung of "
         "which radiologists marked no lobe on that slice. Their marks miss disease of cap001. At a hilum: most of a "
-        "box's salient pixels within 25 mm of the mediastinum, in the middle half of the lungs' height and depth; over "
+        "box's salient pixels within 35 mm of the mediastinum, in the middle half of the lungs' height and depth; over "
         "a dome: tissue begins within 10 mm below. A patient whose pneumonia is absent gets no boxes: figures are what "
         "would be explained were it not. By the networks of the folds, which did not train on them, and [by the one "
         "that ships, which did].",

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import ndimage
 
-ROOT_MM = 25.0
+ROOT_MM = 35.0
 """From the middle of the chest, between the lungs: so far the large vessels of a hilum reach."""
 ROOT_PART = (0.25, 0.75)
 """Of the height and of the depth of the lungs, from apex and front: where their roots are."""
