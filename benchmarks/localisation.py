@@ -1,7 +1,8 @@
 """Does the saliency lie on the lesions? `python -m benchmarks.localisation --npz DIR --images DIR --masks DIR`.
 
 Scores the shipped classifier's joint saliency, each scale, and other attribution methods on slices whose lesions
-radiologists marked, inside the lungs. The lesion masks score and never train.
+radiologists marked, inside the lungs. The lesion masks score and never train. With --data, boxes where no disease is
+are counted as well (`benchmarks.boxes_off_disease`).
 """
 
 import argparse
@@ -19,6 +20,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import average_precision_score, f1_score
 from tqdm import tqdm
 
+from benchmarks import boxes_off_disease
 from benchmarks.attribution_maps import AttributionMaps
 from benchmarks.lesion_slices import LesionSlice, UnusableSet, read_pictures, read_volumes
 from groundglass.domain.class_names import CLASSES
@@ -28,6 +30,7 @@ from groundglass.method.explanation import ExplanationRules
 from groundglass.method.weights import WeightsRefused, load_classifier, load_lung_network
 from groundglass.presets import SHIPPED
 from training.data.pictures import PictureRefused
+from training.data.public_slices import NoPictures
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
@@ -165,6 +168,8 @@ def as_markdown(report: dict[str, Any]) -> str:
     for name, by_set in report["by_set"].items():
         cells = [f"{by_set[s]['precision']['value']:.3f}, {by_set[s]['pointing']['value']:.2f}" for s in report["sets"]]
         lines.append(f"| {name} | {' | '.join(cells)} |")
+    if "boxes" in report:
+        lines += ["", boxes_off_disease.as_markdown(report["boxes"]).rstrip()]
     return "\n".join(lines) + "\n"
 
 
@@ -218,6 +223,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--images", type=Path, help="folder of PNG slices, 8-bit")
     parser.add_argument("--masks", type=Path, help="folder of lesion masks, named like the images")
     parser.add_argument("--npz", type=Path, nargs="+", default=[], help="folders of .npz with image, lung and lesion")
+    parser.add_argument("--data", type=Path, help="the CT data folder: boxes on hila and domes are counted as well")
+    parser.add_argument("--cache", type=Path, default=Path("runs/slices"), help="for MosMedData (default runs/slices)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="default benchmarks/results")
     parser.add_argument("--classifier", type=Path, help="weights (default: the shipped ones)")
     parser.add_argument("--slices-each", type=int, default=8, help="slices of each .npz (default 8)")
@@ -228,7 +235,9 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("Name --npz, or both --images and --masks.")
     try:
         report, cases = run(options)
-    except (UnusableSet, PictureRefused, WeightsRefused) as error:
+        if options.data:
+            report["boxes"] = count_boxes(options)
+    except (UnusableSet, NoPictures, PictureRefused, WeightsRefused) as error:
         print(error, file=sys.stderr)
         return 2
     options.out.mkdir(parents=True, exist_ok=True)
@@ -239,6 +248,14 @@ def main(arguments: list[str] | None = None) -> int:
     draw_cases(cases, options.out / "localisation_with_ct.png", with_ct=True)
     print(text)
     return 0
+
+
+def count_boxes(options: argparse.Namespace) -> dict[str, Any]:
+    """Boxes where no disease is."""
+    models = ROOT / "models"
+    classifier = load_classifier(options.classifier or models / SHIPPED.classifier_weights.file)
+    lungs = load_lung_network(models / SHIPPED.lungs_weights.file)
+    return boxes_off_disease.score_boxes(options.data, options.cache, classifier, lungs)
 
 
 def run(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[LesionSlice, np.ndarray, float]]]:

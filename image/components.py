@@ -170,11 +170,14 @@ def system_licence(name: str) -> str:
     return ", ".join(terms) or ", ".join(["see its copyright file", *family])
 
 
+WEIGHTS_LICENCE = "research, not commercial use: docs/model_cards/LICENSE.md"
+
+
 def weights(settings_file: Path) -> list[Component]:
     """The networks' weights, with the hashes that app.yaml names."""
     settings = yaml.safe_load(settings_file.read_text(encoding="utf-8"))
     return [
-        Component("machine-learning-model", f"groundglass-{name}", "", "Apache-2.0", sha256=model["sha256"])
+        Component("machine-learning-model", f"groundglass-{name}", "", WEIGHTS_LICENCE, sha256=model["sha256"])
         for name, model in settings["models"].items()
     ]
 

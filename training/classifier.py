@@ -1,40 +1,47 @@
 """Train the multi-scale classifier (II-D to II-G): `python -m training.classifier --data DIR --out DIR`.
 
-First on disease painted into healthy slices, then fine-tuned with real patients: once with all of them for the shipped
-weights, and once for each fold by patient (`training.cross_validation` trains the folds of the tables). A patient's
-label goes to those of their slices that look most diseased to the painted-only network; lesion masks and radiologists'
-slice labels never train.
+First a base network, on disease painted into healthy slices and on what only looks like it. Then, from there, on real
+labels at the level of the image: slices of MosMedData and IQ-OTH/NCCD and the six COVID-CT-MD patients, with painted
+disease in the healthy slices of each source. A patient's label goes to those of the slices that look most diseased to
+the base network; lesion masks and radiologists' slice labels never train.
+
+Four networks: `base`; `all`, which ships; and one for each fold, trained without what the fold tests. A hospital's own
+patients (--training-set) take the place of all real slices after the base.
 """
 
 import argparse
 from dataclasses import replace
 
 from groundglass.method.weights import load_lung_network
-from training.data.patients import split_patients
-from training.data.slices import prepare_bases
-from training.engine.classifier_run import add_classifier_options, bind_recipe, read_patients
-from training.engine.classifier_training import PAINTED_PLAN, TUNED_PLAN, fine_tune, train_painted
+from training.engine.classifier_run import add_classifier_options, bind_recipe, read_data
+from training.engine.classifier_training import BASE_PLAN, OWN_PLAN, REAL_PLAN, plan_of, train_base, train_further
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Train, resuming where an earlier call stopped, and export the weights."""
-    parser = argparse.ArgumentParser(prog="python -m training.classifier", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m training.classifier",
+        description=__doc__,
+        epilog="example: python -m training.classifier --without mosmed --out runs/classifier/without_mosmed",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add_classifier_options(parser)
-    parser.add_argument("--iterations", type=int, default=PAINTED_PLAN.iterations, help="on painted lesions")
-    parser.add_argument("--fine-tune-iterations", type=int, default=TUNED_PLAN.iterations, help="on patients")
+    parser.add_argument("--iterations", type=int, default=BASE_PLAN.iterations, help="of the base network")
+    parser.add_argument(
+        "--fine-tune-iterations",
+        type=int,
+        help=f"of each network after it (default {REAL_PLAN.iterations}; own patients {OWN_PLAN.iterations})",
+    )
     options = parser.parse_args(arguments)
-    lungs = load_lung_network(options.lungs)
-    bases = prepare_bases(options.data, options.out / "slices", lungs)
-    painted_plan = replace(PAINTED_PLAN, iterations=options.iterations)
-    tuned_plan = replace(TUNED_PLAN, iterations=options.fine_tune_iterations)
-    training_set = read_patients(parser, options, lungs)
-    bind_recipe(parser, options, training_set, painted_plan, tuned_plan)
-    pretrained = train_painted(options.out, bases, painted_plan, options.seed)
-    runs = {"all": training_set.patients}
-    for number, tested in enumerate(split_patients(training_set.patients)):
-        runs[f"fold{number + 1}"] = tuple(item for item in training_set.patients if item.name not in tested)
-    for name, patients in runs.items():
-        fine_tune(options.out / name, pretrained, patients, bases, tuned_plan, options.seed)
+    data = read_data(parser, options, load_lung_network(options.lungs))
+    base_plan = replace(BASE_PLAN, iterations=options.iterations)
+    plan = plan_of(data)
+    plan = replace(plan, iterations=options.fine_tune_iterations or plan.iterations)
+    bind_recipe(parser, options, data, base_plan, plan)
+    base = train_base(options.out, data, base_plan, options.seed)
+    runs = {"all": data} | {f"fold{fold + 1}": data.trained_on(fold) for fold in range(len(data.folds))}
+    for name, part in runs.items():
+        train_further(options.out / name, base, part, plan, options.seed)
     return 0
 
 

@@ -2,9 +2,10 @@
 
 Each DIR holds the folders COVID and NonCOVID (He et al. 2020, official split by patient): figures cut from preprints,
 with other lung disease among NonCOVID. Two rows: the paper's network plain, from scratch with the augmentation of II-G;
-and the best, a support vector machine on what the network trained on painted lesions sees in the figures
-(`training.networks.frozen_features`): 425 figures are too few to train a network on. The test split, where given, is
-scored once at the end and chooses nothing.
+and the best, a support vector machine on what the network that ships, which no figure trained, sees in them
+(`training.networks.frozen_features`): 425 figures are too few to train a network on. Its form is chosen by
+cross-validation inside train (`training.engine.form_choice`); val and, where given, test are scored once at the end and
+choose nothing of it. The plain row's checkpoint is the one that val liked best, as II-G has it: its val figures choose.
 
 The images carry no licence: weights trained on them stay in --out and are never shipped.
 """
@@ -12,22 +13,24 @@ The images carry no licence: weights trained on them stay in --out and are never
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from groundglass.domain.software import sha256_of
 from groundglass.locations import MODEL_FOLDER
+from groundglass.method.classifier_network import MultiScaleClassifier
 from groundglass.method.weights import WeightsRefused, load_classifier, load_lung_network
 from training.data.augmentation import augment_strongly
-from training.data.covid_ct_figures import BENCHMARK_CLASSES, UnusableBenchmark, read_split
+from training.data.covid_ct_figures import BENCHMARK_CLASSES, VIEWS, Split, UnusableBenchmark, read_split
 from training.data.pictures import PictureRefused
 from training.engine.covid_ct_training import PLAN, predict_covid, train_plain
+from training.engine.form_choice import Form, choose_form
 from training.engine.run_record import RunMismatch
-from training.networks.frozen_features import COPIES, FrozenFeatureClassifier
+from training.networks.frozen_features import COPIES, CopiesMachine, features_of_copies
 from training.reports.covid_ct_benchmark import PUBLISHED, PUBLISHED_TEST_IMAGES, as_markdown, score
 
 MODELS = MODEL_FOLDER
@@ -38,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write benchmark.json and benchmark.md, and print the table; 2 where a folder or file can't be used."""
     parser = argparse.ArgumentParser(prog="python -m training.covid_ct_benchmark", description=__doc__)
     parser.add_argument("--train", type=Path, required=True, help="folder with COVID and NonCOVID")
-    parser.add_argument("--val", type=Path, required=True, help="chooses the checkpoint")
+    parser.add_argument("--val", type=Path, required=True, help="chooses the plain row's checkpoint")
     parser.add_argument("--test", type=Path, help="scored at the end, never chooses")
     parser.add_argument("--out", type=Path, required=True, help="outside the model folder: checkpoints, log, report")
     parser.add_argument("--pretrained", type=Path, default=MODELS / "classifier" / "classifier.safetensors")
@@ -71,31 +74,29 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     splits = {name: read_split(folder, options.out / "images", lungs) for name, folder in folders.items()}
     if len({split.fingerprint for split in splits.values()}) < len(splits):
         raise UnusableBenchmark("Two of the splits are the same images: training and scoring need images of their own.")
-    images = {name: split.images() for name, split in splits.items()}
     plan = replace(PLAN, iterations=options.iterations, batch=options.batch, validate_every=options.validate_every)
-    predict: dict[str, Callable[[Sequence[np.ndarray]], np.ndarray]] = {}
-    titles = {
-        "plain": f"paper's network, from scratch, II-G, {plan.iterations} iterations",
-        "best": f"support vector machine on the painted network's layers, {COPIES} augmented copies",
-    }
+    asked = [name for name in folders if name != "train"]
+    rows: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, np.ndarray]] = {}
     if "plain" in options.rows:
         network = train_plain(splits["train"], splits["val"], options.out / "plain0", plan, options.seed)
-        predict["plain"] = partial(predict_covid, network)
-    if "best" in options.rows:
-        machine = FrozenFeatureClassifier(load_classifier(options.pretrained), augment_strongly, options.seed)
-        machine.fit(images["train"], splits["train"].label)
-        predict["best"] = machine.predict
-    rows = {
-        row: {
-            "title": titles[row],
-            "splits": {
-                name: score(splits[name].label, covid_of(images[name]), options.repeats, options.seed)
-                for name in folders
-                if name != "train"
-            },
+        rows["plain"] = {
+            "title": f"paper's network, from scratch, II-G, {plan.iterations} iterations",
+            "chosen_by": ["val"],
         }
-        for row, covid_of in predict.items()
-    }
+        found["plain"] = {name: predict_covid(network, splits[name].images()) for name in asked}
+    if "best" in options.rows:
+        form, choice, found["best"] = judge_frozen(splits, load_classifier(options.pretrained), options.seed)
+        rows["best"] = {
+            "title": f"support vector machine on the shipped network's layers, {COPIES} augmented copies, {form.title}",
+            "chosen_by": [],
+            "choice": choice,
+            "pretrained_sha256": sha256_of(options.pretrained),
+        }
+    for row, covid_of in found.items():
+        rows[row]["splits"] = {
+            name: score(splits[name].label, covid, options.repeats, options.seed) for name, covid in covid_of.items()
+        }
     described = {
         name: {
             "images": {title: int((split.label == index).sum()) for index, title in enumerate(BENCHMARK_CLASSES)},
@@ -107,6 +108,21 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     rows = rows_of_earlier_call(options.out, described) | rows
     rows = {row: rows[row] for row in ROWS if row in rows}
     return {"splits": described, "rows": rows, "published": PUBLISHED, "published_images": PUBLISHED_TEST_IMAGES}
+
+
+def judge_frozen(
+    splits: Mapping[str, Split], network: MultiScaleClassifier, seed: int
+) -> tuple[Form, dict[str, Any], dict[str, np.ndarray]]:
+    """The form chosen inside train, how, and by split other than train what a machine of that form says, `(image,)`."""
+
+    def features(name: str, views: Sequence[str]) -> dict[str, list[np.ndarray]]:
+        return {view: features_of_copies(network, splits[name].images(view), augment_strongly, seed) for view in views}
+
+    learned, label = features("train", VIEWS), splits["train"].label
+    form, choice = choose_form(learned, label, splits["train"].group, seed=seed)
+    machine = CopiesMachine(form.penalty).fit(form.select(learned), label)
+    found = {name: machine.predict(form.select(features(name, form.views))) for name in splits if name != "train"}
+    return form, choice, found
 
 
 def rows_of_earlier_call(out: Path, splits: dict[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,9 @@ Two recipes:
 
 - `paper` (default with a GPU): II-G to the letter. Every row, task and fold trains from scratch for up to 20,000
   iterations, validated every 500, with early stop and the best checkpoint.
-- `painted` (default without a GPU): every row starts from the network trained on painted lesions and is fine-tuned for
-  `TABLE_PLAN.iterations`, its first two blocks fixed, on patients and painted slices, half each. It ends within the
-  hour on two cores. NTS-Net has a painted training of its own.
+- `painted` (default without a GPU): every row starts from the base network of `training.classifier` and is fine-tuned
+  for `TABLE_PLAN.iterations`, its first two blocks fixed, on patients and painted slices, half each. It ends within
+  the hour on two cores. NTS-Net has a painted training of its own.
 
 Each (row, task) leaves one file of predictions in `OUT/predictions`, from which `training.tables` makes the tables.
 """
@@ -23,9 +23,8 @@ from torch import nn
 from groundglass.domain.class_names import CLASSES
 from groundglass.method.weights import load_lung_network
 from training.data.patients import Patient
-from training.data.slices import prepare_bases
-from training.engine.classifier_run import add_classifier_options, bind_recipe, read_patients
-from training.engine.classifier_training import PAINTED_PLAN, TUNED_PLAN, fine_tune, train_painted
+from training.engine.classifier_run import add_classifier_options, bind_recipe, read_data
+from training.engine.classifier_training import BASE_PLAN, plan_of, train_base, train_further
 from training.engine.cross_validation import TABLE_PLAN, cross_validate, train_fold, train_nts_net
 from training.engine.inference import find_suspects
 from training.engine.loop import Plan
@@ -48,8 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--rows", nargs="+", choices=names, default=names, help="default: all")
     parser.add_argument("--iterations", type=int, help="of each fold (default: the recipe's)")
     options = parser.parse_args(arguments)
-    lungs = load_lung_network(options.lungs)
-    training_set = read_patients(parser, options, lungs)
+    data = read_data(parser, options, load_lung_network(options.lungs))
+    training_set = data.patients
     plan = Plan() if options.recipe == "paper" else TABLE_PLAN
     if options.iterations:
         plan = replace(plan, iterations=options.iterations)
@@ -60,26 +59,27 @@ def main(arguments: list[str] | None = None) -> int:
         "seed": options.seed,
         "iterations": plan.iterations,
     }
-    bind_recipe(parser, options, training_set, PAINTED_PLAN, TUNED_PLAN)
+    bind_recipe(parser, options, data, BASE_PLAN, plan_of(data))
     bind_or_end(parser, options.out, "cross_validation", record)
     present = {CLASSES[patient.label] for patient in training_set.patients}
     tasks = [task for task in TASKS if present.issuperset(task)]
-    # What ships is scored with every recipe: the painted network, and the one tuned with the other folds' patients.
-    bases = prepare_bases(options.data, options.out / "slices", lungs)
-    finder = train_painted(options.out, bases, PAINTED_PLAN, options.seed)
+    # What ships is scored with every recipe: the base network, and the ones that were trained on without a fold.
+    finder = train_base(options.out, data, BASE_PLAN, options.seed)
 
     def train_shipped(out: Path, patients: Sequence[Patient]) -> nn.Module:
-        fold = options.out / f"fold{out.name[-1]}"
-        return keep_classes(fine_tune(fold, finder, patients, bases, TUNED_PLAN, options.seed), tasks[0])
+        fold = int(out.name.rpartition(".")[2])
+        further = data.trained_on(fold - 1)
+        network = train_further(options.out / f"fold{fold}", finder, further, plan_of(data), options.seed)
+        return keep_classes(network, tasks[0])
 
-    # The painted network saw no patient: it is the same in every fold.
+    # The base network saw no patient: it is the same in every fold.
     cross_validate(options.out, training_set, lambda out, patients: keep_classes(finder, tasks[0]), "painted", tasks[0])
     cross_validate(options.out, training_set, train_shipped, "shipped", tasks[0])
     suspects: dict[tuple[str, ...], dict[str, np.ndarray]] = {}
     for row in (row for row in ROWS if row.name in options.rows):
         pretrained: nn.Module | None = None
         if options.recipe == "painted":
-            pretrained = finder if row.scales else train_nts_net(options.out, row, bases, options.seed)
+            pretrained = finder if row.scales else train_nts_net(options.out, row, data.bases, options.seed)
         for task in tasks:
 
             def train(
@@ -94,7 +94,7 @@ def main(arguments: list[str] | None = None) -> int:
                 names = tuple(patient.name for patient in patients)
                 if names not in suspects:
                     suspects[names] = find_suspects(finder, patients)
-                painted = pretrained, suspects[names], bases
+                painted = pretrained, suspects[names], data.bases
                 return train_fold(out, row, task, patients, painted, plan, options.seed)
 
             cross_validate(options.out, training_set, train, row.name, task)

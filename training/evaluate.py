@@ -1,19 +1,31 @@
 """Every table of a model card, from what a run left behind: `make evaluate`, or `python -m training.evaluate`.
 
-The evidence is the predictions of the cross-validation and the networks of the two folds; without a run it is that of
-the shipped weights, in `model_cards/evidence`. Every figure comes from classifiers that never saw the patient they
-score; the lung network, whose mask they look through, is one for all. Radiologists' slice labels and lesion masks only
-score.
+The evidence is the predictions of the cross-validation and the networks of the folds; without a run it is that of the
+shipped weights, in `model_cards/evidence`. Every figure comes from classifiers that never saw the patient they score,
+but where a table says otherwise; the lung network, whose mask they look through, is one for all. Radiologists' slice
+labels and lesion masks only score.
+
+Scores are kept in OUT/scores, prepared slices in the run's folder: what is there is not computed again.
 """
 
 import argparse
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from groundglass.method.weights import load_classifier, load_lung_network
-from training.data.slices import PAINTING_BASES, prepare_bases, prepare_slices
-from training.engine.classifier_run import read_patients
+from training.data.classifier_data import ClassifierData, read_classifier_data
+from training.data.patients import TrainingSetError
+from training.data.public_slices import NoPictures
+from training.data.slices import PAINTING_BASES, prepare_slices
+from training.data.sources import count_sources
 from training.engine.options import add_data_option
+from training.engine.slice_scores import SliceScores, score_folds, slices_of_patients
+from training.reports import folds
 from training.reports.classifier import as_markdown, patients_of_folds, score_classifier, shipped_of
 from training.reports.lung_report import write_lung_report
 from training.reports.prediction_levels import UnusablePredictions, read_data_set, read_predictions
@@ -34,15 +46,32 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--training-set", type=Path, help="folder class/patient/*.dcm the run was trained on")
     parser.add_argument("--lungs", type=Path, default=Path("models/lungs/lungs.safetensors"), help="lung network")
     parser.add_argument("--out", type=Path, default=Path("runs/tables"), help="folder for tables and pictures")
-    parser.add_argument("--only", choices=("lungs", "classifier"), help="one of the two (default: both)")
+    parser.add_argument(
+        "--only",
+        choices=("lungs", "classifier", "folds"),
+        help="one part (default: lungs and classifier); folds: of the classifier, without the paper's tables",
+    )
     add_data_option(parser)
     options = parser.parse_args(arguments)
     if not options.data.is_dir():
         parser.error(f"the data folder '{options.data}' does not exist: name it with --data or GROUNDGLASS_DATA")
     options.out.mkdir(parents=True, exist_ok=True)
-    predictions = [] if options.only == "lungs" else read_predictions(options.run)
+    if options.only == "folds":
+        data = _read_data(parser, options)
+        report = score_run(options.run, options.out, data, data.folds)
+        _write(report, folds.as_markdown(report), options.out / "folds")
+    elif options.only != "lungs":
+        _evaluate_classifier(parser, options)
+    if options.only in (None, "lungs"):
+        run = options.lungs_run or options.run / "lungs"
+        print(write_lung_report(run, options.lungs, options.data, options.out))
+    return 0
+
+
+def _evaluate_classifier(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    predictions = read_predictions(options.run)
     shipped = shipped_of(predictions)
-    if predictions and shipped is None:
+    if shipped is None:
         print(
             "The run has no three classes: Tables 3 and 4 and their curves are all there is to tell of its classifier."
         )
@@ -50,34 +79,88 @@ def main(arguments: list[str] | None = None) -> int:
             print(write_tables(options.run, options.out))
         except UnusablePredictions as error:
             parser.error(str(error))
-    elif shipped is not None:
-        lungs = load_lung_network(options.lungs)
-        training_set = read_patients(parser, options, lungs)
-        if {patient.name for patient in training_set.patients} != set(map(str, shipped.patient)):
-            parser.error(
-                f"the run in '{options.run}' is of other patients than these {training_set.source}: its networks may "
-                "have seen those that they would be scored on. Name its own data with --training-set, as it was then"
-            )
-        cache = options.out / "slices"
-        sources = prepare_slices(options.data, cache, lungs, (*PAINTING_BASES[:2], "normal001", "normal002"))
-        report = score_classifier(
-            predictions,
-            patients_of_folds(shipped),
-            [load_classifier(fold) for fold in sorted(options.run.glob("fold*.safetensors"))],
-            training_set,
-            sources,
-            prepare_bases(options.data, cache, lungs),
-            read_data_set(options.run),
-            options.out,
+        return
+    data = _read_data(parser, options)
+    if {patient.name for patient in data.patients.patients} != set(map(str, shipped.patient)):
+        parser.error(
+            f"the run in '{options.run}' is of other patients than these {data.patients.source}: its networks may "
+            "have seen those that they would be scored on. Name its own data with --training-set, as it was then"
         )
-        (options.out / "classifier.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        markdown = as_markdown(report)
-        (options.out / "classifier.md").write_text(markdown, encoding="utf-8")
-        print(markdown)
-    if options.only != "classifier":
-        run = options.lungs_run or options.run / "lungs"
-        print(write_lung_report(run, options.lungs, options.data, options.out))
-    return 0
+    tested = patients_of_folds(shipped)
+    lungs = load_lung_network(options.lungs)
+    cache = _cache(options)
+    sources = prepare_slices(options.data, cache, lungs, (*PAINTING_BASES[:2], "normal001", "normal002"))
+    report = score_classifier(
+        predictions,
+        tested,
+        [load_classifier(network) for network in sorted(options.run.glob("fold*.safetensors"))],
+        data.patients,
+        sources,
+        data.bases,
+        read_data_set(options.run),
+        options.out,
+    )
+    report["data"] = count_sources(data, prepare_slices(options.data, cache, lungs, PAINTING_BASES))
+    report["folds"] = score_run(options.run, options.out, data, tested)
+    _write(report, as_markdown(report), options.out / "classifier")
+
+
+def _read_data(parser: argparse.ArgumentParser, options: argparse.Namespace) -> ClassifierData:
+    """The run's patients, and all pictures that the data folder has, whatever the run was trained on."""
+    lungs = load_lung_network(options.lungs)
+    mosmed = (options.data / "mosmed_slices").is_dir()
+    try:
+        return read_classifier_data(options.data, _cache(options), lungs, options.training_set, mosmed)
+    except (TrainingSetError, NoPictures) as error:
+        parser.error(str(error))
+
+
+def _cache(options: argparse.Namespace) -> Path:
+    """Where prepared slices are kept: with the run, but never beside the shipped evidence."""
+    folder: Path = options.out if options.run == EVIDENCE else options.run
+    return folder / "slices"
+
+
+def score_run(run: Path, out: Path, data: ClassifierData, tested: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Figures of the networks of a run's folds, and of those beside them: see `training.reports.folds`.
+
+    Args:
+        run: has `fold*.safetensors`, and where they were trained `base.safetensors` and `without_mosmed/`; or `scores`.
+        out: for the scores and the reliability diagram.
+        data: everything to score.
+        tested: the names of the patients that each fold tests.
+    """
+    base = run / "base.safetensors"
+    networks = {
+        "shipped": sorted(run.glob("fold*.safetensors")),
+        "without_mosmed": sorted((run / "without_mosmed").glob("fold*.safetensors")),
+        "base": [base] * len(tested) if base.exists() else [],
+    }
+    patients = slices_of_patients(data.patients.patients)
+    fold_of = {name: fold for fold, names in enumerate(tested) for name in names}
+    sets = {
+        "iq_oth": (data.iq_oth, data.iq_oth.places(len(tested))),
+        "patients": (patients, np.array([fold_of[str(name)] for name in patients.group])),
+    }
+    if data.mosmed is not None:
+        sets["mosmed"] = (data.mosmed, data.mosmed.places(len(tested)))
+    rows: dict[str, dict[str, SliceScores]] = {}
+    for row in folds.ROWS:
+        for name, (slices, place) in sets.items():
+            file, kept = out / "scores" / f"{row}.{name}.npz", run / "scores" / f"{row}.{name}.npz"
+            if kept.exists() and not file.exists():
+                file.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(kept, file)
+            if networks[row] or file.exists():
+                rows.setdefault(row, {})[name] = score_folds(file, networks[row], slices, place)
+    return folds.score_folds_report(rows, data.iq_oth, data.mosmed, out)
+
+
+def _write(report: dict[str, Any], markdown: str, path: Path) -> None:
+    """`path` with .json and .md, and the tables to look at."""
+    path.with_suffix(".json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    path.with_suffix(".md").write_text(markdown, encoding="utf-8")
+    print(markdown)
 
 
 if __name__ == "__main__":

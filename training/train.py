@@ -1,6 +1,6 @@
 """`make train`: both networks, the cross-validation and the tables, going on where an earlier call stopped.
 
-With a GPU it is the paper's protocol (days); without one, a recipe that ends within two hours on two cores.
+With a GPU the rows of the paper's tables follow its protocol (days); without one, all takes some hours on two cores.
 """
 
 import argparse
@@ -8,6 +8,7 @@ from pathlib import Path
 
 from training import classifier, cross_validation, evaluate, lungs
 from training.data.normalisation import NORMALISATIONS
+from training.engine.classifier_run import WITHOUT
 from training.engine.options import add_data_option
 
 ABLATION_ITERATIONS = 100
@@ -24,6 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add_data_option(parser)
     parser.add_argument("--training-set", type=Path, help="folder class/patient/*.dcm (default: the public patients)")
+    parser.add_argument("--without", choices=WITHOUT, help="train the classifier without this set")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of everything made (default runs)")
     options = parser.parse_args(arguments)
     if not options.data.is_dir():
@@ -35,8 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
         shorter = ["--normalisation", name, "--iterations", str(ABLATION_ITERATIONS)]
         lungs.main([*data, "--out", str(options.out / "lungs" / name), *shorter])
     common = [*data, *own, "--lungs", str(options.out / "lungs" / "lungs.safetensors")]
-    classifier.main([*common, "--out", str(options.out / "classifier")])
-    cross_validation.main([*common, "--out", str(options.out / "classifier")])
+    without = ["--without", options.without] if options.without else []
+    classifier.main([*common, *without, "--out", str(options.out / "classifier")])
+    cross_validation.main([*common, *without, "--out", str(options.out / "classifier")])
     runs = ["--run", str(options.out / "classifier"), "--lungs-run", str(options.out / "lungs")]
     evaluate.main([*common, *runs, "--out", str(options.out / "tables")])
     print(f"The weights are under {options.out}. To ship them: python -m training.ship --run {options.out}")

@@ -201,6 +201,13 @@ def test_the_bill_of_materials_keeps_to_the_schema_of_cyclonedx() -> None:
 # What goes in
 
 
+def test_the_bill_names_the_terms_of_the_weights_where_the_image_has_them() -> None:
+    """They are not those of the code: the data they were trained on sets them."""
+    for each in components.weights(ROOT / "app.yaml"):
+        assert each.licence.startswith("research, not commercial use: docs/")
+        assert (ROOT / each.licence.rpartition("docs/")[2]).is_file()
+
+
 def test_the_image_gets_the_code_and_the_weights_and_neither_tests_nor_training() -> None:
     files = build.source_files()
     assert {"app.yaml", "__main__.py", "app/command_line.py", "models/lungs/lungs.safetensors"} <= set(files)

@@ -1,5 +1,6 @@
 """Patients and predictions made up for the tests."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,8 +10,10 @@ from torch import nn
 from groundglass.domain.class_names import CLASSES
 from groundglass.method.classifier_network import INPUT_SIZE
 from training.data.patients import Patient
+from training.data.public_slices import LabelledSlices
 from training.data.slices import SliceSet
 from training.engine.predictions import Predictions
+from training.engine.slice_scores import SliceScores
 
 
 def make_patient(name: str, label: int, slices: int = 3) -> Patient:
@@ -69,3 +72,36 @@ def make_slices(count: int, seed: int, side: int = 32) -> SliceSet:
     hu = np.where(lung, rng.normal(-850, 30, lung.shape), 40).astype(np.int16)
     window = np.repeat([[-1040.0, 360.0]], count, axis=0)
     return SliceSet(hu, lung, window, np.full(count, 1.3), np.arange(count))
+
+
+def label_slices(slices: SliceSet, kinds: Sequence[str], label_of: Mapping[str, int]) -> LabelledSlices:
+    """The first slices of a set, one of each kind, each a group of its own."""
+    chosen = SliceSet(*(array[: len(kinds)].copy() for array in vars(slices).values()))
+    names = np.array([f"{kind}-{number}" for number, kind in enumerate(kinds)])
+    return LabelledSlices(chosen, np.array([label_of[kind] for kind in kinds]), names, np.array(kinds))
+
+
+def make_scores(
+    count: int,
+    kind: Sequence[str] | None = None,
+    label: Sequence[int] | None = None,
+    group: Sequence[str] | None = None,
+    fold: Sequence[int] | None = None,
+) -> SliceScores:
+    """Scores that are all zero."""
+    return SliceScores(
+        np.array(fold if fold is not None else [0] * count),
+        np.array(group if group is not None else [f"patient {number}" for number in range(count)]),
+        np.array(kind if kind is not None else ["healthy"] * count),
+        np.array(label if label is not None else [0] * count),
+        np.zeros((count, 2, 3, 3), dtype=np.float32),
+        np.array(["0123"]),
+    )
+
+
+def set_pneumonia(scores: SliceScores, pneumonia: Sequence[float], covid19_share: float = 0.5) -> SliceScores:
+    """`scores` with this P(pneumonia), by all scales together and by each alone in the same order."""
+    values = np.array(pneumonia)
+    probabilities = np.stack([1 - values, values * (1 - covid19_share), values * covid19_share], axis=1)
+    scores.scores[:] = (np.log(np.maximum(probabilities, 1e-6)) / 3)[:, None, None]
+    return scores

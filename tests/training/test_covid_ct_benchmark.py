@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 from groundglass.method.classifier_network import MultiScaleClassifier
 from groundglass.phantom.thorax import make_thorax
 from training.covid_ct_benchmark import MODELS, main
+from training.engine import form_choice
 from training.engine.checkpoint import export_weights
 from training.networks import frozen_features
 from training.reports.covid_ct_benchmark import as_markdown
@@ -23,14 +24,16 @@ LUNGS = MODELS / "lungs" / "lungs.safetensors"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three splits, one figure a class each."""
+    """Three splits, one figure a class each, and in train one of a second case."""
     root = tmp_path_factory.mktemp("benchmark")
     volume, _ = make_thorax("covid19", slices=16, size=80)
     for first, name in ((5, "NonCOVID"), (8, "COVID")):
         for number, split in enumerate(("train", "val", "test")):
             (root / split / name).mkdir(parents=True)
             grey = np.clip((volume.hu[first + number, 8:70] + 1350) / 1500, 0, 1) * 255
-            Image.fromarray(grey.astype(np.uint8)).save(root / split / name / "figure%0.png")
+            for case in ("1%0", "5%0")[: 2 if split == "train" else 1]:
+                Image.fromarray(grey.astype(np.uint8)).save(root / split / name / f"{case}.png")
+                grey = grey[::-1]
     return root
 
 
@@ -44,9 +47,10 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module", autouse=True)
 def one_copy() -> Iterator[None]:
-    """One augmented copy of each image, not eight."""
+    """One augmented copy of each image, and few forms."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(frozen_features, "COPIES", 1)
+        patch.setattr(form_choice.choose_form, "__defaults__", (form_choice.FORMS[::8], 0))
         yield
 
 
@@ -75,7 +79,14 @@ def test_both_rows_are_scored_beside_the_published_ones(trained: Path) -> None:
         }
     markdown = as_markdown(report)
     assert markdown == (trained / "benchmark.md").read_text(encoding="utf-8")
-    assert "| val | 2 |" in markdown
+    # Val chose the plain row's checkpoint and nothing of the best row, whose form train chose.
+    plain = next(line for line in markdown.splitlines() if "(plain) | val | 2 |" in line)
+    assert [cell.strip()[0] for cell in plain.split("|")[4:-1]] == ["["] * 3
+    best = next(line for line in markdown.splitlines() if "(best) | val | 2 |" in line)
+    assert "[" not in best
+    assert "(best) | train, which chose the form |" in markdown
+    assert "among 3 by cross-validation inside train, 2 folds of 4 groups" in markdown
+    assert "whose form val chose (AUC there .911) | test | 203 | 0.675 | – | 0.765 (0.702 to 0.827) |" in markdown
     assert "| DenseNet-169, ImageNet pretraining (He et al. 2020) | test, published | 203 | 0.847 | 0.854 |" in markdown
 
 

@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.training.made_up import make_slices
 from tests.training.reports.test_classifier import PATIENTS, SLICES, make_patient, predict_all
+from training.data.classifier_data import ClassifierData
 from training.data.patients import TrainingSet
+from training.data.public_slices import LabelledSlices
 from training.evaluate import main
 
 
@@ -17,7 +20,10 @@ def test_a_run_of_other_patients_is_not_scored(
     found = predict_all(dict.fromkeys(("healthy", "lobar", "viral"), np.full(SLICES, 0.5)))
     found.save(tmp_path / "predictions" / "shipped.np-cap-covid19.npz")
     one_more = TrainingSet((*PATIENTS, make_patient("new", 0)), "another", "4 patients of export")
-    monkeypatch.setattr("training.evaluate.read_patients", lambda *_: one_more)
+    slices = make_slices(2, 0)
+    pictures = LabelledSlices(slices, np.zeros(2), np.array(["a", "b"]), np.array(["normal"] * 2))
+    data = ClassifierData(one_more, slices, pictures, None, True)
+    monkeypatch.setattr("training.evaluate.read_classifier_data", lambda *_: data)
     with pytest.raises(SystemExit) as ended:
         main(["--run", str(tmp_path), "--data", str(tmp_path), "--out", str(tmp_path / "tables")])
     assert ended.value.code == 2

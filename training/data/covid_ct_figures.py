@@ -2,7 +2,10 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,10 @@ BENCHMARK_CLASSES = ("NonCOVID", "COVID")
 """Folders, in the order of the network's two scores."""
 
 
+VIEWS = ("whole", "lungs")
+"""Of a figure: all of it, or the square around its lungs."""
+
+
 class UnusableBenchmark(ValueError):
     """A folder of the benchmark, or the output folder, can't be used."""
 
@@ -25,20 +32,41 @@ class Split:
     """One split of the benchmark.
 
     Attributes:
-        slices: its figures.
+        views: its figures by view.
         label: index into BENCHMARK_CLASSES, `(image,)`.
+        group: figures that may be of one patient share one, `(image,)`.
         without_lungs: images on which no lungs were found.
         fingerprint: SHA-256 of the files and their labels.
     """
 
-    slices: SliceSet
+    views: dict[str, SliceSet]
     label: np.ndarray
+    group: np.ndarray
     without_lungs: int
     fingerprint: str
 
-    def images(self) -> list[np.ndarray]:
+    def images(self, view: str = "whole") -> list[np.ndarray]:
         """The inputs, each float32 `(224, 224)` in [0, 1], nothing hidden."""
-        return [self.slices.image(number, masked=False) for number in range(len(self.label))]
+        return [self.views[view].image(number, masked=False) for number in range(len(self.label))]
+
+
+def group_figures(names: Sequence[str]) -> np.ndarray:
+    """The group of each figure of one class, by its name without ending, `(figure,)`.
+
+    Figures of one preprint (`<preprint>-p<page>-<number>`), of one case (`<case>%<number>`), and those with bare
+    numbers that follow one another: nothing else says whose they are.
+    """
+    bare = sorted(int(name) for name in names if name.isdecimal())
+    first = {number: number for number in bare}
+    for before, number in pairwise(bare):
+        if number - before <= 1:
+            first[number] = first[before]
+    groups = []
+    for name in names:
+        preprint = re.match(r"(.+?)-p\d+", name)
+        whole = f"from {first[int(name)]}" if name.isdecimal() else name.partition("%")[0]
+        groups.append(preprint[1] if preprint else whole)
+    return np.array(groups)
 
 
 def read_split(folder: Path, cache: Path, lungs: LungUNet) -> Split:
@@ -49,6 +77,7 @@ def read_split(folder: Path, cache: Path, lungs: LungUNet) -> Split:
         PictureRefused: an image can't be read.
     """
     files: list[tuple[Path, int]] = []
+    groups = []
     digest = hashlib.sha256()
     for label, name in enumerate(BENCHMARK_CLASSES):
         names = sorted(path for path in folder.glob(f"{name}/*") if path.suffix.lower() in (".png", ".jpg", ".jpeg"))
@@ -57,16 +86,20 @@ def read_split(folder: Path, cache: Path, lungs: LungUNet) -> Split:
         for path in names:
             digest.update(f"{label} {path.name} ".encode() + path.read_bytes())
             files.append((path, label))
+        groups += [f"{name}/{group}" for group in group_figures([path.stem for path in names])]
     fingerprint = digest.hexdigest()
-    stored, marks = cache / f"{fingerprint[:16]}-whole.npz", cache / f"{fingerprint[:16]}.json"
-    if not marks.exists():
-        figures = (read_picture(path) for path, _ in tqdm(files, desc=folder.name, unit="image"))
-        slices, found = gather_pictures(prepare_views(lungs, figure)["whole"] for figure in figures)
-        slices.save(stored)
+    stored = {view: cache / f"{fingerprint[:16]}-{view}.npz" for view in VIEWS}
+    marks = cache / f"{fingerprint[:16]}.json"
+    if not (marks.exists() and all(path.exists() for path in stored.values())):
+        prepared = [prepare_views(lungs, read_picture(path)) for path, _ in tqdm(files, desc=folder.name, unit="image")]
+        for view, path in stored.items():
+            slices, found = gather_pictures(figure[view] for figure in prepared)
+            slices.save(path)
         marks.write_text(json.dumps({"without_lungs": int((~found).sum())}) + "\n", encoding="utf-8")
     return Split(
-        SliceSet.load(stored),
+        {view: SliceSet.load(path) for view, path in stored.items()},
         np.array([label for _, label in files]),
+        np.array(groups),
         json.loads(marks.read_text(encoding="utf-8"))["without_lungs"],
         fingerprint,
     )

@@ -4,6 +4,7 @@ A picture has lost its HU. Aerated lung and soft tissue are found in each (`trai
 lie in slices in HU, so that disease can be painted in and every source looks alike.
 """
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,13 +22,17 @@ from training.data.slices import SliceSet, lungs_digest
 
 NP, CAP, COVID19 = range(len(CLASSES))
 WEAK_COVID19 = len(CLASSES)
-"""Label of a slice of a COVID-19 patient that may show none of it; see `classifier_training.scale_loss`."""
+"""Label of a slice of a COVID-19 patient that may show none of it; see `training.engine.scale_loss`."""
 AERATED_HU = -866.0
 """Where the aerated lung of a picture is put: .10 of the window of 1400 HU from -1006 HU, as in slices in HU."""
 LUNGS_MM = 300.0
 """Side of the square around the lungs of an adult: pictures state no pixel size, and painting needs a rough one."""
 BLOCK = 12
 """Pictures of IQ-OTH in a block: numbers run by patient, about ten a patient, and no file says where one ends."""
+
+
+class NoPictures(ValueError):
+    """A set of pictures is not in the data folder."""
 
 
 @dataclass(frozen=True)
@@ -51,22 +56,41 @@ class LabelledSlices:
         slices = SliceSet(*(array[chosen] for array in vars(self.slices).values()))
         return LabelledSlices(slices, self.label[chosen], self.group[chosen], self.kind[chosen])
 
-    def fold(self, number: int, folds: int, tested: bool) -> "LabelledSlices":
-        """The slices that fold `number` of `folds` tests, or those that it trains on: groups of each kind in turn."""
+    def places(self, folds: int) -> np.ndarray:
+        """The fold of `folds` that tests each slice, `(slice,)`: the groups of each kind in runs of equal length.
+
+        Runs, because neighbouring groups of IQ-OTH may share a patient: so one patient a kind and border can, at most.
+        """
         place = np.zeros(len(self.group), dtype=int)
         for kind in np.unique(self.kind):
             own = self.kind == kind
-            place[own] = np.unique(self.group[own], return_inverse=True)[1] % folds
-        return self.select((place == number) == tested)
+            groups, number = np.unique(self.group[own], return_inverse=True)
+            place[own] = number * folds // len(groups)
+        return place
+
+    def fold(self, number: int, folds: int, tested: bool) -> "LabelledSlices":
+        """The slices that fold `number` of `folds` tests, or those that it trains on."""
+        return self.select((self.places(folds) == number) == tested)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over slices, labels and groups."""
+        digest = hashlib.sha256()
+        for array in (*vars(self.slices).values(), self.label, self.group):
+            digest.update(f"{array.dtype} {array.shape}".encode() + array.tobytes())
+        return digest.hexdigest()
 
 
 def read_mosmed(data: Path, cache: Path, network: LungUNet) -> LabelledSlices:
     """MosMedData: one slice through the middle of the chest of each patient.
 
     CT-0 is NP, CT-2 COVID-19. CT-1 has disease in less than a quarter of the lungs, and in many a middle slice none.
+
+    Raises:
+        NoPictures: the folder `mosmed_slices` is missing or empty.
     """
     label_of = {"ct0": NP, "ct1": WEAK_COVID19, "ct2": COVID19}
-    files = sorted((data / "mosmed_slices").rglob("*.jpg"))
+    files = _pictures(data / "mosmed_slices")
     kinds = [re.search(r"_(ct\d)-", file.name)[1] for file in files]  # type: ignore[index]
     return _read(
         files, [label_of[kind] for kind in kinds], [file.stem for file in files], kinds, cache / "mosmed", network
@@ -74,11 +98,22 @@ def read_mosmed(data: Path, cache: Path, network: LungUNet) -> LabelledSlices:
 
 
 def read_iq_oth(data: Path, cache: Path, network: LungUNet) -> LabelledSlices:
-    """IQ-OTH/NCCD: healthy lungs, benign nodules and cancer, all of them NP."""
-    files = sorted((data / "iq_oth_nccd").rglob("*.jpg"))
+    """IQ-OTH/NCCD: healthy lungs, benign nodules and cancer, all of them NP.
+
+    Raises:
+        NoPictures: the folder `iq_oth_nccd` is missing or empty.
+    """
+    files = _pictures(data / "iq_oth_nccd")
     kinds = [file.parent.name for file in files]
     groups = [f"{file.parent.name}-{int(file.stem.rpartition('_')[2]) // BLOCK:03d}" for file in files]
     return _read(files, [NP] * len(files), groups, kinds, cache / "iq_oth", network)
+
+
+def _pictures(folder: Path) -> list[Path]:
+    files = sorted(folder.rglob("*.jpg"))
+    if not files:
+        raise NoPictures(f"The data folder has no pictures in {folder.name}/: put them there, or name another --data.")
+    return files
 
 
 def _read(

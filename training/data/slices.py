@@ -19,7 +19,7 @@ from groundglass.dicomio.reading.scan import scan_folder
 from groundglass.dicomio.reading.volume import read_images
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import RefusalCode
-from groundglass.domain.volume import CANONICAL_AXES, CTVolume
+from groundglass.domain.volume import CANONICAL_AXES, LEFT_LUNG, RIGHT_LUNG, CTVolume
 from groundglass.method.classifier_network import INPUT_SIZE
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.slice_input import AIR_HU, LungSquare, SliceInputs, normalise_square
@@ -162,10 +162,35 @@ def prepare_bases(data: Path, cache: Path, network: LungUNet) -> SliceSet:
     return SliceSet(*(np.concatenate([getattr(item, field) for item in sets]) for field in SliceSet.__annotations__))
 
 
+LOBES = {"right": ("RUL", "RML", "RLL"), "left": ("LUL", "LLL")}
+"""Columns of the radiologists' labels."""
+
+
 def read_infected(data: Path) -> dict[str, np.ndarray]:
     """The radiologists' slice labels by patient, bool by slice index, apex first. For scoring, never for training."""
-    infected: dict[str, list[bool]] = {}
+    return {
+        name: np.array([line["infected"] == "1" for line in lines]) for name, lines in _read_slice_labels(data).items()
+    }
+
+
+def read_marked_sides(data: Path) -> dict[str, np.ndarray]:
+    """Whether radiologists marked a lobe of a lung on a slice, by patient: bool `(slice, side)`, apex first.
+
+    Sides are numbered as labels of lungs are: RIGHT_LUNG, LEFT_LUNG, and what is neither is not marked. For scoring,
+    never for training.
+    """
+    marked = {}
+    for name, lines in _read_slice_labels(data).items():
+        marked[name] = np.zeros((len(lines), 3), dtype=bool)
+        for side, lobes in ((RIGHT_LUNG, LOBES["right"]), (LEFT_LUNG, LOBES["left"])):
+            marked[name][:, side] = [any(line[lobe] == "1" for lobe in lobes) for line in lines]
+    return marked
+
+
+def _read_slice_labels(data: Path) -> dict[str, list[dict[str, str]]]:
+    """Lines by patient, apex first."""
+    labels: dict[str, list[dict[str, str]]] = {}
     with (data / "slice_labels.csv").open(newline="") as file:
         for line in sorted(csv.DictReader(file), key=lambda row: (row["case"], int(row["index_desc"]))):
-            infected.setdefault(line["case"], []).append(line["infected"] == "1")
-    return {name: np.array(values) for name, values in infected.items()}
+            labels.setdefault(line["case"], []).append(line)
+    return labels

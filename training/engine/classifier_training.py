@@ -1,61 +1,74 @@
-"""Training the classifier (II-D to II-G): on painted lesions, then on patients."""
+"""Training the classifier (II-D to II-G): a base on painted disease, then on real slices and patients."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from groundglass.domain.class_names import CLASSES
-from groundglass.method.classifier_network import MultiScaleClassifier, classification_loss
+from groundglass.method.classifier_network import MultiScaleClassifier
 from groundglass.method.weights import load_classifier
-from training.data.drawing import half_and_half, painted_draw, patients_draw
-from training.data.patients import Patient
-from training.data.slices import SliceSet
+from training.data.classifier_data import ClassifierData
+from training.data.drawing import Draw
+from training.data.streams import base_draw, own_draw, real_draw
 from training.engine.checkpoint import export_weights
 from training.engine.inference import find_suspects
 from training.engine.loop import Plan, fit, once
+from training.engine.scale_loss import EveryScale, scale_loss
 
-PAINTED_PLAN = Plan(
-    iterations=1000, batch=16, learning_rate=6e-4, cosine=True, average_decay=0.99, validate_every=10**9
-)
-TUNED_PLAN = replace(PAINTED_PLAN, iterations=120, learning_rate=1.2e-4)
-
-
-def equal_class_loss(scores: Tensor, target: Tensor) -> Tensor:
-    """Eq. 1 where classes are drawn equally often, so that the inverse class frequencies are equal."""
-    return classification_loss(scores.float(), target, torch.ones(scores.shape[1], device=scores.device))
-
-
-def train_painted(out: Path, bases: SliceSet, plan: Plan, seed: int) -> MultiScaleClassifier:
-    """The network that saw painted lesions only; trained once, read from its file afterwards."""
-    weights = out / "painted.safetensors"
-    if not weights.exists():
-        torch.manual_seed(seed)
-        draw = painted_draw(bases, seed, range(len(CLASSES)))
-        network = fit(out / "painted", MultiScaleClassifier(), draw, equal_class_loss, plan, description="painted")
-        once(lambda: export_weights(network, weights))
-    return load_classifier(weights)
+BASE_PLAN = Plan(
+    iterations=1200, batch=16, learning_rate=5e-4, betas=(0.9, 0.99), cosine=True, average_decay=0.995,
+    validate_every=10**9,
+)  # fmt: skip
+"""Of the base network, on painted disease and on what looks like it."""
+REAL_PLAN = replace(BASE_PLAN, iterations=1500, learning_rate=1e-3)
+"""Of each network after it, on the public data."""
+OWN_PLAN = Plan(iterations=120, batch=16, learning_rate=1.2e-4, cosine=True, average_decay=0.99, validate_every=10**9)
+"""Of each network after it, on a hospital's own patients."""
+REAL_SEED = 7
+"""What the seed of the real slices is above that of the base."""
 
 
-def fine_tune(
-    out: Path, pretrained: MultiScaleClassifier, patients: Sequence[Patient], bases: SliceSet, plan: Plan, seed: int
+def plan_of(data: ClassifierData) -> Plan:
+    """How the networks after the base are trained."""
+    return REAL_PLAN if data.public else OWN_PLAN
+
+
+def train_base(out: Path, data: ClassifierData, plan: Plan, seed: int) -> MultiScaleClassifier:
+    """The network that saw no patient with pneumonia: disease painted into healthy slices, and hard negatives.
+
+    Trained once, read from `out/base.safetensors` afterwards. It starts every fold: it saw nothing that a fold tests.
+    """
+
+    def draw() -> Draw:
+        return base_draw(data.bases, seed)
+
+    torch.manual_seed(seed)
+    return _train(out / "base", MultiScaleClassifier(), draw, plan)
+
+
+def train_further(
+    out: Path, base: MultiScaleClassifier, data: ClassifierData, plan: Plan, seed: int
 ) -> MultiScaleClassifier:
-    """The painted network, trained further on `patients`, of two classes or three, and on painted slices, half each."""
+    """The base network, trained further on all of `data`; once, read from `out` with `.safetensors` afterwards.
+
+    A diseased patient's label goes to the slices that look most diseased to the base network.
+    """
+
+    def draw() -> Draw:
+        patients = data.patients.patients
+        suspects = find_suspects(base, patients)
+        if data.public:
+            return real_draw(data.mosmed, data.iq_oth, data.bases, patients, suspects, seed + REAL_SEED)
+        return own_draw(patients, suspects, data.bases, seed)
+
+    return _train(out, copy.deepcopy(base).requires_grad_(True), draw, plan)
+
+
+def _train(out: Path, network: MultiScaleClassifier, draw: Callable[[], Draw], plan: Plan) -> MultiScaleClassifier:
     weights = out.with_suffix(".safetensors")
     if not weights.exists():
-        present = sorted({patient.label for patient in patients})
-        of_present = patients_draw(patients, find_suspects(pretrained, patients), seed, present)
-
-        def real(iteration: int, n: int) -> tuple[np.ndarray, int]:
-            image, position = of_present(iteration, n)
-            return image, present[position]
-
-        draw = half_and_half(real, painted_draw(bases, seed + 1, range(len(CLASSES))))
-        network = copy.deepcopy(pretrained).requires_grad_(True)
-        tuned = fit(out, network, draw, equal_class_loss, plan, description=out.name)
-        once(lambda: export_weights(tuned, weights))
+        trained = fit(out, EveryScale(network), draw(), scale_loss, plan, description=out.name)
+        once(lambda: export_weights(trained.get_submodule("network"), weights))
     return load_classifier(weights)

@@ -17,14 +17,13 @@ from training.data.augmentation import augment_as_paper
 from training.data.drawing import Draw, half_and_half, painted_draw, patients_draw
 from training.data.patients import Patient, TrainingSet, split_patients
 from training.data.slices import SliceSet
-from training.engine.classifier_training import PAINTED_PLAN, TUNED_PLAN
 from training.engine.inference import predict
 from training.engine.loop import Plan, Validate, fit, once
 from training.engine.predictions import Predictions
 from training.networks.table_rows import Row, build, loss_of
 
-TABLE_PLAN = replace(TUNED_PLAN, iterations=20, batch=12, learning_rate=2e-4)
-NTS_PLAN = replace(PAINTED_PLAN, iterations=120, batch=12)
+TABLE_PLAN = Plan(iterations=20, batch=12, learning_rate=2e-4, cosine=True, average_decay=0.99, validate_every=10**9)
+NTS_PLAN = replace(TABLE_PLAN, iterations=120, learning_rate=6e-4)
 MASKED = SHIPPED.classification.hide_outside_lungs
 """The figures are of slices with the lungs alone, as app.yaml has it."""
 

@@ -1,6 +1,6 @@
 """What a classifier says of slices, and what its layers see in them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -22,14 +22,31 @@ def predict(network: nn.Module, slices: SliceSet, masked: bool) -> np.ndarray:
     network.eval()
     device = next(network.parameters()).device
     rows = []
-    for first in range(0, len(slices.hu), 16):
-        numbers = range(first, min(first + 16, len(slices.hu)))
-        images = torch.from_numpy(np.stack([slices.image(number, masked) for number in numbers]))[:, None]
-        images = images.to(device).contiguous(memory_format=torch.channels_last)
+    for images in _batches(slices, masked, device):
         with mixed_precision(device):
             both = network(images).float().softmax(1) + network(images.flip(3)).float().softmax(1)
         rows.append(both.cpu().numpy() / 2)
     return np.concatenate(rows)
+
+
+@torch.inference_mode()
+def score_scales(network: MultiScaleClassifier, slices: SliceSet, masked: bool) -> np.ndarray:
+    """Scores of each scale, `(slice, view, scale, class)`: of each slice and of its mirror image."""
+    network.eval()
+    device = next(network.parameters()).device
+    rows = []
+    for images in _batches(slices, masked, device):
+        with mixed_precision(device):
+            views = [network.score_maps(view).scores().float() for view in (images, images.flip(3))]
+        rows.append(torch.stack(views).permute(2, 0, 1, 3).cpu().numpy())
+    return np.concatenate(rows)
+
+
+def _batches(slices: SliceSet, masked: bool, device: torch.device) -> Iterator[torch.Tensor]:
+    for first in range(0, len(slices.hu), 16):
+        numbers = range(first, min(first + 16, len(slices.hu)))
+        images = torch.from_numpy(np.stack([slices.image(number, masked) for number in numbers]))[:, None]
+        yield images.to(device).contiguous(memory_format=torch.channels_last)
 
 
 def find_suspects(network: MultiScaleClassifier, patients: Sequence[Patient]) -> dict[str, np.ndarray]:

@@ -5,17 +5,20 @@ from typing import Any
 
 from groundglass.domain.software import sha256_of
 from groundglass.locations import MODEL_FOLDER
-from training.data.slices import PAINTING_BASES
+from training.data.sources import SOURCES
+from training.engine.classifier_training import BASE_PLAN, REAL_PLAN
 from training.engine.cross_validation import TABLE_PLAN
 from training.reports import classifier, covid_ct_benchmark, lung_tables
+from training.reports.calibration import kept_temperature
 from training.reports.markdown import render
 from training.reports.shipped import CARDS, EVIDENCE, read_report
 
 
 def write_cards() -> None:
-    """Both cards, from the reports in model_cards and the weights in models."""
+    """Both cards, from the reports in model_cards and the weights in models, and the licence of the weights."""
     (CARDS / "lungs.md").write_text(lungs_card(), encoding="utf-8")
     (CARDS / "classifier.md").write_text(classifier_card(), encoding="utf-8")
+    (CARDS / "LICENSE.md").write_text(licence(), encoding="utf-8")
 
 
 def lungs_card() -> str:
@@ -35,8 +38,10 @@ def classifier_card() -> str:
         weights=describe_weights("classifier"),
         recipe=record["recipe"],
         row_iterations=TABLE_PLAN.iterations,
-        temperature=kept_temperature(report["calibration"]),
-        bases={name: report["shortcuts"]["sources"]["patients"][name] for name in PAINTING_BASES[:2]},
+        plans={"base": BASE_PLAN, "real": REAL_PLAN},
+        temperature=kept_temperature(report["folds"]["calibration"]["shipped"]),
+        sources=[(source, report["data"][source.key]) for source in SOURCES if source.key in report["data"]],
+        rows=list(report["folds"]["iq_oth"]),
         tables=classifier.as_markdown(report),
         pictures=sorted((CARDS / "pictures").glob("*.png")),
         benchmark=covid_ct_benchmark.as_markdown(read_report("covid_ct_benchmark")),
@@ -49,7 +54,6 @@ def describe_weights(name: str) -> dict[str, Any]:
     return {"sha256": sha256_of(file), "size_mb": file.stat().st_size / 1e6}
 
 
-def kept_temperature(calibration: dict[str, Any]) -> float:
-    """The temperature to ship: the one fitted on all folds where cross-fitted scaling lowered the log loss, else 1."""
-    helps = calibration["after"]["log_loss"] < calibration["before"]["log_loss"]
-    return float(calibration["temperature"]) if helps else 1.0
+def licence() -> str:
+    """Under which terms the weights may be used, and why."""
+    return render("licence", sources=SOURCES)

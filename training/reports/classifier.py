@@ -14,9 +14,8 @@ from groundglass.presets import SHIPPED
 from training.data.patients import TrainingSet
 from training.data.slices import SliceSet
 from training.engine.predictions import Predictions
-from training.reports import calibration, curves, shortcuts, study_model, tables
+from training.reports import curves, folds, shortcuts, study_model, tables
 from training.reports.markdown import grid, render
-from training.reports.metrics import area_under_curve
 from training.reports.prediction_levels import patient_probabilities
 
 RULE_PARTS = (0.05, 0.1, 0.2, 0.3, 0.5)
@@ -30,35 +29,6 @@ def shipped_of(predictions: Sequence[Predictions]) -> Predictions | None:
 def patients_of_folds(found: Predictions) -> list[tuple[str, ...]]:
     """The names of the patients that each fold of a run tested, whom its network never saw."""
     return [tuple(map(str, np.unique(found.patient[found.fold == fold]))) for fold in np.unique(found.fold)]
-
-
-def disease_curves(found: Predictions) -> dict[str, Any]:
-    """Areas under the curve of P(diseased) = 1 - P(NP), pooled over folds.
-
-    Returns:
-        `infected slices against healthy patients` (every healthy patient by name, each against all infected slices;
-        where there are more than three, all of them together as `healthy patients`), and `inside` each patient who has
-        both infected and other slices: the first against the second. Where nobody marked slices, `marked` is false, and
-        all those of diseased patients count as infected.
-    """
-    disease = 1 - found.probabilities[:, found.task.index("np")]
-    is_healthy = found.label == found.task.index("np")
-    infected = found.counted & ~is_healthy
-    healthy = {str(name): found.patient == name for name in np.unique(found.patient[is_healthy])}
-    if len(healthy) > 3:
-        healthy = {"healthy patients": is_healthy}
-    inside = {}
-    for name in np.unique(found.patient[~is_healthy]):
-        own = found.patient == name
-        if not infected[own].all():
-            inside[str(name)] = area_under_curve(disease[own & infected], disease[own & ~infected])
-    return {
-        "infected slices against healthy patients": {
-            name: area_under_curve(disease[infected], disease[own]) for name, own in healthy.items()
-        },
-        "inside": inside,
-        "marked": not bool(found.counted.all()),
-    }
 
 
 def study_labels(found: Predictions, rule: StudyRule = SHIPPED.classification.study_rule) -> dict[str, dict[str, Any]]:
@@ -89,7 +59,7 @@ def compare_rules(found: Predictions) -> dict[str, dict[str, int]]:
 
 def score_classifier(
     predictions: Sequence[Predictions],
-    folds: Sequence[Sequence[str]],
+    tested_by_fold: Sequence[Sequence[str]],
     networks: Sequence[MultiScaleClassifier],
     training_set: TrainingSet,
     sources: dict[str, SliceSet],
@@ -97,11 +67,11 @@ def score_classifier(
     record: tuple[str, str],
     out: Path,
 ) -> dict[str, Any]:
-    """All figures of the classifier.
+    """The paper's tables, the study rule and the study model, and what else the classifier may have learned.
 
     Args:
         predictions: of the cross-validation; the rows `painted` and `shipped` are those of the shipped recipe.
-        folds: the patients that each fold tested.
+        tested_by_fold: the patients that each fold tested.
         networks: of these folds, by the shipped recipe.
         training_set: its patients.
         sources: healthy slices by source.
@@ -109,68 +79,42 @@ def score_classifier(
         record: fingerprint and source of the data behind the predictions.
         out: where the pictures go.
     """
-    by_patient = {name: network for network, tested in zip(networks, folds, strict=True) for name in tested}
+    by_patient = {name: network for network, tested in zip(networks, tested_by_fold, strict=True) for name in tested}
     curves.plot(predictions, out)
-    report: dict[str, Any] = {
+    own = [one for one in predictions if one.row in ("painted", "shipped") and one.task == CLASSES]
+    return {
         "tables": tables.score(predictions, *record),
-        "disease": {},
-        "study_rules": {},
-        "studies": {},
+        "study_rules": {one.row: compare_rules(one) for one in own},
+        "studies": {one.row: study_labels(one) for one in own},
+        "shortcuts": {
+            "blank_lungs": shortcuts.blank_lung_report(by_patient, training_set.patients),
+            "sources": shortcuts.source_classifier(networks[0], sources),
+        },
+        "study_model": study_model.compare(networks, training_set, tested_by_fold, bases),
     }
-    for one in predictions:
-        if one.row in ("painted", "shipped") and one.task == CLASSES:
-            report["disease"][one.row] = disease_curves(one)
-            report["studies"][one.row] = study_labels(one)
-            report["study_rules"][one.row] = compare_rules(one)
-            if one.row == "shipped":
-                report["calibration"] = calibration.calibration_report(one, out / "calibration.png")
-    report["shortcuts"] = {
-        "blank_lungs": shortcuts.blank_lung_report(by_patient, training_set.patients),
-        "sources": shortcuts.source_classifier(networks[0], sources),
-    }
-    report["study_model"] = study_model.compare(networks, training_set, folds, bases)
-    return report
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """The classifier's report as sections of a model card."""
-    first: dict[str, Any] = next(iter(report["disease"].values()))
-    infected = "infected slices" if first["marked"] else "all slices of diseased patients"
-    curves_head = [
-        "network",
-        *(f"{infected} against {name}" for name in first["infected slices against healthy patients"]),
-        *(f"inside {name}" for name in first["inside"]),
-    ]
-    curves_rows = []
-    for row, areas in report["disease"].items():
-        values = [*areas["infected slices against healthy patients"].values(), *areas["inside"].values()]
-        curves_rows.append([row, *(f"{value:.3f}" for value in values)])
-    by_row = report["studies"]
-    studies = next(iter(by_row.values()))
-    disease = render(
-        "disease",
-        patients=len(studies),
-        curves=grid(curves_head, curves_rows),
-        studies=grid(
-            ["patient", "true", *by_row],
-            [
-                [name, study["true"], *(study_model.study_cell(found[name]) for found in by_row.values())]
-                for name, study in studies.items()
-            ],
-        ),
+    """The classifier's report, with that of its folds, as sections of a model card."""
+    of_all = f"of {len(report['studies']['shipped'])}"
+    rules = render(
+        "study_rules",
         rules=grid(
             ["network", *(f"{part:g}" for part in RULE_PARTS)],
             [
-                [f"{row}, {asked}", *(f"{figures[asked]} of {len(studies)}" for figures in rules.values())]
+                [
+                    f"{tables.row_style(row)[0]}, {asked}",
+                    *(f"{figures[asked]} {of_all}" for figures in rules.values()),
+                ]
                 for row, rules in report["study_rules"].items()
                 for asked in ("label", "diseased or not")
             ],
         ),
     )
     sections = [
-        disease,
+        folds.as_markdown(report["folds"]),
+        rules,
         tables.as_markdown(report["tables"]),
-        calibration.as_markdown(report["calibration"]),
         study_model.as_markdown(report["study_model"]),
         shortcuts.as_markdown(report["shortcuts"]),
     ]

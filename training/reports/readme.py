@@ -2,28 +2,29 @@
 
 from typing import Any
 
-from groundglass.domain.class_names import CLASSES
 from groundglass.locations import ROOT
 
 
 def readme_figures(lungs: dict[str, Any], volumes: dict[str, Any], classifier: dict[str, Any]) -> str:
     """The lines README shows, from the reports."""
-    curves = classifier["disease"]["painted"]
-    against = curves["infected slices against healthy patients"]["normal002"]
-    shipped = next(
-        entry
-        for entry in classifier["tables"]["entries"]
-        if entry["row"] == "shipped" and tuple(entry["task"]) == CLASSES
-    )
-    studies = classifier["studies"]["shipped"].values()
-    right = sum(study["label"] == study["true"] for study in studies)
+    folds = classifier["folds"]
+    shipped, floor = folds["mosmed"]["shipped"]["joint"], folds["mosmed_floor"]
+    areas = [
+        f"AUC {shipped[kind]['value']:.2f} for {extent} (a linear model on grey values: {floor[kind]['value']:.2f})"
+        for kind, extent in (("ct2", "25 to 50 % of the lungs diseased"), ("ct1", "less than 25 %"))
+    ]
+    curves = folds["curves"]["shipped"]
+    inside = [f"{name} {found['joint']['inside']:.2f}" for name, found in curves.items() if found["joint"]["inside"]]
+    kinds = folds["kinds"]["shipped"]
     return (
         f"- Lungs, axial slices: mean Dice {lungs['mean_dice']:.3f} on {lungs['patients']} patients held out of "
         f"training; whole lungs, as the application does it: {_whole_lungs(volumes)}.\n"
-        f"- Infected slices against a healthy patient's: AUC {against:.2f}, {len(curves['inside']) + 1} patients, by a "
-        "network that saw painted lesions only.\n"
-        f"- NP / CAP / COVID-19, two folds by patient: slice accuracy {shipped['slice']['pooled_accuracy']:.2f}, "
-        f"{right} of {len(studies)} patients right, by a rule that was chosen on these patients.\n"
+        f"- Pneumonia or none, a slice of each of {sum(folds['mosmed_patients'].values())} patients in two folds by "
+        f"patient: {'; '.join(areas)}.\n"
+        f"- Infected slices against the same patient's others, by a network that did not train on the patient: AUC "
+        f"{', '.join(inside)}.\n"
+        f"- CAP against COVID-19: AUC {kinds['auc']:.2f} on slices of {len(kinds['studies'])} patients; on patients of "
+        "other hospitals no rule held, so that no kind is named in words by default.\n"
     )
 
 

@@ -31,7 +31,7 @@ ROWS = {
     "joint": ("Joint classifier", "#D55E00"),
     "nca": ("Joint classifier (NCA)", "#CC79A7"),
     "nts_net": ("NTS-Net", "#4D4D4D"),
-    "painted": ("Painted lesions alone", "#999933"),
+    "painted": ("Base network, painted disease alone", "#999933"),
     "shipped": ("Shipped recipe", "#0072B2"),
 }
 """In the order of the tables, with the colours of the curves; NCA: no contrast adjustment in the augmentation."""

@@ -1,5 +1,6 @@
-"""Training on phantom slices: it runs, survives a kill, and gives the same weights as an unbroken run."""
+"""Training on phantom slices: it survives a kill, does nothing twice, and each network sees what it should."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +9,43 @@ import torch
 from torch import nn
 
 from groundglass.method.classifier_network import MultiScaleClassifier
+from tests.training.made_up import label_slices
+from training.data.classifier_data import ClassifierData
 from training.data.drawing import Draw, painted_draw
 from training.data.patients import TrainingSet
+from training.data.public_slices import CAP, COVID19, NP, WEAK_COVID19
 from training.data.slices import SliceSet
-from training.engine.classifier_training import equal_class_loss, fine_tune
+from training.engine import classifier_training
+from training.engine.classifier_training import BASE_PLAN, OWN_PLAN, REAL_PLAN, plan_of, train_base, train_further
 from training.engine.loop import Plan, fit
+from training.engine.scale_loss import EveryScale, scale_loss
+
+PLAN = Plan(iterations=1, batch=2)
 
 
 class Killed(Exception):
     pass
+
+
+@pytest.fixture
+def data(slices: SliceSet, training_set: TrainingSet) -> ClassifierData:
+    of_mosmed = {"ct0": NP, "ct1": WEAK_COVID19, "ct2": COVID19}
+    mosmed = label_slices(slices, list(of_mosmed) * 2, of_mosmed)
+    of_iq_oth = dict.fromkeys(("normal", "benign", "malignant"), NP)
+    return ClassifierData(training_set, slices, label_slices(slices, list(of_iq_oth) * 2, of_iq_oth), mosmed, True)
+
+
+@pytest.fixture
+def fitted(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
+    """Name and the labels of the first batch of every training, which trains nothing."""
+    found: list[tuple[str, list[int]]] = []
+
+    def fit(out: Path, network: nn.Module, draw: Draw, *rest: object, **options: object) -> nn.Module:
+        found.append((out.name, [int(draw(0, n)[1]) for n in range(16)]))
+        return network
+
+    monkeypatch.setattr(classifier_training, "fit", fit)
+    return found
 
 
 @pytest.mark.slow
@@ -30,7 +59,7 @@ def test_a_killed_training_of_the_classifier_goes_on_to_the_same_weights(tmp_pat
 
     def train(out: Path, draw: Draw) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
-        return fit(out, MultiScaleClassifier(), draw, equal_class_loss, plan).state_dict()
+        return fit(out, EveryScale(MultiScaleClassifier()), draw, scale_loss, plan).state_dict()
 
     def killing(iteration: int, n: int) -> tuple[np.ndarray, int]:
         if iteration == 1:
@@ -44,18 +73,51 @@ def test_a_killed_training_of_the_classifier_goes_on_to_the_same_weights(tmp_pat
     assert all(torch.equal(resumed[key], unbroken[key]) for key in unbroken)
 
 
-def test_two_classes_are_enough_to_fine_tune_and_keep_their_labels(
-    tmp_path: Path, training_set: TrainingSet, monkeypatch: pytest.MonkeyPatch
+def test_each_network_is_trained_once_and_read_from_its_file_then(
+    tmp_path: Path, data: ClassifierData, fitted: list[tuple[str, list[int]]]
 ) -> None:
-    patients = [patient for patient in training_set.patients if patient.name in ("np1", "covid191")]
-    drawn: list[int] = []
+    for _ in range(2):
+        base = train_base(tmp_path, data, PLAN, 0)
+        train_further(tmp_path / "all", base, data, PLAN, 0)
+    assert [name for name, _ in fitted] == ["base", "all"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["all.safetensors", "base.safetensors"]
 
-    def fit(out: Path, network: nn.Module, draw: Draw, *rest: object, **options: object) -> nn.Module:
-        drawn.extend(draw(0, n)[1] for n in range(1, 12, 2))  # every second sample is real
-        return network
 
-    monkeypatch.setattr("training.engine.classifier_training.fit", fit)
+def test_the_public_data_gives_real_slices_and_weak_labels(
+    tmp_path: Path, data: ClassifierData, fitted: list[tuple[str, list[int]]]
+) -> None:
     torch.manual_seed(0)
-    plan = Plan(iterations=1, batch=2)
-    fine_tune(tmp_path / "all", MultiScaleClassifier().eval(), patients, patients[0].slices, plan, 0)
-    assert drawn == [0, 2, 0, 2, 0, 2]
+    train_further(tmp_path / "all", MultiScaleClassifier().eval(), data, PLAN, 0)
+    train_further(tmp_path / "without", MultiScaleClassifier().eval(), replace(data, mosmed=None), PLAN, 0)
+    (_, labels), (_, without) = fitted
+    assert sorted(labels) == [NP] * 6 + [CAP] * 4 + [COVID19] * 4 + [WEAK_COVID19] * 2
+    assert sorted(without) == [NP] * 6 + [CAP] * 4 + [COVID19] * 6
+
+
+def test_a_hospitals_two_classes_are_enough_and_keep_their_labels(
+    tmp_path: Path, data: ClassifierData, fitted: list[tuple[str, list[int]]]
+) -> None:
+    kept = tuple(patient for patient in data.patients.patients if patient.label != CAP)
+    own = replace(data, patients=replace(data.patients, patients=kept), mosmed=None, public=False)
+    torch.manual_seed(0)
+    train_further(tmp_path / "all", MultiScaleClassifier().eval(), own, PLAN, 0)
+    assert fitted[0][1][1::2] == [NP, COVID19] * 4  # every second sample is real
+
+
+def test_a_fold_trains_without_what_it_tests(data: ClassifierData) -> None:
+    part = data.trained_on(0)
+    tested = set(data.folds[0])
+    assert tested
+    assert {patient.name for patient in part.patients.patients} == {
+        patient.name for patient in data.patients.patients
+    } - tested
+    for name in ("iq_oth", "mosmed"):
+        whole, kept = getattr(data, name), getattr(part, name)
+        assert set(kept.group) == set(whole.group[whole.places(len(data.folds)) != 0])
+
+
+def test_the_plans_are_those_of_the_shipped_run(data: ClassifierData) -> None:
+    assert (BASE_PLAN.iterations, BASE_PLAN.learning_rate) == (1200, 5e-4)
+    assert (REAL_PLAN.iterations, REAL_PLAN.learning_rate) == (1500, 1e-3)
+    assert plan_of(data) == REAL_PLAN
+    assert plan_of(replace(data, public=False)) == OWN_PLAN

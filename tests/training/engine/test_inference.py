@@ -9,7 +9,7 @@ from tests.training.made_up import make_patient
 from training.data.drawing import patients_draw
 from training.data.patients import TrainingSet
 from training.data.slices import SliceSet
-from training.engine.inference import find_suspects, predict
+from training.engine.inference import find_suspects, predict, score_scales
 
 
 def test_prediction_averages_a_slice_and_its_mirror_image(slices: SliceSet) -> None:
@@ -21,6 +21,18 @@ def test_prediction_averages_a_slice_and_its_mirror_image(slices: SliceSet) -> N
 
 
 @pytest.mark.slow
+def test_the_scores_of_scales_are_of_a_slice_and_of_its_mirror_image(slices: SliceSet) -> None:
+    torch.manual_seed(0)
+    network = MultiScaleClassifier().eval()
+    scores = score_scales(network, slices, masked=True)
+    assert scores.shape == (8, 2, 3, 3)
+    image = torch.from_numpy(slices.image(3, True))[None, None]
+    with torch.no_grad():
+        for view, shown in enumerate((image, image.flip(3))):
+            expected = network.score_maps(shown).scores()[:, 0].numpy()
+            np.testing.assert_allclose(scores[3, view], expected, atol=0.05)  # bfloat16 where the processor has it
+
+
 def test_healthy_patients_lend_all_slices_and_diseased_ones_the_suspicious(training_set: TrainingSet) -> None:
     torch.manual_seed(0)
     patients = [make_patient("np1", 0, 5), make_patient("cap1", 1, 5)]

@@ -1,13 +1,18 @@
 """A run goes on from what lies in its folder only where that is its own."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from tests.training.made_up import make_slices
+from training.data.classifier_data import ClassifierData
 from training.data.patients import TrainingSet
+from training.data.public_slices import LabelledSlices
 from training.engine.classifier_run import bind_recipe
-from training.engine.classifier_training import PAINTED_PLAN, TUNED_PLAN
+from training.engine.classifier_training import BASE_PLAN, REAL_PLAN
 from training.engine.run_record import RunMismatch, bind_run
 
 
@@ -29,12 +34,23 @@ def test_the_cross_validation_takes_no_fold_of_another_run_of_the_classifier(
 ) -> None:
     parser = argparse.ArgumentParser()
     options = argparse.Namespace(out=tmp_path, seed=0)
-    first, second = (TrainingSet((), fingerprint, "patients") for fingerprint in "ab")
-    bind_recipe(parser, options, first, PAINTED_PLAN, TUNED_PLAN)
-    bind_recipe(parser, options, first, PAINTED_PLAN, TUNED_PLAN)
-    for data, seed, plan in ((second, 0, PAINTED_PLAN), (first, 5, PAINTED_PLAN), (first, 0, TUNED_PLAN)):
+    slices = make_slices(2, 0, side=8)
+    pictures = LabelledSlices(slices, np.zeros(2), np.array(["a", "b"]), np.array(["normal"] * 2))
+    first, second = (
+        ClassifierData(TrainingSet((), fingerprint, "patients"), slices, pictures, pictures, True)
+        for fingerprint in "ab"
+    )
+    without = replace(first, mosmed=None)
+    bind_recipe(parser, options, first, BASE_PLAN, REAL_PLAN)
+    bind_recipe(parser, options, first, BASE_PLAN, REAL_PLAN)
+    for data, seed, plan in (
+        (second, 0, BASE_PLAN),
+        (without, 0, BASE_PLAN),
+        (first, 5, BASE_PLAN),
+        (first, 0, REAL_PLAN),
+    ):
         with pytest.raises(SystemExit):
-            bind_recipe(parser, argparse.Namespace(out=tmp_path, seed=seed), data, plan, TUNED_PLAN)
+            bind_recipe(parser, argparse.Namespace(out=tmp_path, seed=seed), data, plan, REAL_PLAN)
         assert "Give a new folder" in capsys.readouterr().err
 
 

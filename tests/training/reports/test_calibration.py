@@ -1,4 +1,4 @@
-"""Temperature scaling on predictions whose right temperature is known."""
+"""Temperature scaling on scores whose right temperature is known."""
 
 from pathlib import Path
 
@@ -9,100 +9,75 @@ from PIL import Image
 from scipy.special import softmax
 
 from groundglass.method.classifier_network import MultiScaleClassifier
-from training.engine.predictions import Predictions
+from tests.training.made_up import make_scores
+from training.engine.slice_scores import SliceScores
 from training.reports.calibration import (
-    Scaling,
     as_markdown,
     calibration_report,
     cross_fit,
-    fit_offsets,
     fit_temperature,
     fold_temperature,
+    kept_temperature,
 )
 
 
-def draw(temperature: float, count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Scores that are too sure by a factor of `temperature`, and labels that follow the true probabilities."""
-    rng = np.random.default_rng(seed)
-    logits = rng.normal(0.0, 1.5, (count, 3))
-    labels = np.array([rng.choice(3, p=row) for row in softmax(logits, axis=1)])
-    return logits * temperature, labels
-
-
-def make_predictions(temperature_by_fold: tuple[float, ...], count: int = 3000) -> Predictions:
-    drawn = [draw(temperature, count, seed) for seed, temperature in enumerate(temperature_by_fold)]
-    fold = np.repeat(np.arange(len(drawn)), count)
-    return Predictions(
-        "joint",
-        ("np", "cap", "covid19"),
-        fold,
-        np.array([f"patient{number}" for number in fold]),
-        np.arange(len(fold)),
-        np.concatenate([labels for _, labels in drawn]),
-        softmax(np.concatenate([logits for logits, _ in drawn]), axis=1),
-        np.ones(len(fold), dtype=bool),
-    )
+def draw(temperature_by_fold: tuple[float, ...], count: int = 3000) -> SliceScores:
+    """Scores too sure by a factor of each fold's temperature, and labels that follow the true probabilities."""
+    fold = np.repeat(np.arange(len(temperature_by_fold)), count)
+    scores = make_scores(len(fold), fold=fold.tolist())
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0.0, 1.5, (len(fold), 3))
+    scores.label[:] = [rng.choice(3, p=row) for row in softmax(logits, axis=1)]
+    scores.scores[:] = (logits * np.array(temperature_by_fold)[fold][:, None] / 3)[:, None, None]
+    return scores
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
 def test_the_temperature_of_overconfident_scores_is_found_again(temperature: float) -> None:
-    assert fit_temperature(*draw(temperature, 4000, 0)) == pytest.approx(temperature, rel=0.08)
+    assert fit_temperature(draw((temperature,), 4000)) == pytest.approx(temperature, rel=0.1)
 
 
 def test_no_temperature_comes_from_no_predictions() -> None:
     with pytest.raises(ValueError, match="without predictions"):
-        fit_temperature(np.empty((0, 3)), np.empty(0, dtype=int))
+        fit_temperature(make_scores(0))
 
 
-def test_scaling_keeps_every_label_and_sums_to_one() -> None:
-    probabilities = softmax(draw(3.0, 500, 1)[0], axis=1)
-    scaled = Scaling(3.0, (0.0, 0.0, 0.0)).apply(probabilities)
-    np.testing.assert_allclose(scaled.sum(axis=1), 1.0)
-    np.testing.assert_array_equal(scaled.argmax(axis=1), probabilities.argmax(axis=1))
-    np.testing.assert_allclose(Scaling(1.0, (0.0, 0.0, 0.0)).apply(probabilities), probabilities, atol=1e-6)
+def test_which_kind_is_more_probable_does_not_move_the_temperature() -> None:
+    """Where the kinds are chance, a temperature that had to answer for them would flatten the first question."""
+    scores = draw((1.0,))
+    diseased = np.nonzero(scores.label)[0]
+    before = fit_temperature(scores)
+    scores.label[diseased] = 3 - scores.label[diseased]  # every kind the other way round
+    assert fit_temperature(scores) == pytest.approx(before)
 
 
 def test_a_fold_is_scaled_with_the_temperature_of_the_other_fold() -> None:
-    _, scalings = cross_fit(make_predictions((2.0, 4.0)))
-    assert scalings[0].temperature == pytest.approx(4.0, rel=0.1)
-    assert scalings[1].temperature == pytest.approx(2.0, rel=0.1)
-
-
-def test_offsets_give_back_what_the_scores_leave_out_of_the_classes() -> None:
-    logits, labels = draw(2.0, 6000, 2)
-    found = fit_offsets(logits - [0.0, 1.0, -3.0], labels)
-    assert found.temperature == pytest.approx(2.0, rel=0.08)
-    np.testing.assert_allclose(found.offsets, [0.0, 0.5, -1.5], atol=0.12)
-
-
-def test_slices_that_do_not_count_do_not_move_the_temperature() -> None:
-    predictions = make_predictions((2.0, 2.0))
-    doubtful = np.arange(len(predictions.label)) % 3 == 0
-    predictions.counted[doubtful] = False
-    before = cross_fit(predictions)[1]
-    predictions.label[doubtful] = (predictions.label[doubtful] + 1) % 3
-    assert cross_fit(predictions)[1] == before
+    temperatures = cross_fit(draw((2.0, 4.0)))
+    assert temperatures[0] == pytest.approx(4.0, rel=0.12)
+    assert temperatures[1] == pytest.approx(2.0, rel=0.12)
 
 
 def test_one_fold_alone_is_refused() -> None:
     with pytest.raises(ValueError, match="two folds"):
-        cross_fit(make_predictions((2.0,)))
+        cross_fit(draw((2.0,), 20))
 
 
-@pytest.mark.slow
 def test_scaling_repairs_overconfidence_and_the_report_shows_it(tmp_path: Path) -> None:
     diagram = tmp_path / "figures" / "reliability.png"
-    report = calibration_report(make_predictions((3.0, 3.0, 3.0)), diagram)
+    report = calibration_report(draw((3.0, 3.0, 3.0)), diagram)
     assert report["before"]["expected_calibration_error"] > 0.1
     assert report["after"]["expected_calibration_error"] < 0.03
     assert report["after"]["log_loss"] < report["before"]["log_loss"]
-    assert report["temperature"] == pytest.approx(3.0, rel=0.08)
+    assert report["temperature"] == pytest.approx(3.0, rel=0.1)
+    assert kept_temperature(report) == report["temperature"]
     assert np.asarray(Image.open(diagram).convert("L")).std() > 5
-    table = as_markdown(report)
-    assert "9000 slices of 3 patients" in table
-    assert f"| temperature | {report['after']['expected_calibration_error']:.3f} |" in table
-    assert report["after"]["accuracy"] == report["before"]["accuracy"]
-    assert report["offsets"]["log_loss"] == pytest.approx(report["after"]["log_loss"], abs=0.005)  # none is missing
+    assert sum(report["slices"]) == 9000
+    assert f"| temperature | {report['after']['expected_calibration_error']:.3f} |" in as_markdown(report)
+
+
+@pytest.mark.parametrize(("after", "kept"), [(0.7, 1.4), (0.9, 1.0)])
+def test_a_temperature_ships_only_where_it_helped_patients_it_was_not_fitted_on(after: float, kept: float) -> None:
+    assert kept_temperature({"temperature": 1.4, "before": {"log_loss": 0.8}, "after": {"log_loss": after}}) == kept
 
 
 @pytest.mark.parametrize(("temperature", "tolerance"), [(4.0, 0.0), (1.7, 1e-5)])

@@ -1,4 +1,4 @@
-"""The classifier's report: curves and study labels from predictions, and what a card shows of them."""
+"""The classifier's report: study labels and folds from predictions."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from groundglass.domain.class_names import CLASSES
 from training.data.patients import Patient
 from training.data.slices import SliceSet
 from training.engine.predictions import Predictions
-from training.reports.classifier import disease_curves, patients_of_folds, study_labels
+from training.reports.classifier import patients_of_folds, study_labels
 
 SLICES = 10
 
@@ -43,20 +43,6 @@ def predict_all(disease: dict[str, np.ndarray]) -> Predictions:
         np.concatenate(rows),
         np.concatenate(counted),
     )
-
-
-def test_only_infected_slices_stand_against_healthy_patients() -> None:
-    seen = np.where(np.arange(SLICES) < 4, 0.9, 0.05)  # what is not infected looks healthier than the healthy
-    curves = disease_curves(predict_all({"healthy": np.full(SLICES, 0.1), "lobar": seen, "viral": seen}))
-    assert curves["infected slices against healthy patients"] == {"healthy": 1.0}
-    assert curves["inside"] == {"lobar": 1.0, "viral": 1.0}
-
-
-def test_a_network_that_sees_nothing_scores_a_half() -> None:
-    same = np.full(SLICES, 0.3)
-    curves = disease_curves(predict_all({"healthy": same, "lobar": same, "viral": same}))
-    assert curves["infected slices against healthy patients"]["healthy"] == 0.5
-    assert set(curves["inside"].values()) == {0.5}
 
 
 def test_a_study_takes_the_label_of_its_most_diseased_slices() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from training.reports.metrics import (
     area_under_curve,
+    area_with_interval,
     calibration_error,
     class_figures,
     count_answers,
@@ -149,3 +150,13 @@ def test_area_under_the_curve_is_the_chance_to_rank_rightly(positive: list, nega
 def test_an_empty_group_has_no_curve() -> None:
     with pytest.raises(ValueError, match="at least one"):
         area_under_curve(np.array([]), np.array([1.0]))
+
+
+def test_the_bootstrap_of_an_area_draws_each_group_for_itself() -> None:
+    positive, negative = np.array([0.9, 0.4, 0.5]), np.array([0.1, 0.4, 0.6, 0.2])
+    found = area_with_interval(positive, negative, repeats=4000, seed=0)
+    assert found["value"] == area_under_curve(positive, negative)
+    rng = np.random.default_rng(1)
+    drawn = [area_under_curve(rng.choice(positive, 3), rng.choice(negative, 4)) for _ in range(4000)]
+    assert found["interval"] == pytest.approx(np.percentile(drawn, (2.5, 97.5)), abs=0.05)
+    assert area_with_interval(positive, negative - 1, 100, 0)["interval"] == [1.0, 1.0]

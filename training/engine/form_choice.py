@@ -1,0 +1,86 @@
+"""Which form the COVID-CT benchmark's best row has: chosen by cross-validation inside the training split alone."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+from tqdm import tqdm
+
+from training.data.covid_ct_figures import VIEWS
+from training.networks.frozen_features import CopiesMachine
+from training.reports.metrics import area_under_curve
+
+FOLDS = 5
+BLOCKS: tuple[tuple[int, ...], ...] = ((0, 1, 2, 3, 4), (0, 1, 2), (2, 3, 4), (3, 4))
+"""Which of the network's five blocks the machine sees."""
+PENALTIES = (1.0, 10.0)
+Features = Mapping[str, Sequence[np.ndarray]]
+"""By view, the features `(image, copy, feature)` of each block."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """What the machine sees, and how it is fitted.
+
+    Attributes:
+        views: of each figure, whose features stand side by side.
+        blocks: of the network, from 0.
+        penalty: C of the machine.
+    """
+
+    views: tuple[str, ...]
+    blocks: tuple[int, ...]
+    penalty: float
+
+    @property
+    def title(self) -> str:
+        views, blocks = " and ".join(self.views), ", ".join(str(block + 1) for block in self.blocks)
+        return f"view {views}, blocks {blocks}, C = {self.penalty:g}"
+
+    def select(self, features: Features) -> np.ndarray:
+        """Its features `(image, copy, feature)`."""
+        return np.concatenate([features[view][block] for view in self.views for block in self.blocks], axis=2)
+
+
+FORMS = tuple(
+    Form(views, blocks, penalty)
+    for views, blocks, penalty in product((*((v,) for v in VIEWS), VIEWS), BLOCKS, PENALTIES)
+)
+
+
+def choose_form(
+    features: Features, label: np.ndarray, group: np.ndarray, forms: Sequence[Form] = FORMS, seed: int = 0
+) -> tuple[Form, dict[str, Any]]:
+    """The form of the highest mean AUC over folds by group, and the report of all.
+
+    Args:
+        features: of the training split.
+        label: 0 or 1, `(image,)`.
+        group: images of one group stay in one fold, `(image,)`.
+        forms: to choose from.
+        seed: of the folds.
+
+    Returns:
+        The form; and `folds`, `groups`, `chosen` and by form's title the `mean` and the `folds`' AUC, best first.
+    """
+    folds = min(FOLDS, *(len(np.unique(group[label == value])) for value in (0, 1)))
+    if folds < 2:
+        raise ValueError("A form is chosen by cross-validation, which needs two groups of figures of each class.")
+    parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(label, label, group))
+    areas = {}
+    for form in tqdm(forms, desc="forms", unit="form"):
+        seen = form.select(features)
+        areas[form] = []
+        for learned, asked in parts:
+            found = CopiesMachine(form.penalty).fit(seen[learned], label[learned]).predict(seen[asked])
+            areas[form].append(area_under_curve(found[label[asked] == 1], found[label[asked] == 0]))
+    ordered = sorted(areas, key=lambda form: -float(np.mean(areas[form])))
+    return ordered[0], {
+        "folds": folds,
+        "groups": len(np.unique(group)),
+        "chosen": ordered[0].title,
+        "forms": {form.title: {"mean": float(np.mean(areas[form])), "folds": areas[form]} for form in ordered},
+    }
