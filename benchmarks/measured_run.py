@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
+
 def core_seconds() -> float:
     """Of this process so far, and of those that it has waited for."""
     times = os.times()
@@ -92,9 +93,7 @@ def main(began: float, study: str, results: str, settings: str) -> None:
 
     # Whatever imports them from now on gets these.
     scan.scan_folder, case.attempt = timed_scan, timed_attempt  # type: ignore[assignment]
-    code = int(
-        command_line.main(["-i", study, "-o", results, "-m", "models", "--settings", settings, "-l", "ERROR"])
-    )
+    code = int(command_line.main(["-i", study, "-o", results, "-m", "models", "--settings", settings, "-l", "ERROR"]))
     import torch
 
     from benchmarks.memory import status_mib
