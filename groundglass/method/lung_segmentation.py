@@ -16,7 +16,7 @@ from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume, Face
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_regions import find_walled_gas, label_lungs
 from groundglass.method.morphology import grow_labels, within
-from groundglass.method.normalisation import SlidingWindow
+from groundglass.method.normalisation import Histogram, SlidingWindow
 from groundglass.method.precision import images_at_a_time, mixed_precision
 
 VIEWS: dict[str, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
@@ -50,7 +50,8 @@ class MultiWindow:
 
     def fixed_on(self, image: AnyArray) -> "MultiWindow":
         """The windows placed on `image`, to stay there for parts of it."""
-        return replace(self, windows=tuple(window.fixed_on(image) for window in self.windows))
+        histograms = {step: Histogram.of(image, step) for step in {window.step for window in self.windows}}
+        return replace(self, windows=tuple(window.fixed_on(histograms[window.step]) for window in self.windows))
 
     def views_of(self, image: AnyArray) -> list[FloatMap]:
         """`image` normalised by each window."""
@@ -221,5 +222,5 @@ def _to_source_grid(probability: FloatMap, labels: LabelMap, shape: Sequence[int
         plane = _plane_at(filled, position)
         if plane.any():
             lung = _resize_plane(plane, shape[1:]) > 0.5
-            result[index] = lung * side[slices[index]][rows[:, None], columns[None, :]]
+            result[index] = lung * side[slices[index]].take(rows, axis=0).take(columns, axis=1)
     return result
