@@ -1,6 +1,6 @@
 """Nodes and spacing of the saliency, what they cost and where it then looks: `python -m benchmarks.saliency_cost`.
 
-Each row makes the joint saliency of the same slices with lesions that radiologists marked, inside the lungs, and is held
+Each row makes the joint saliency of the same slices with lesions that radiologists marked, inside the lungs; it is held
 against the masks and against the midpoint rule with twelve nodes, which was the default before. The rows "between" make
 a slice of `lesion_masks` from its neighbours two slices before and behind it, without computing the slice itself.
 Costs are core seconds of gradients alone, and operations follow the nodes.
@@ -45,7 +45,7 @@ FIGURES = {"precision": "average precision", "pointing": "pointing game", "dice"
 
 @dataclass(frozen=True)
 class Sample:
-    """A slice, and its neighbours as the classifier sees them in the slice's own square; none where they are unknown."""
+    """A slice, and its neighbours as the classifier sees them in its square; none where they are unknown."""
 
     item: LesionSlice
     neighbours: tuple[tuple[np.ndarray, np.ndarray], ...] = ()

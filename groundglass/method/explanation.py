@@ -16,7 +16,6 @@ from groundglass.method.regions import RegionRules, find_regions, thirds_of_lung
 from groundglass.method.saliency import Factor, IntegratedGradients, Part, PathIntegrals, geometric_mean, joint_saliency
 from groundglass.method.slice_input import SliceInputs
 
-
 Errors = tuple[float, float, float]
 """Completeness errors at Conv3, Conv4 and Conv5."""
 
