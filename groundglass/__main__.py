@@ -28,6 +28,7 @@ examples:
 
 _OTHERS = {
     "demo": ("groundglass.demo", "a synthetic CT through the whole analysis, and what came out beside what is true"),
+    "worker": ("groundglass.worker.service", "a process that stays and takes study after study, for programs"),
     "cohort": ("groundglass.cohort.command_line", "every study of an archive; tables and a page with pictures"),
     "quality": ("groundglass.quality.command_line", "what a folder of results says, day by day"),
     "selftest": ("groundglass.selftest.__main__", "proves that this copy works here; a report to sign"),
