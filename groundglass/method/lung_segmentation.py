@@ -53,10 +53,6 @@ class MultiWindow:
         histograms = {step: Histogram.of(image, step) for step in {window.step for window in self.windows}}
         return replace(self, windows=tuple(window.fixed_on(histograms[window.step]) for window in self.windows))
 
-    def views_of(self, image: AnyArray) -> list[FloatMap]:
-        """`image` normalised by each window."""
-        return [window.normalise(image) for window in self.windows]
-
 
 @torch.inference_mode()
 def predict_planes(
@@ -81,20 +77,22 @@ def predict_planes(
     parameter = next(network.parameters())
     batch = batch or images_at_a_time(parameter.device)
     half = network.neighbours // 2
+    values = torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32)).to(parameter.device)
     pads = [-length % network.size_multiple for length in planes.shape[1:]]
-    total = np.zeros(planes.shape, dtype=np.float32)
-    for view in windows.views_of(planes):
-        padded = np.pad(view, ((half, half), (0, pads[0]), (0, pads[1])), mode="edge")
-        for first in range(0, len(planes), batch):
-            last = min(first + batch, len(planes))
-            block = torch.from_numpy(padded[first : last + 2 * half]).to(parameter.device)[None]
+    total = torch.zeros_like(values)
+    for low, high in (window.place(planes) for window in windows.windows):
+        for first in range(0, len(values), batch):
+            last = min(first + batch, len(values))
+            # The outer planes are their own neighbours.
+            seen = torch.arange(first - half, last + half, device=values.device).clamp_(0, len(values) - 1)
+            block = values[seen].sub_(low).mul_(1.0 / (high - low)).clamp_(0.0, 1.0)[None]
+            block = torch.nn.functional.pad(block, (0, pads[1], 0, pads[0]), mode="replicate")
             with mixed_precision(parameter.device):
                 probability = network(block.to(parameter.dtype)).float().sigmoid()[0]
-            total[first:last] += probability[:, : planes.shape[1], : planes.shape[2]].cpu().numpy()
+            total[first:last] += probability[:, : planes.shape[1], : planes.shape[2]]
             if on_planes is not None:
                 on_planes(last - first)
-    total /= len(windows.windows)
-    return total
+    return total.div_(len(windows.windows)).cpu().numpy()
 
 
 def _centres(length: int, of: int) -> Numbers:
