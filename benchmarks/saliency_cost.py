@@ -7,7 +7,9 @@ Costs are core seconds of gradients alone, and operations follow the nodes.
 """
 
 import argparse
+import hashlib
 import json
+import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -40,6 +42,8 @@ GAP = 2
 """Slices from one that is made of its neighbours to each of them; of `lesion_masks`, which are 1.1 to 1.5 mm apart, so
 that it lies in the middle of about 5 mm."""
 THIN = "lesion_masks"
+Scores = dict[str, dict[str, float]]
+"""Of one slice: figures by row."""
 FIGURES = {"precision": "average precision", "pointing": "pointing game", "dice": "Dice"}
 
 
@@ -77,61 +81,80 @@ def _of_volumes(folder: Path, slices_each: int) -> Iterator[Sample]:
             yield Sample(item, tuple(seen) if len(seen) == 2 else ())
 
 
-def measure(samples: list[Sample], classifier: Path, target: str) -> dict[str, Any]:
-    """Figures of every row, of all slices and of those that have neighbours."""
+def measure(samples: list[Sample], classifier: Path, target: str, kept: Path) -> list[Scores]:
+    """Figures of every row by slice. They are kept one by one, so that a run that was broken off goes on."""
     network, rules = load_classifier(classifier), SHIPPED.explanation
     gradients: dict[str, IntegratedGradients] = {
         f"{rule}, {steps}": replace(SHIPPED.gradients, rule=rule, steps=steps) for rule, steps in RULES
     }
     scores = SHIPPED.gradients.prepare(network, CLASSES.index(target))
-    found: dict[str, list[tuple[Sample, SliceScores, np.ndarray]]] = {}
-    seconds: dict[str, list[float]] = {name: [] for name in gradients}
+    base = f"{BEFORE[0]}, {BEFORE[1]}"
+    run = f"{sha256_of(classifier)} {target}"
+    lines = kept.read_text(encoding="utf-8").splitlines() if kept.exists() else []
+    done: dict[str, Scores] = {told["slice"]: told["rows"] for told in map(json.loads, lines) if told["run"] == run}
 
-    def joint(name: str, image: np.ndarray, lung: np.ndarray, pixel_mm: float) -> np.ndarray:
+    def joint(name: str, image: np.ndarray, lung: np.ndarray, pixel_mm: float) -> tuple[np.ndarray, float]:
         start = time.process_time()
         integrals = gradients[name].attribute(scores, torch.from_numpy(image))
-        seconds[name].append(time.process_time() - start)
-        return np.asarray(rules.joint_saliency(integrals, pixel_mm) * lung)
+        seconds = time.process_time() - start
+        return np.asarray(rules.joint_saliency(integrals, pixel_mm) * lung), seconds
 
+    found = []
     for sample in tqdm(samples, desc="slices", unit="slice", mininterval=30):
         item = sample.item
-        maps = {name: joint(name, item.image, item.lung, item.pixel_mm) for name in gradients}
-        if sample.neighbours:
-            for name in (f"{rule}, {steps}" for rule, steps in BETWEEN):
-                around = [joint(name, image, lung, item.pixel_mm) for image, lung in sample.neighbours]
-                maps[f"{name}, between"] = (around[0] + around[1]) / 2 * item.lung
-        for name, values in maps.items():
-            salient = rules.salient_regions(values, item.lung, item.pixel_mm) > 0
-            found.setdefault(name, []).append((sample, score_map(values, item, rules), salient))
-    base = {id(sample): salient for sample, _, salient in found[f"{BEFORE[0]}, {BEFORE[1]}"]}
+        key = hashlib.sha256(item.image.tobytes()).hexdigest()[:16]
+        if key not in done:
+            maps = {name: joint(name, item.image, item.lung, item.pixel_mm) for name in gradients}
+            for name in (f"{rule}, {steps}" for rule, steps in BETWEEN if sample.neighbours):
+                around = [joint(name, image, lung, item.pixel_mm)[0] for image, lung in sample.neighbours]
+                maps[f"{name}, between"] = (around[0] + around[1]) / 2 * item.lung, 0.0
+            salient = {
+                name: rules.salient_regions(values, item.lung, item.pixel_mm) > 0 for name, (values, _) in maps.items()
+            }
+            done[key] = {
+                name: _figures(score_map(values, item, rules), seconds, salient[name], salient[base])
+                for name, (values, seconds) in maps.items()
+            }
+            with kept.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"run": run, "slice": key, "rows": done[key]}) + "\n")
+        found.append(done[key])
+    return found
+
+
+def _figures(score: SliceScores, seconds: float, salient: np.ndarray, base: np.ndarray) -> dict[str, float]:
+    return {
+        **{name: score.figures[name] or 0.0 for name in FIGURES},
+        "salient fraction": score.found_fraction,
+        "same pixels": float((salient & base).sum() / max((salient | base).sum(), 1)),
+        "seconds": seconds,
+    }
+
+
+def summarise(found: list[Scores]) -> dict[str, Any]:
+    """Means of every row, of all slices and of those that have neighbours."""
+    between = {name for scores in found for name in scores if name.endswith("between")}
+    thin = [scores for scores in found if between & scores.keys()]
     rows: dict[str, Any] = {}
-    for name, all_of in found.items():
-        thin = [entry for entry in all_of if entry[0].neighbours]
+    for name in dict.fromkeys(name for scores in found for name in scores):
         rows[name] = {
-            "all": None if name.endswith("between") else _figures(all_of, base),
-            "thin": _figures(thin, base),
-            "seconds": float(np.median(seconds[name])) if name in seconds else None,
+            "all": None if name in between else _means([scores[name] for scores in found]),
+            "thin": _means([scores[name] for scores in thin]),
         }
     return rows
 
 
-def _figures(entries: list[tuple[Sample, SliceScores, np.ndarray]], base: dict[int, np.ndarray]) -> dict[str, float]:
-    scores = [score for _, score, _ in entries]
-    pairs = [(salient, base[id(sample)]) for sample, _, salient in entries]
-    same = [(one & other).sum() / max((one | other).sum(), 1) for one, other in pairs]
-    return {
-        "slices": len(entries),
-        **{name: float(np.mean([score.figures[name] or 0.0 for score in scores])) for name in FIGURES},
-        "salient fraction": float(np.mean([score.found_fraction for score in scores])),
-        "same pixels": float(np.mean(same)),
-    }
+def _means(figures: list[dict[str, float]]) -> dict[str, float]:
+    means = {name: float(np.mean([item[name] for item in figures])) for name in figures[0]}
+    return means | {"slices": len(figures)}
 
 
 def as_markdown(report: dict[str, Any]) -> str:
     """The report as two tables."""
     lines = [
-        f"Joint saliency of the class {report['target']}, weights `{report['weights'][:16]}`, on slices with lesions "
-        f"that radiologists marked; {report['machine']['processor']}, gradients in {report['precision']}, one thread. "
+        f"Joint saliency of the class {report['target']}, weights `{report['weights'][:16]}`, on "
+        f"{report['rows'][f'{BEFORE[0]}, {BEFORE[1]}']['all']['slices']} of {report['slices_in_all']} slices with "
+        f"lesions that radiologists marked; {report['machine']['processor']}, gradients in "
+        f"{report['precision']}, one thread. "
         f"Core seconds are of the gradients of one slice. Same pixels: intersection over union of the salient pixels "
         f"with those of {BEFORE[0]}, {BEFORE[1]}. Written by `python -m benchmarks.saliency_cost`.",
     ]
@@ -147,7 +170,7 @@ def as_markdown(report: dict[str, Any]) -> str:
         lines += ["", f"### {title}: {slices} slices", "", "| rule, nodes | core s | " + " | ".join(names) + " |"]
         lines.append("| --- |" + " ---: |" * (len(names) + 1))
         for name, row in kept.items():
-            seconds = "" if row["seconds"] is None else f"{row['seconds']:.2f}"
+            seconds = "" if name.endswith("between") else f"{row[part]['seconds']:.2f}"
             keys = [*FIGURES, "salient fraction", "same pixels"]
             lines.append(f"| {name} | {seconds} | " + " | ".join(f"{row[part][key]:.3f}" for key in keys) + " |")
     return "\n".join(lines) + "\n"
@@ -158,18 +181,25 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.saliency_cost", description=__doc__)
     add_data_option(parser)
     parser.add_argument("--slices-each", type=int, default=8, help="slices of each volume (default 8)")
+    parser.add_argument("--slices", type=int, help="so many of all slices, for a short run (default: all)")
+    kept = ROOT / "runs" / "saliency_cost.jsonl"
+    parser.add_argument("--kept", type=Path, default=kept, help="figures by slice (default runs/saliency_cost.jsonl)")
     parser.add_argument("--target", choices=CLASSES[1:], default="covid19", help="class to explain (default covid19)")
     parser.add_argument("--out", type=Path, default=RESULTS, help="default benchmarks/results")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     classifier = ROOT / "models" / SHIPPED.classifier_weights.file
     network = load_classifier(classifier)
+    samples = read_samples(options.data, options.slices_each)
+    random.Random(0).shuffle(samples)  # so that some of them are of every set
+    options.kept.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "target": options.target,
         "weights": sha256_of(classifier),
         "precision": str(SHIPPED.gradients.prepare(network, 0).backward).removeprefix("torch."),
         "machine": describe_machine(),
-        "rows": measure(read_samples(options.data, options.slices_each), classifier, options.target),
+        "slices_in_all": len(samples),
+        "rows": summarise(measure(samples[: options.slices], classifier, options.target, options.kept)),
     }
     (options.out / "saliency_cost.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     text = as_markdown(report)
