@@ -5,8 +5,9 @@ import os
 import pkgutil
 import sys
 
-_UNUSED = ("matplotlib", "cupy")
-"""What `monai` loads where it is there, for plots in notebooks and for arrays of a kind that the graph doesn't have."""
+_UNUSED = ("matplotlib", "cupy", "ignite")
+"""What `monai` loads where it is there, for plots in notebooks, for arrays of a kind that the graph doesn't have, and
+for training: `ignite` alone brings in PyTorch's distributed optimisers and sympy, a quarter of the start."""
 
 
 def import_engine() -> None:

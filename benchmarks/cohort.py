@@ -74,7 +74,7 @@ def measure(mode: str, archive: Path, settings: Path, output: Path) -> dict[str,
     if MODES[mode] > 1:
         outcomes = analyse_on_cluster("local", job, queue, 0, False, TimedWorker)
     else:
-        outcomes = analyse_here(job, queue, TimedWorker)
+        outcomes = analyse_here(job, queue, make_worker=lambda its_job, _: TimedWorker(its_job))
     ended = []
     for outcome in outcomes:
         if outcome.status != "SUCCESS":

@@ -76,10 +76,17 @@ def read_volumes(folder: Path, slices_each: int) -> Iterator[LesionSlice]:
             if missing := {"image", "lung", "lesion"} - set(stored.files):
                 raise UnusableSet(f"{path.name} lacks {', '.join(sorted(missing))}.")
             image, lung, lesion = stored["image"], stored["lung"], stored["lesion"] & stored["lung"]
-        lungs = lung.sum(axis=(1, 2))
-        usable = np.nonzero((lungs > 0.2 * lungs.max()) & (lesion.sum(axis=(1, 2)) >= SMALLEST_LESION * lungs))[0]
-        for index in evenly(usable, slices_each):
+        for index in evenly(usable_slices(lung, lesion), slices_each):
             yield cut_slice(folder.name, f"{folder.name}/{path.stem}", image[index], lung[index], lesion[index])
+
+
+def usable_slices(lung: np.ndarray, lesion: np.ndarray) -> np.ndarray:
+    """Indices of the slices of a volume that show enough lung and a lesion; both `(slice, row, col)`."""
+    lungs = lung.sum(axis=(1, 2))
+    usable: np.ndarray = np.nonzero((lungs > 0.2 * lungs.max()) & (lesion.sum(axis=(1, 2)) >= SMALLEST_LESION * lungs))[
+        0
+    ]
+    return usable
 
 
 def evenly(values: Sequence[int] | np.ndarray, count: int) -> np.ndarray:

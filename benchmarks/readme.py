@@ -24,9 +24,8 @@ def saliency_figures() -> str:
             ("random boxes", "random boxes"),
         )
     )
-    gradients = SHIPPED.gradients
     cost = json.loads((RESULTS / "saliency.json").read_text(encoding="utf-8"))
-    ours, peer = cost["rows"][f"{gradients.rule}, {gradients.steps}"], cost["rows"]["captum, riemann_right, 25"]
+    ours, peer = cost["rows"][cost["shipped"]], cost["rows"]["captum, riemann_right, 25"]
     return (
         f"- Where it looks (average precision, pointing game, against radiologists' lesion masks; {counts}): {cells}. "
         "How gradients become the joint saliency was chosen on these slices.\n"

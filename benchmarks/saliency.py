@@ -52,7 +52,7 @@ CAPTUM: tuple[tuple[str, int], ...] = (PAPERS_RULE, ("gausslegendre", 10))
 OURS: tuple[tuple[Rule, int], ...] = (
     (PAPER.gradients.rule, PAPER.gradients.steps), ("gauss_legendre", 6), ("gauss_legendre", 8), ("gauss_legendre", 10),
     ("gauss_legendre", 16), ("midpoint", 6), ("midpoint", 8), ("midpoint", 10), ("midpoint", 11), ("midpoint", 12),
-    ("midpoint", 16),
+    ("midpoint", 16), ("gauss_jacobi", 3), ("gauss_jacobi", 4), ("gauss_jacobi", 5),
 )  # fmt: skip
 
 Maps = tuple[np.ndarray, np.ndarray | None]
@@ -219,6 +219,7 @@ def main(arguments: list[str] | None = None) -> int:
         "slices_with_truth": sum(sample.truth is not None for sample in samples),
         "patients": len(sets),
         "target": "covid19",
+        "shipped": f"{settings.gradients.rule}, {settings.gradients.steps}",
         "gradient_power": power,
         "weights": sha256_of(weights),
         "precision": str(ScoreGradients(network, 0, READING).backward).removeprefix("torch."),

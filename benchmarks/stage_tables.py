@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peer_turn import PEER_STAGES
-from benchmarks.stage_times import STAGES
+from benchmarks.stage_times import BUT_NETWORKS, STAGES
 from groundglass.locations import ROOT
 from training.reports.readme import write_readme
 
@@ -17,6 +17,11 @@ _PEER = (
     "the same networks called plainly in float32, captum once a scale with Eq. 3's rule, the SDK's Segmentation writer "
     "and text SR writer. It writes no structured report, key images, boxes or presentation states. On each "
     "study it had one turn among ours, on the same cores."
+)
+
+_BUT_NETWORKS = (
+    "Of all threads and processes, without the two networks and the gradients along the path: what a node with a GPU "
+    "has left to do, whatever its card. What lies between two stages counts to the second."
 )
 
 
@@ -73,7 +78,7 @@ def as_markdown(report: dict[str, Any]) -> str:
     for name, key in figures.items():
         cells = " | ".join(f"{study['ours'][key]:.0f}" for study in studies.values())
         lines.append(f"| {name} | {cells} | |")
-    lines += ["", "## The peer", "", _PEER, ""]
+    lines += [*_without_networks(studies), "", "## The peer", "", _PEER, ""]
     for name, peer in report["peers"].items():
         ours, theirs, same = studies[name]["ours"], peer["peer"], peer["agreement"]
         lines += [
@@ -116,6 +121,19 @@ def as_markdown(report: dict[str, Any]) -> str:
         counts = " | ".join(f"{item[key]:.0f}" if key in item else "" for key in ("float32_gop", "bfloat16_gop", "gb"))
         lines.append(f"| {stage} | {counts} | {item['limit_s']:.2f} | {item['times']:.1f} |")
     return "\n".join(lines) + "\n"
+
+
+def _without_networks(studies: dict[str, Any]) -> list[str]:
+    """Core seconds of all that a GPU doesn't do; nothing where a report of an earlier version lacks them."""
+    runs = {name: study["ours"] for name, study in studies.items()}
+    if not all(BUT_NETWORKS in run for run in runs.values()):
+        return []
+    lines = ["", f"## {BUT_NETWORKS[0].upper()}{BUT_NETWORKS[1:]}, core seconds", "", _BUT_NETWORKS, ""]
+    lines += ["| stage | " + " | ".join(runs) + " |", "| --- |" + " ---: |" * len(runs)]
+    rows = {stage: f"cores: {stage}" for stage in STAGES if stage != "total"} | {BUT_NETWORKS: BUT_NETWORKS}
+    for title, key in rows.items():
+        lines.append(f"| {title} | " + " | ".join(f"{run.get(key, 0.0):.2f}" for run in runs.values()) + " |")
+    return lines
 
 
 def _memories(report: dict[str, Any]) -> dict[str, str]:

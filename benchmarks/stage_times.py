@@ -1,6 +1,7 @@
 """One run of the application in a process of its own: seconds of each stage, and memory."""
 
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -11,39 +12,24 @@ from groundglass.locations import ROOT
 
 STAGES = ("start", "scan", "headers", "volume", "lungs", "classification", "saliency", "writing", "end", "total")
 """`start` is all until the scan begins, `end` all after the last stage."""
-_MEASURE = """
-import json, sys, time
-began, results = float(sys.argv[1]), sys.argv[3]
-from app import command_line
-from groundglass.dicomio.reading import scan
-scan_folder = scan.scan_folder
-marks = {}
-def timed(*arguments, **named):
-    marks["start"] = time.time() - began
-    found = scan_folder(*arguments, **named)
-    marks["scan"] = time.time() - began - marks["start"]
-    return found
-scan.scan_folder = timed
-folders = ["-i", sys.argv[2], "-o", results, "-m", "models"]
-code = int(command_line.main([*folders, "--settings", sys.argv[4], "-l", "ERROR"]))
-from benchmarks.memory import status_mib
-peak = status_mib("VmHWM")
-import torch
-gpu = torch.cuda.max_memory_reserved() / 2**20 if torch.cuda.is_available() else 0.0
-print(json.dumps({"code": code, "marks": marks, "peak_mib": peak, "gpu_mib": gpu}))
-"""
+BUT_NETWORKS = "everything but the networks"
+"""Core seconds of a run, as a node with a GPU has them whatever its card."""
 
 
 def measure(study: Path, results: Path, settings: Path) -> dict[str, float]:
-    """One run in a process of its own: seconds by stage, `peak MiB`, `GPU MiB`, and the slices explained.
+    """One run in a process of its own.
+
+    Returns:
+        Seconds by stage, `peak MiB`, `GPU MiB`, and the slices explained; and core seconds without those of the
+        networks, by stage (`cores: lungs` and so on) and of the whole run (BUT_NETWORKS).
 
     Raises:
         RuntimeError: the application did not end with exit code 0.
     """
-    began = time.time()
-    command = [sys.executable, "-c", _MEASURE, str(began), str(study), str(results), str(settings)]
+    began, before = time.time(), _cores_of_children()
+    command = [sys.executable, "-m", "benchmarks.measured_run", str(began), str(study), str(results), str(settings)]
     told = json.loads(run_apart(command).splitlines()[-1])
-    total = time.time() - began
+    total, cores = time.time() - began, _cores_of_children() - before
     if told["code"] != 0:
         raise RuntimeError(f"The application ended with exit code {told['code']}.")
     case = json.loads((results / "result.json").read_text(encoding="utf-8"))["cases"][0]
@@ -51,7 +37,16 @@ def measure(study: Path, results: Path, settings: Path) -> dict[str, float]:
     explained = sum(item["explained"] for item in case["slices"])
     end = total - sum(stages.values())
     memory = {"peak MiB": told["peak_mib"], "GPU MiB": told["gpu_mib"]}
-    return {**stages, "end": end, "total": total, **memory, "explained": explained}
+    but_networks = cores - told["networks"]
+    of_stages = {**told["cores"], "end": but_networks - sum(told["cores"].values())}
+    own = {f"cores: {stage}": seconds for stage, seconds in of_stages.items()} | {BUT_NETWORKS: but_networks}
+    return {**stages, "end": end, "total": total, **memory, "explained": explained, **own}
+
+
+def _cores_of_children() -> float:
+    """Core seconds of the processes that have ended."""
+    times = os.times()
+    return times.children_user + times.children_system
 
 
 def medians(runs: list[dict[str, float]]) -> dict[str, float]:

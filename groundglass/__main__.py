@@ -31,6 +31,7 @@ examples:
 
 _OTHERS = {
     "demo": ("groundglass.demo", "analyse a synthetic CT, and compare what was found with what is true"),
+    "worker": ("groundglass.worker.service", "a process that stays and takes study after study, for programs"),
     "cohort": ("groundglass.cohort.command_line", "analyse every study of an archive; tables and a page with pictures"),
     "quality": (
         "groundglass.quality.command_line",

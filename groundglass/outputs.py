@@ -15,7 +15,6 @@ from groundglass.dicomio.writing.key_images import make_key_images, make_multifr
 from groundglass.dicomio.writing.parametric_map import make_saliency_map
 from groundglass.dicomio.writing.presentation_state import make_presentation_state
 from groundglass.dicomio.writing.report import identity_of, make_refusal_report, make_report
-from groundglass.dicomio.writing.rt_structure_set import make_structure_set
 from groundglass.dicomio.writing.segmentation import make_region_segmentation, make_segmentation
 from groundglass.dicomio.writing.summary import draw_summary, make_summary, make_summary_pdf
 from groundglass.domain.software import SoftwareIdentity
@@ -71,6 +70,8 @@ def write_analysed(
     if "regions" in settings.segmentations and findings.salient is not None and findings.salient.any():
         make["regions"] = partial(make_region_segmentation, analysed, settings.segmentation)
     if settings.rt_structure_set:
+        from groundglass.dicomio.writing.rt_structure_set import make_structure_set  # scipy.spatial comes with it
+
         make["rtstruct"] = partial(make_structure_set, analysed)
     shown = key_slices(findings, settings.key_images)
     page = draw_summary(analysed, shown)

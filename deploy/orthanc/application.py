@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.orthanc.settings import ROOT
+from deploy.orthanc.settings import ROOT, Settings
 from groundglass.exit_codes import ExitCode
+from groundglass.worker.held import HeldWorker, Interrupted, Limits, NotFound, Overdue
 
 RESULT_FILE = "result.json"
 _ROOM_BYTES = 1 << 26
 """Less is free: it was the disk, and not how the application is set up, that ended a run with the code of both."""
 _OF_THE_DISK = ("DISK_FULL", "OUTPUT_NOT_WRITABLE")
 _NO_ROOM = "The work folder has no room for results, or can't be written. Make room there, or correct its permissions."
+_NOT_FOUND = "The program {!r} of the setting application.command can't be found or started."
 _GRACE_S = 10
 _LOOK_S = 0.5
 
@@ -52,8 +54,42 @@ class Results:
     files: tuple[Path, ...]
 
 
+class Application:
+    """The application, however the settings run it: a process for each study, or a worker that stays.
+
+    Each of the bridge's threads has one of its own.
+    """
+
+    def __init__(self, settings: Settings, stop: threading.Event) -> None:
+        self._settings = settings
+        self._stop = stop
+        limits = Limits(settings.worker_studies, settings.worker_memory_mib)
+        self._worker = HeldWorker(settings.command_for(Path(), Path()), limits, ROOT) if settings.stays else None
+
+    def analyse(self, study: Path, results: Path, log: Path) -> Results:
+        """Have one study analysed; as `analyse`, which see."""
+        timeout_s = self._settings.application_timeout_s
+        if self._worker is None:
+            return analyse(self._settings.command_for(study, results), results, log, timeout_s, self._stop)
+        request = {"input": str(study), "output": str(results)}
+        try:
+            code = self._worker.analyse(request, log, timeout_s, self._stop.is_set)
+        except Interrupted:
+            raise Stopped from None
+        except Overdue:
+            raise Failed(f"The application did not end within {timeout_s:g} s.") from None
+        except NotFound as program:
+            raise CannotRun(_NOT_FOUND.format(str(program))) from None
+        return _judge(code, results, log)
+
+    def close(self) -> None:
+        """End the worker, if there is one."""
+        if self._worker is not None:
+            self._worker.close()
+
+
 def analyse(command: Sequence[str], results: Path, log: Path, timeout_s: float, stop: threading.Event) -> Results:
-    """Run the application and act on its exit code.
+    """Run the application in a process of its own and act on its exit code.
 
     Args:
         command: with the folders of the study and of `results`, an empty one.
@@ -64,7 +100,11 @@ def analyse(command: Sequence[str], results: Path, log: Path, timeout_s: float, 
     Raises:
         Failed, CannotRun, WorkFolderUnusable, Stopped: as they say.
     """
-    code = _run(command, log, timeout_s, stop)
+    return _judge(_run(command, log, timeout_s, stop), results, log)
+
+
+def _judge(code: int, results: Path, log: Path) -> Results:
+    """What an exit code, and what lies in the folder of the results, mean."""
     if code == ExitCode.USAGE:
         if shutil.disk_usage(results).free < _ROOM_BYTES:
             raise WorkFolderUnusable(_NO_ROOM)
@@ -91,7 +131,7 @@ def _run(command: Sequence[str], log: Path, timeout_s: float, stop: threading.Ev
     setpriv = shutil.which("setpriv")
     prefix = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
     if shutil.which(command[0]) is None:
-        raise CannotRun(f"The program {command[0]!r} of the setting application.command can't be found or started.")
+        raise CannotRun(_NOT_FOUND.format(command[0]))
     with log.open("wb") as told:
         process = subprocess.Popen(
             [*prefix, *command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=told, stderr=told, start_new_session=True

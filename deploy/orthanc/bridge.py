@@ -10,7 +10,7 @@ import time
 from dataclasses import asdict
 from typing import Any
 
-from deploy.orthanc.application import CannotRun, Failed, Stopped, WorkFolderUnusable
+from deploy.orthanc.application import Application, CannotRun, Failed, Stopped, WorkFolderUnusable
 from deploy.orthanc.archive import Archive, Refused, Unreachable
 from deploy.orthanc.case import GivenUp, work_on
 from deploy.orthanc.monitoring import Monitor, serve
@@ -135,21 +135,24 @@ class Bridge:
         return page.done
 
     def _work(self) -> None:
-        archive = Archive(self._settings)
-        while not self._stop.is_set():
-            if not self._connected.wait(1.0):
-                continue
-            self._due.clear()
-            job = self._state.take()
-            if job is None:
-                self._due.wait(self._settings.poll_s)
-                continue
-            self._work_on(job, archive)
+        archive, application = Archive(self._settings), Application(self._settings, self._stop)
+        try:
+            while not self._stop.is_set():
+                if not self._connected.wait(1.0):
+                    continue
+                self._due.clear()
+                job = self._state.take()
+                if job is None:
+                    self._due.wait(self._settings.poll_s)
+                    continue
+                self._work_on(job, archive, application)
+        finally:
+            application.close()
 
-    def _work_on(self, job: Job, archive: Archive) -> None:
+    def _work_on(self, job: Job, archive: Archive, application: Application) -> None:
         start = time.perf_counter()
         try:
-            outcome = work_on(job, archive, self._state, self._settings, self._monitor, self._stop)
+            outcome = work_on(job, archive, application, self._state, self._settings, self._monitor, self._stop)
         except Stopped:
             self._state.release(job)
             return

@@ -58,14 +58,26 @@ class ApplicationSection(Section):
 
     command: list[str] = setting(
         "Words of its command line, run in the folder that holds `deploy`. {input} and {output} are folders of the "
-        "study and of its results, {python} is the bridge's own, {uid} and {gid} are those of the bridge's user.",
+        "study and of its results: it is started for each study. Without both it is a worker, `groundglass worker`, "
+        "which stays and takes study after study. {python} is the bridge's own, {uid} and {gid} are those of the "
+        "bridge's user.",
         "",
         "the site",
         least=1,
-        allowed="be a list of words, one of them with {output}; in braces they may have input, output, python, uid and "
-        "gid, and a brace itself is written twice",
+        allowed="be a list of words, one of them with {output} where one has {input}; in braces they may have input, "
+        "output, python, uid and gid, and a brace itself is written twice",
     )
     timeout_s: float = setting("After which a run is ended and tried again.", "s", "choice", low=_LEAST_S, high=_WEEK_S)
+    worker_studies: int = setting(
+        "After so many a worker that stays is replaced by a fresh one.", "studies", "choice", low=1, high=1_000_000
+    )
+    worker_memory_mib: int = setting(
+        "So is one that holds more than this between two studies: what it leaks would only grow.",
+        "MiB",
+        "choice: four times what it holds",
+        low=1,
+        high=4_194_304,
+    )
 
     @field_validator("command")
     @classmethod
@@ -75,7 +87,8 @@ class ApplicationSection(Section):
                 fill(word, "", "")
             except (KeyError, IndexError, ValueError, AttributeError):
                 raise ValueError(f"it has {word!r}") from None
-        if not any("{output}" in word for word in command):
+        marks = [mark for mark in ("{input}", "{output}") if any(mark in word for word in command)]
+        if marks == ["{input}"]:
             raise ValueError("it has no {output}, so no results would be found")
         return command
 

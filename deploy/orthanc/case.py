@@ -15,7 +15,7 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from deploy.orthanc.application import Failed, Stopped, WorkFolderUnusable, analyse
+from deploy.orthanc.application import Application, Failed, Stopped, WorkFolderUnusable
 from deploy.orthanc.archive import Archive, CTImages
 from deploy.orthanc.monitoring import Monitor
 from deploy.orthanc.settings import Settings
@@ -32,7 +32,13 @@ def fingerprint_of(images: CTImages) -> str:
 
 
 def work_on(
-    job: Job, archive: Archive, state: State, settings: Settings, monitor: Monitor, stop: threading.Event
+    job: Job,
+    archive: Archive,
+    application: Application,
+    state: State,
+    settings: Settings,
+    monitor: Monitor,
+    stop: threading.Event,
 ) -> str:
     """Bring a study to where its results are stored, and sent on where that is wanted.
 
@@ -59,7 +65,7 @@ def work_on(
     if to_analyse:
         monitor.tell("debug", "images", job=job.job, study=job.study, images=len(images.instances))
         with _folder(settings.work_folder / f"job-{job.job}-{attempt}") as folder:
-            outcome = _analyse_and_store(job, images, folder, archive, state, settings, monitor, stop)
+            outcome = _analyse_and_store(job, images, folder, archive, application, state, settings, monitor, stop)
     if to_send and outcome != "images_changed":
         with monitor.timed("send"):
             results = _series_in(job, archive, state.results(job))
@@ -74,6 +80,7 @@ def _analyse_and_store(
     images: CTImages,
     folder: Path,
     archive: Archive,
+    application: Application,
     state: State,
     settings: Settings,
     monitor: Monitor,
@@ -85,7 +92,7 @@ def _analyse_and_store(
         results.mkdir()
     log = settings.work_folder / f"job-{job.job}.log"
     with monitor.timed("application"):
-        made = analyse(settings.command_for(study, results), results, log, settings.application_timeout_s, stop)
+        made = application.analyse(study, results, log)
     log.unlink(missing_ok=True)  # kept where the run failed
     with monitor.timed("store"):
         series_uids = _series_uids(made.files)

@@ -27,6 +27,8 @@ class Settings:
     analyse_earlier_studies: bool
     command: tuple[str, ...]
     application_timeout_s: float
+    worker_studies: int
+    worker_memory_mib: int
     workers: int
     maximum_waiting: int
     attempts: int
@@ -38,6 +40,11 @@ class Settings:
     address: str
     port: int
     log_level: str
+
+    @property
+    def stays(self) -> bool:
+        """Whether the application is a worker that takes study after study: its command names no study."""
+        return not any(mark in word for word in self.command for mark in ("{input}", "{output}"))
 
     def command_for(self, study: Path, results: Path) -> list[str]:
         """The application's command line for one study."""
@@ -71,6 +78,8 @@ def load_settings(file: Path | None = None) -> Settings:
         analyse_earlier_studies=read.changes.earlier_studies == "analyse",
         command=tuple(read.application.command),
         application_timeout_s=read.application.timeout_s,
+        worker_studies=read.application.worker_studies,
+        worker_memory_mib=read.application.worker_memory_mib,
         workers=read.queue.workers,
         maximum_waiting=read.queue.maximum,
         attempts=read.queue.attempts,

@@ -166,7 +166,7 @@ def _analyse(
     job = Job(archive, output, models, settings, cores)
     if options.ray:
         return analyse_on_cluster(options.ray, job, queue, timeout_s, use_gpus)
-    return analyse_here(job, queue)
+    return analyse_here(job, queue, timeout_s)
 
 
 def _parser() -> argparse.ArgumentParser:

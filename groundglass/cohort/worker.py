@@ -80,6 +80,9 @@ class Worker:
         except OutputFailed as failure:
             raise CohortStopped(failure.reason) from failure
 
+    def close(self) -> None:
+        """Nothing is to be ended: the work is done in this process."""
+
 
 def _tell_nobody(stage: str, done: int, total: int) -> None:
     """The bar of a cohort counts studies."""

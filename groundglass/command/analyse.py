@@ -5,7 +5,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from groundglass.locations import MODEL_FOLDER, SETTINGS_FILE
 if TYPE_CHECKING:  # the help answers at once
     from groundglass.case import RunRecord
     from groundglass.dicomio.reading.scan import Scan
+    from groundglass.pipeline import Pipeline
     from groundglass.run import Run
     from groundglass.settings import Settings
 
@@ -50,6 +51,8 @@ def analyse(
     model_folder: Path = MODEL_FOLDER,
     settings_file: Path = SETTINGS_FILE,
     carry_out: CarryOut = do_every_step,
+    pipeline: "Pipeline | None" = None,
+    names: "Sequence[str] | None" = None,
 ) -> ExitCode:
     """Analyse every chest CT under `input_folder` and write the results into `output_folder`.
 
@@ -61,9 +64,11 @@ def analyse(
         model_folder: with the weights.
         settings_file: app.yaml or another.
         carry_out: does the steps; the application has a graph do them.
+        pipeline: loaded before, by a worker that stays; `model_folder` and `settings_file` count for nothing then.
+        names: of the files of the input folder that are looked at; all where None.
     """
     try:
-        return _analyse(input_folder, output_folder, model_folder, settings_file, carry_out)
+        return _analyse(input_folder, output_folder, model_folder, settings_file, carry_out, pipeline, names)
     except UsageError as error:
         LOG.error("%s", error)
         return ExitCode.USAGE
@@ -73,22 +78,34 @@ def analyse(
 
 
 def _analyse(
-    input_folder: Path, output_folder: Path, model_folder: Path, settings_file: Path, carry_out: CarryOut
+    input_folder: Path,
+    output_folder: Path,
+    model_folder: Path,
+    settings_file: Path,
+    carry_out: CarryOut,
+    pipeline: "Pipeline | None",
+    names: "Sequence[str] | None",
 ) -> ExitCode:
     with many_imports():
         from groundglass.dicomio.writing.files import check_room
         from groundglass.settings import load_settings
 
-    settings = load_settings(settings_file)
+    settings = load_settings(settings_file) if pipeline is None else pipeline.settings
     if not input_folder.is_dir():
         raise UsageError("The input folder does not exist or is no folder. Check its path.")
     with _prepared(output_folder):
         check_room(output_folder, LEAST_ROOM_BYTES)
-        return _run(input_folder, output_folder, model_folder, settings, carry_out)
+        return _run(input_folder, output_folder, model_folder, settings, carry_out, pipeline, names)
 
 
 def _run(
-    input_folder: Path, output_folder: Path, model_folder: Path, settings: "Settings", carry_out: CarryOut
+    input_folder: Path,
+    output_folder: Path,
+    model_folder: Path,
+    settings: "Settings",
+    carry_out: CarryOut,
+    pipeline: "Pipeline | None",
+    names: "Sequence[str] | None",
 ) -> ExitCode:
     with many_imports():
         from groundglass.dicomio.reading.scan import list_files, scan_folder
@@ -98,10 +115,10 @@ def _run(
         from groundglass.run import Run
 
     try:
-        names = list_files(input_folder)
+        names = list_files(input_folder) if names is None else names
     except OSError as error:
         raise UsageError(f"The input folder, or a folder in it, {NOT_LISTED.format(error.strerror)}") from error
-    pipeline = Pipeline.load(settings, model_folder)
+    pipeline = pipeline or Pipeline.load(settings, model_folder)
     _clear(output_folder)
     progress = ProgressReporter()
     run = Run(pipeline, output_folder, progress)

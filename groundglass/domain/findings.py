@@ -153,7 +153,7 @@ class SliceFinding:
     """In the order of CLASSES."""
     explained: bool = False
     completeness_error: tuple[float, float, float] | None = None
-    """Relative completeness error of the integrated gradients at Conv3, Conv4 and Conv5, where explained."""
+    """Relative completeness error of the integrated gradients at Conv3, Conv4 and Conv5, where it is proved."""
     why_not_explained: WhyNotExplained | None = None
     """None where explained."""
 

@@ -16,6 +16,9 @@ from groundglass.method.regions import RegionRules, find_regions, thirds_of_lung
 from groundglass.method.saliency import Factor, IntegratedGradients, Part, PathIntegrals, geometric_mean, joint_saliency
 from groundglass.method.slice_input import SliceInputs
 
+Errors = tuple[float, float, float]
+"""Completeness errors at Conv3, Conv4 and Conv5."""
+
 
 @dataclass(frozen=True)
 class ExplanationRules:
@@ -27,6 +30,9 @@ class ExplanationRules:
         minimum_area_mm2: of a salient region, for it to get a box.
         closing_mm: side of the square of the morphological closing.
         regions: what boxes are over the volume.
+        spacing_mm: of the slices whose saliency is computed; those between take it from their neighbours. 0: each.
+        proved_slices: slices of a study on which the completeness of Eq. 3 is proved, evenly spread, where the rule of
+            the gradients doesn't prove it on each; their saliency is that of the rule that proves it.
         joint_factor: what of each scale is multiplied; `attribution` is the paper's.
         joint_blur_mm: blur of each scale's map before their product; 0 is the paper's.
         joint_part: which part of each scale's map; `absolute` is the paper's.
@@ -37,6 +43,8 @@ class ExplanationRules:
     minimum_area_mm2: float
     closing_mm: float
     regions: RegionRules
+    spacing_mm: float
+    proved_slices: int
     joint_factor: Factor
     joint_blur_mm: float
     joint_part: Part
@@ -125,8 +133,6 @@ def explain_slices(
         return Explanation(unexplained, {}, np.zeros(volume.hu.shape, np.uint8), (), (), 0, (), 0.0)
     label = prediction.explained_class
     target = CLASSES.index(label)
-    device = next(network.parameters()).device
-    scores = gradients.prepare(network, target)
     diseased = [item for item in slices if item.pneumonia_probability >= rules.minimum_disease_probability]
     chosen = sorted(diseased, key=lambda item: (item.probabilities[0], item.index))[: rules.maximum_slices]
     pixel_mm = inputs.square.rows * volume.canonical_spacing_mm[1] / INPUT_SIZE
@@ -134,25 +140,21 @@ def explain_slices(
     saliency = SaliencyMaps(volume, inputs)
     found: list[tuple[Box, Mask]] = []
     explained: dict[int, SliceFinding] = {}
-    for done, item in enumerate(sorted(chosen, key=lambda item: item.index), start=1):
-        lung = inputs.lung_square(item.index)
-        image = inputs.image(item.index, lung)
-        found_on_path = gradients.attribute(scores, torch.from_numpy(image).to(device))
-        errors = found_on_path.completeness_errors
-        joint = rules.joint_saliency(found_on_path, pixel_mm) * lung
-        if np.ptp(image[lung]) == 0:
-            joint = np.zeros_like(joint)  # nothing is to be seen in these lungs: only their outline is salient
+    by_index = {item.index: item for item in chosen}
+    maps = _JointMaps(network, target, inputs, gradients, rules, pixel_mm)
+    step = max(int(rules.spacing_mm / volume.canonical_spacing_mm[0] + 0.01), 1)  # distances are seldom whole numbers
+    for done, (index, joint, errors) in enumerate(maps.of_slices(sorted(by_index), step), start=1):
+        item, lung = by_index[index], inputs.lung_square(index)
+        joint = joint * lung
         regions = rules.salient_regions(joint, lung, pixel_mm)
-        explained[item.index] = replace(
-            item, explained=True, completeness_error=(float(errors[0]), float(errors[1]), float(errors[2]))
-        )
+        explained[index] = replace(item, explained=True, completeness_error=errors)
         peak = float(joint.max()) or 1.0
-        saliency.add(item.index, joint / peak)
+        saliency.add(index, joint / peak)
         # Regions stay inside the lungs on the source's own grid too, where the outline is finer.
-        numbers = inputs.square.paste(regions, plane_shape, smooth=False) * inputs.lung(item.index)
+        numbers = inputs.square.paste(regions, plane_shape, smooth=False) * inputs.lung(index)
         found += boxes_of_regions(
             volume.from_canonical(numbers[None])[0],
-            item.index,
+            index,
             label,
             item.probabilities[target],
             volume.pixel_area_mm2,
@@ -182,6 +184,78 @@ def explain_slices(
     )
 
 
+class _JointMaps:
+    """The joint saliency of slices, computed or from neighbours."""
+
+    def __init__(
+        self,
+        network: MultiScaleClassifier,
+        target: int,
+        inputs: SliceInputs,
+        gradients: IntegratedGradients,
+        rules: ExplanationRules,
+        pixel_mm: float,
+    ) -> None:
+        self._inputs, self._rules, self._pixel_mm = inputs, rules, pixel_mm
+        self._gradients = gradients
+        self._device = next(network.parameters()).device
+        self._scores = gradients.prepare(network, target)
+
+    def of_slices(self, indices: Sequence[int], step: int) -> Iterator[tuple[int, FloatMap, Errors | None]]:
+        """Index, joint saliency `(224, 224)` and completeness errors of each slice.
+
+        Args:
+            indices: ascending.
+            step: indices from one slice that is computed to the next, at most, where slices lie between.
+        """
+        computed = spread(indices, step)
+        proved = {computed[int(place)] for place in _evenly(len(computed), self._rules.proved_slices)}
+        between: list[int] = []
+        before, joint_before = -1, np.zeros(0, np.float32)
+        for index in indices:
+            if index not in computed:
+                between.append(index)
+                continue
+            joint, errors = self._compute(index, index in proved)
+            for other in between:
+                part = np.float32((other - before) / (index - before))
+                yield other, (1 - part) * joint_before + part * joint, None
+            between.clear()
+            yield index, joint, errors
+            before, joint_before = index, joint
+
+    def _compute(self, index: int, is_proved: bool) -> tuple[FloatMap, Errors | None]:
+        lung = self._inputs.lung_square(index)
+        image = self._inputs.image(index, lung)
+        gradients = self._gradients.proving() if is_proved else self._gradients
+        found = gradients.attribute(self._scores, torch.from_numpy(image).to(self._device))
+        joint = self._rules.joint_saliency(found, self._pixel_mm) * lung
+        if np.ptp(image[lung]) == 0:
+            joint = np.zeros_like(joint)  # nothing is to be seen in these lungs: only their outline is salient
+        errors = found.completeness_errors
+        return joint, None if errors is None else (float(errors[0]), float(errors[1]), float(errors[2]))
+
+
+def spread(indices: Sequence[int], step: int) -> list[int]:
+    """Those of ascending indices that lie as far apart as `step` allows: each other one lies between two of them.
+
+    >>> spread([3, 4, 5, 6, 7, 20, 21], 3)
+    [3, 6, 7, 20, 21]
+    """
+    found: list[int] = []
+    for place, index in enumerate(indices):
+        following = indices[place + 1] if place + 1 < len(indices) else None
+        if not found or following is None or following - found[-1] > step:
+            found.append(index)
+    return found
+
+
+def _evenly(length: int, count: int) -> Indices:
+    """At most `count` of `length` places, evenly spread, without the very ends."""
+    count = min(count, length)
+    return ((np.arange(count) + 0.5) * length / max(count, 1)).astype(int)
+
+
 def _salient_fractions(
     lungs: LabelMap, thirds: Indices, salient: LabelMap, diseased: Sequence[int], explained: Sequence[int]
 ) -> tuple[float | None, tuple[Zone, ...]]:
@@ -192,7 +266,9 @@ def _salient_fractions(
     """
     if not explained:
         return (None if diseased else 0.0), ()
-    lung_pixels = np.array([np.bincount(plane.ravel(), minlength=3)[:3] for plane in lungs], float)
+    lung_pixels = np.zeros((len(lungs), 3))
+    for lung in (RIGHT_LUNG, LEFT_LUNG):
+        lung_pixels[:, lung] = [np.count_nonzero(plane == lung) for plane in lungs]
     salient_pixels = np.zeros_like(lung_pixels)
     for index in explained:
         salient_pixels[index] = np.bincount(lungs[index][salient[index] > 0], minlength=3)[:3]

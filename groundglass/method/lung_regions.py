@@ -149,8 +149,12 @@ def _separate_sides(mask: Mask, grid_mm: float, midline: float) -> LabelMap:
             continue
         if (sides > 0).sum() == mask.sum():  # nothing had to be eroded
             return sides
-        nearest = ndimage.distance_transform_edt(sides == 0, return_distances=False, return_indices=True)
-        return np.where(mask, sides[tuple(nearest)], 0).astype(np.uint8)
+        # All cores lie between the mask's own columns, so that nothing nearer is left out with the others.
+        within_columns = slice(columns[0], columns[-1] + 1)
+        cores, open_ = sides[..., within_columns], (mask & (sides == 0))[..., within_columns]
+        nearest = ndimage.distance_transform_edt(cores == 0, return_distances=False, return_indices=True)
+        cores[open_] = cores[tuple(axis[open_] for axis in nearest)]
+        return sides
     # One lung alone, or lungs that no erosion parts: then the midline, or the middle of the lungs, decides.
     if _part_beyond(mask, midline) > 0.25:
         names = np.where(np.arange(mask.shape[2]) < middle, RIGHT_LUNG, LEFT_LUNG).astype(np.uint8)

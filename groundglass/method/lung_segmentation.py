@@ -16,7 +16,7 @@ from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume, Face
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_regions import find_walled_gas, label_lungs
 from groundglass.method.morphology import grow_labels, within
-from groundglass.method.normalisation import SlidingWindow
+from groundglass.method.normalisation import Histogram, SlidingWindow
 from groundglass.method.precision import images_at_a_time, mixed_precision
 
 VIEWS: dict[str, tuple[int, int, int]] = {"axial": (0, 1, 2), "coronal": (1, 0, 2), "sagittal": (2, 0, 1)}
@@ -50,11 +50,8 @@ class MultiWindow:
 
     def fixed_on(self, image: AnyArray) -> "MultiWindow":
         """The windows placed on `image`, to stay there for parts of it."""
-        return replace(self, windows=tuple(window.fixed_on(image) for window in self.windows))
-
-    def views_of(self, image: AnyArray) -> list[FloatMap]:
-        """`image` normalised by each window."""
-        return [window.normalise(image) for window in self.windows]
+        histograms = {step: Histogram.of(image, step) for step in {window.step for window in self.windows}}
+        return replace(self, windows=tuple(window.fixed_on(histograms[window.step]) for window in self.windows))
 
 
 @torch.inference_mode()
@@ -80,20 +77,22 @@ def predict_planes(
     parameter = next(network.parameters())
     batch = batch or images_at_a_time(parameter.device)
     half = network.neighbours // 2
+    values = torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32)).to(parameter.device)
     pads = [-length % network.size_multiple for length in planes.shape[1:]]
-    total = np.zeros(planes.shape, dtype=np.float32)
-    for view in windows.views_of(planes):
-        padded = np.pad(view, ((half, half), (0, pads[0]), (0, pads[1])), mode="edge")
-        for first in range(0, len(planes), batch):
-            last = min(first + batch, len(planes))
-            block = torch.from_numpy(padded[first : last + 2 * half]).to(parameter.device)[None]
+    total = torch.zeros_like(values)
+    for low, high in (window.place(planes) for window in windows.windows):
+        for first in range(0, len(values), batch):
+            last = min(first + batch, len(values))
+            # The outer planes are their own neighbours.
+            seen = torch.arange(first - half, last + half, device=values.device).clamp_(0, len(values) - 1)
+            block = values[seen].sub_(low).mul_(1.0 / (high - low)).clamp_(0.0, 1.0)[None]
+            block = torch.nn.functional.pad(block, (0, pads[1], 0, pads[0]), mode="replicate")
             with mixed_precision(parameter.device):
                 probability = network(block.to(parameter.dtype)).float().sigmoid()[0]
-            total[first:last] += probability[:, : planes.shape[1], : planes.shape[2]].cpu().numpy()
+            total[first:last] += probability[:, : planes.shape[1], : planes.shape[2]]
             if on_planes is not None:
                 on_planes(last - first)
-    total /= len(windows.windows)
-    return total
+    return total.div_(len(windows.windows)).cpu().numpy()
 
 
 def _centres(length: int, of: int) -> Numbers:
@@ -221,5 +220,5 @@ def _to_source_grid(probability: FloatMap, labels: LabelMap, shape: Sequence[int
         plane = _plane_at(filled, position)
         if plane.any():
             lung = _resize_plane(plane, shape[1:]) > 0.5
-            result[index] = lung * side[slices[index]][rows[:, None], columns[None, :]]
+            result[index] = lung * side[slices[index]].take(rows, axis=0).take(columns, axis=1)
     return result

@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from groundglass.domain.arrays import Indices, LabelMap, Mask
 from groundglass.domain.findings import THIRDS, UNLISTED_REGION, Box, Region, Side
@@ -115,19 +113,22 @@ def _held_together(
     on_slice: dict[int, list[int]] = {}
     for number, (box, _) in enumerate(found):
         on_slice.setdefault(box.slice_index, []).append(number)
-    pairs = [
-        (one, other)
-        for one, (box, _) in enumerate(found)
-        for other in on_slice.get(following.get(box.slice_index, -1), ())
-        if _overlap(found[one], found[other])
-    ]
-    rows, columns = (np.array([pair[end] for pair in pairs], dtype=int) for end in (0, 1))
-    graph = coo_array((np.ones(len(pairs)), (rows, columns)), shape=(len(found), len(found)))
-    count, group_of = connected_components(graph, directed=False)
-    groups: list[list[tuple[Box, Mask]]] = [[] for _ in range(count)]
-    for item, group in zip(found, group_of, strict=True):
-        groups[group].append(item)
-    return groups
+    group_of = list(range(len(found)))  # the first of each group stands for it
+
+    def first_of(one: int) -> int:
+        while group_of[one] != one:
+            group_of[one] = one = group_of[group_of[one]]
+        return one
+
+    for one, (box, _) in enumerate(found):
+        for other in on_slice.get(following.get(box.slice_index, -1), ()):
+            if _overlap(found[one], found[other]):
+                ends = first_of(one), first_of(other)
+                group_of[max(ends)] = min(ends)
+    groups: dict[int, list[tuple[Box, Mask]]] = {}
+    for number, item in enumerate(found):
+        groups.setdefault(first_of(number), []).append(item)
+    return list(groups.values())
 
 
 def _overlap(one: tuple[Box, Mask], other: tuple[Box, Mask]) -> bool:

@@ -1,6 +1,6 @@
 """II-D: the classifier's input, the square around the lungs resized to 224 x 224."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -109,6 +109,8 @@ class SliceInputs:
     square: LungSquare
     window: tuple[float, float]
     masked: bool
+    _lung_squares: dict[int, Mask] = field(default_factory=dict, repr=False, compare=False)
+    """Those that were asked for: 50 kB each, and both classification and saliency ask."""
 
     @classmethod
     def of_volume(cls, volume: CTVolume, lungs: LabelMap, window: SlidingWindow, masked: bool) -> "SliceInputs":
@@ -127,7 +129,9 @@ class SliceInputs:
 
     def lung_square(self, index: int) -> Mask:
         """The slice's lungs, bool `(224, 224)`."""
-        return self.square.resize(self.lung(index), 0.0) > 0.5
+        if index not in self._lung_squares:
+            self._lung_squares[index] = self.square.resize(self.lung(index), 0.0) > 0.5
+        return self._lung_squares[index]
 
     def image(self, index: int, lung: Mask) -> FloatMap:
         """The slice's input, float32 `(224, 224)` in [0, 1]; `lung` is its `lung_square`."""

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from conformance.orthanc import Orthanc
+from deploy.orthanc.application import Application
 from deploy.orthanc.archive import Archive
 from deploy.orthanc.case import work_on
 from deploy.orthanc.monitoring import Monitor
@@ -87,7 +88,8 @@ def work(settings: Settings, study: str, cutter: Cutter | None = None) -> None:
             cutter.watch(state, STATE_STEPS)
         job = state.take()
         assert job is not None
-        work_on(job, orthanc, state, settings, Monitor(state), threading.Event())
+        stop = threading.Event()
+        work_on(job, orthanc, Application(settings, stop), state, settings, Monitor(state), stop)
         state.finish(job)
     finally:
         state.close()

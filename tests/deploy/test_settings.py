@@ -20,7 +20,8 @@ def test_the_shipped_settings_are_valid_and_others_take_their_place(tmp_path: Pa
     file.write_text("queue: {attempts: 2}\ndestination: pacs\n")
     settings, shipped = load_settings(file), load_settings()
     assert (settings.attempts, settings.destination, settings.workers) == (2, "pacs", shipped.workers)
-    assert settings.command_for(Path("/in"), Path("/out"))[:5] == [sys.executable, "-m", "app", "-i", "/in"]
+    assert settings.command_for(Path("/in"), Path("/out"))[:4] == [sys.executable, "-m", "groundglass", "worker"]
+    assert settings.stays
     assert [shipped.retry_after_s(tries) for tries in (1, 2, 3, 100)] == [60, 120, 240, 3600]
 
 

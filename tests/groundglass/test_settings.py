@@ -71,7 +71,7 @@ def test_every_fault_of_the_file_is_told_at_once_in_a_sentence_each(tmp_path: Pa
         "site.yaml: the setting 'package' must hold named settings, and is 5.",
         "site.yaml: the setting 'research.steps' must lie between 1 and 1000 (a whole number), and is 0.",
         "site.yaml: the setting 'research.setps' is unknown. Did you mean 'research.steps'? The setting 'research' may "
-        "hold reading, rule, steps, joint_factor, gradient_power, joint_blur_mm, joint_part.",
+        "hold reading, rule, steps, proved_slices, joint_factor, gradient_power, joint_blur_mm, joint_part.",
     ]
 
 

@@ -25,6 +25,7 @@ class AnalysedSeries:
         findings: on the grid of the sources.
         software: who found it; it is written into the equipment and the algorithm identification.
         warnings: in sentences, what a reader must know of this source; the outputs repeat them below the result.
+        known_headers: of `identity.source_headers`, for all outputs.
         created: when, for all outputs alike: instances of one series must have the same Series Date and Time.
 
     Raises:
@@ -38,6 +39,7 @@ class AnalysedSeries:
     software: SoftwareIdentity
     warnings: tuple[str, ...] = ()
     created: datetime = field(default_factory=lambda: identity.now())
+    known_headers: identity.KnownHeaders = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.sources:

@@ -21,7 +21,10 @@ from groundglass.dicomio.reading.attributes import numbers, quiet_pydicom, text
 from groundglass.dicomio.reading.defects import REQUIRED, sound_copy, sound_element, time_zone
 from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.writing import codes
+from groundglass.dicomio.writing.iod_answers import remember_answers
 from groundglass.domain.software import RESEARCH_USE, SoftwareIdentity
+
+remember_answers()
 
 # highdicom quotes UIDs, and now and then a patient's name, in its messages: neither may reach a log.
 logging.getLogger("highdicom").setLevel(logging.ERROR)
@@ -168,8 +171,14 @@ def algorithm_content(software: SoftwareIdentity) -> AlgorithmIdentification:
     )
 
 
+KnownHeaders = dict[tuple[int, str], Dataset]
+"""Copies by the `id` of their source and the frame of reference: several results refer to the same images."""
+
+
 @quiet_pydicom()
-def source_headers(sources: Sequence[Dataset], series: Sequence[Dataset] | None = None) -> list[Dataset]:
+def source_headers(
+    sources: Sequence[Dataset], series: Sequence[Dataset] | None = None, known: KnownHeaders | None = None
+) -> list[Dataset]:
     """Small copies of the source headers that `highdicom` always accepts.
 
     It refuses a source without, say, a patient's name, or with a sex or a date that the standard doesn't know. Real
@@ -178,16 +187,23 @@ def source_headers(sources: Sequence[Dataset], series: Sequence[Dataset] | None 
     Args:
         sources: the headers to copy.
         series: all of the series, where `sources` are some of them.
+        known: copies that were made before; new ones are added.
     """
     frames = (text(source, "FrameOfReferenceUID") for source in series or sources)
     # Images without a frame of reference lie in that of the others; the volume has checked that there are not two.
-    known = next((frame for frame in frames if frame and "\\" not in frame), "")
-    frame_uid = known or derive_uid(str(sources[0].get("SeriesInstanceUID", "")), "frame of reference")
+    frame_uid = next((frame for frame in frames if frame and "\\" not in frame), "")
+    frame_uid = frame_uid or derive_uid(str(sources[0].get("SeriesInstanceUID", "")), "frame of reference")
     # As in every image that the volume accepts; made once for all headers, as are the UIDs that many images share.
     common = [DataElement("Modality", "CS", "CT"), DataElement("SamplesPerPixel", "US", 1)]
     common.append(DataElement("FrameOfReferenceUID", "UI", frame_uid))
     uids: dict[tuple[str, str], DataElement] = {}
-    headers = [_source_header(source, {element.tag: element for element in common}, uids) for source in sources]
+    known = {} if known is None else known
+    headers = []
+    for source in sources:
+        key = id(source), frame_uid
+        if key not in known:
+            known[key] = _source_header(source, {element.tag: element for element in common}, uids)
+        headers.append(Dataset(dict(known[key]._dict)))  # whoever gets it may add to it
     for keyword in _SERIES:
         element = sound_element(sources[0], keyword)
         if element is not None:

@@ -54,7 +54,8 @@ def make_presentation_state(analysed: AnalysedSeries) -> GrayscaleSoftcopyPresen
     if not findings.boxes:
         raise ValueError("There is no region to outline: a presentation state needs one.")
     indices = sorted({box.slice_index for box in findings.boxes})
-    headers = dict(zip(indices, identity.source_headers([sources[index] for index in indices]), strict=True))
+    shown = [sources[index] for index in indices]
+    headers = dict(zip(indices, identity.source_headers(shown, known=analysed.known_headers), strict=True))
     layer = GraphicLayer("REGIONS", 1, "Outlines of salient regions, research use", CIELabColor(87.0, 2.0, 75.0))
     tracking = {
         region.number: (name, tracking_uid(sources, analysed.software, name))

@@ -87,6 +87,7 @@ def make_report(analysed: AnalysedSeries, companions: Sequence[Dataset] = ()) ->
         evaluations=evaluations,
         title=codes.MEASUREMENT_REPORT if groups else codes.SUMMARY,
         companions=companions,
+        known=analysed.known_headers,
     )
 
 
@@ -284,6 +285,7 @@ def _document(
     numbers: Sequence[sr.ContentItem] = (),
     companions: Sequence[Dataset] = (),
     variant: str = "",
+    known: identity.KnownHeaders | None = None,
 ) -> sr.Comprehensive3DSR:
     """TID 1500; conclusion and comments in words are an extension of it, the first items of the root."""
     observer = sr.ObserverContext(
@@ -313,7 +315,7 @@ def _document(
             *(_container(concept, items) for concept, items in parts if items),
         ]
     )
-    headers = {str(header.SOPInstanceUID): header for header in identity.source_headers(sources)}
+    headers = {str(header.SOPInstanceUID): header for header in identity.source_headers(sources, known=known)}
     # A report that refers to other objects, to label maps for instance, is another report.
     variant = "\n".join([*([variant] if variant else []), *sorted(str(one.SOPInstanceUID) for one in companions)])
     report = sr.Comprehensive3DSR(

@@ -116,7 +116,7 @@ def _encode(
     shown = np.flatnonzero(pixels.any(axis=(1, 2)))
     span = slice(shown[0], shown[-1] + 1) if shown.size else slice(None)
     segmentation = Segmentation(
-        source_images=identity.source_headers(sources[span], sources),
+        source_images=identity.source_headers(sources[span], sources, analysed.known_headers),
         pixel_array=pixels[span],
         segmentation_type=SegmentationTypeValues[form.upper()],
         segment_descriptions=descriptions,

@@ -133,8 +133,11 @@ class Workers:
         self.errors = errors
         self.asked: list[str] = []
 
-    def __call__(self, job: Job) -> "Workers":
+    def __call__(self, job: Job, timeout_s: float) -> "Workers":
         return self
+
+    def close(self) -> None:
+        self.asked.append("closed")
 
     def analyse(self, study: Study) -> str:
         self.asked.append(study.name)
@@ -146,11 +149,10 @@ class Workers:
 JOB = Job(Path("in"), Path("out"), Path("models"), Path("app.yaml"), 1)
 
 
-def test_a_study_that_fails_comes_again_last_and_is_given_up_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_study_that_fails_comes_again_last_and_is_given_up_in_the_end() -> None:
     workers = Workers(aaaa=[CaseFailed()], bbbb=[ValueError("a name")] * 3)
-    monkeypatch.setattr("groundglass.cohort.local.Worker", workers)
-    outcomes = list(analyse_here(JOB, Queue(STUDIES, attempts=3)))
-    assert workers.asked == ["aaaa", "bbbb", "cccc", "aaaa", "bbbb", "bbbb"]
+    outcomes = list(analyse_here(JOB, Queue(STUDIES, attempts=3), make_worker=workers))
+    assert workers.asked == ["aaaa", "bbbb", "cccc", "aaaa", "bbbb", "bbbb", "closed"]
     assert outcomes == [
         Outcome("cccc", "SUCCESS"),
         Outcome("aaaa", "SUCCESS"),
@@ -158,12 +160,11 @@ def test_a_study_that_fails_comes_again_last_and_is_given_up_in_the_end(monkeypa
     ]
 
 
-def test_a_full_disk_stops_the_cohort(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_stops_the_cohort() -> None:
     workers = Workers(bbbb=[CohortStopped("The disk is full.")])
-    monkeypatch.setattr("groundglass.cohort.local.Worker", workers)
     with pytest.raises(CohortStopped, match="full"):
-        list(analyse_here(JOB, Queue(STUDIES, attempts=3)))
-    assert workers.asked == ["aaaa", "bbbb"]
+        list(analyse_here(JOB, Queue(STUDIES, attempts=3), make_worker=workers))
+    assert workers.asked == ["aaaa", "bbbb", "closed"]
 
 
 # The worker

@@ -1,6 +1,7 @@
 """Integrated gradients against captum, an independent implementation, and against their own completeness axiom."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from captum.attr._utils.approximation_methods import approximation_parameters
 
 from groundglass.method.classifier_network import INPUT_SIZE, MultiScaleClassifier
 from groundglass.method.saliency import (
+    PROOF_STEPS,
     IntegratedGradients,
     PathIntegrals,
     Rule,
@@ -87,6 +89,26 @@ def test_nodes_and_weights_of_every_rule_are_captums(rule: Rule, steps: int) -> 
     nodes, weights = IntegratedGradients("score", rule, steps, gradient_power=0.0).nodes()
     np.testing.assert_allclose(nodes, nodes_of(steps), rtol=1e-6)
     np.testing.assert_allclose(weights, weights_of(steps), rtol=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4])
+def test_gauss_jacobi_nodes_give_the_exact_weighted_mean_of_what_is_smooth(steps: int) -> None:
+    power = 4.0
+    places, parts = IntegratedGradients("score_map", "gauss_jacobi", steps, power).nodes()
+    shares = parts * places**power
+    for degree in range(2 * steps):  # as many as so few nodes can give
+        exact = (power + 1) / (power + 1 + degree)  # of the integral of x**degree * x**power, over that of x**power
+        assert (shares / shares.sum()) @ places**degree == pytest.approx(exact, rel=1e-9)
+    assert ((places > 0) & (places < 1)).all()
+
+
+def test_gauss_jacobi_proves_no_completeness_and_names_the_rule_that_does(
+    network: MultiScaleClassifier, spot: torch.Tensor
+) -> None:
+    quick = IntegratedGradients("score_map", "gauss_jacobi", 1, gradient_power=4.0)
+    assert quick.attribute(quick.prepare(network, 1), spot).completeness_errors is None
+    assert quick.proving() == replace(quick, rule="midpoint", steps=PROOF_STEPS)
+    assert quick.proving().proving() == quick.proving()
 
 
 @pytest.mark.slow

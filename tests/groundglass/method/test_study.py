@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from groundglass.method.classifier_network import MultiScaleClassifier
 from groundglass.method.explanation import Explanation, explain_slices
 from groundglass.method.normalisation import SlidingWindow
 from groundglass.method.regions import thirds_of_lungs
-from groundglass.method.saliency import IntegratedGradients
+from groundglass.method.saliency import IntegratedGradients, PathIntegrals
 from groundglass.method.slice_classification import StudyRule, classify_slices
 from groundglass.method.slice_input import SliceInputs
 from groundglass.method.weights import WeightsRefused, load_classifier
@@ -90,6 +91,57 @@ def test_the_most_probable_diseased_slices_are_explained_within_the_budget(expla
     assert [item.index for item in explanation.slices if item.explained] == [8, 9, 10]
     assert sorted(explanation.saliency) == [8, 9, 10]
     assert {item.why_not_explained for item in explanation.slices if not item.explained} == {"budget"}
+
+
+class CountedGradients(IntegratedGradients):
+    """Tells the brightness of the image as its gradient, and keeps which rule was asked for."""
+
+    asked: ClassVar[list[str]] = []
+
+    def attribute(self, gradients, image):
+        self.asked.append(self.rule)
+        values = np.repeat(image.numpy()[None], 3, axis=0)
+        errors = None if self.rule == "gauss_jacobi" else np.full(3, 0.25)
+        return PathIntegrals(values, values, errors)
+
+
+def count(network, sick, spacing_mm: float, proved_slices: int) -> tuple[Explanation, list[str]]:
+    """Fourteen slices of 2 mm, all diseased, and the rules by which slices were computed."""
+    volume, truth, inputs = sick
+    thin = replace(volume, spacing_mm=(2.0, *volume.spacing_mm[1:]))
+    slices = [finding(index, 0.02 * index, 0.5) for index in range(8, 22)]
+    rules = replace(SHIPPED.explanation, spacing_mm=spacing_mm, proved_slices=proved_slices)
+    gradients = CountedGradients("score_map", "gauss_jacobi", 4, gradient_power=4.0)
+    CountedGradients.asked.clear()
+    found = explain_slices(network, thin, truth.lungs, inputs, slices, PRESENT, gradients, rules)
+    return found, list(CountedGradients.asked)
+
+
+def test_slices_between_those_that_are_computed_take_their_saliency_from_both(network, sick) -> None:
+    each, asked_of_each = count(network, sick, spacing_mm=0.0, proved_slices=0)
+    spread, asked = count(network, sick, spacing_mm=5.0, proved_slices=0)
+    assert (len(asked_of_each), len(asked)) == (14, 8)  # 8, 10, ... 20 and the last one, 21
+    assert all(item.explained for item in spread.slices)
+    assert sorted(spread.saliency) == sorted(each.saliency) == list(range(8, 22))
+    np.testing.assert_array_equal(spread.saliency[10], each.saliency[10])
+    between, lung = spread.saliency[11], sick[2].lung(11)
+    assert between.max() > 0
+    assert not between[~lung].any()
+    assert np.corrcoef(between[lung], each.saliency[11][lung])[0, 1] > 0.7
+
+
+def test_completeness_is_proved_on_as_many_slices_as_asked(network, sick) -> None:
+    found, asked = count(network, sick, spacing_mm=5.0, proved_slices=3)
+    assert sorted(asked) == ["gauss_jacobi"] * 5 + ["midpoint"] * 3
+    proved = [item.index for item in found.slices if item.completeness_error is not None]
+    assert len(proved) == 3
+    assert max(proved) - min(proved) >= 6  # over the whole height
+    assert all(item.completeness_error == (0.25,) * 3 for item in found.slices if item.index in proved)
+
+
+def test_slices_far_apart_are_each_computed(network, sick) -> None:
+    _, asked = count(network, sick, spacing_mm=3.9, proved_slices=0)
+    assert len(asked) == 14
 
 
 @pytest.mark.slow
