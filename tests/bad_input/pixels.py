@@ -98,6 +98,15 @@ def frames(count: object, copies: int = 1) -> Make:
     return series(edit)
 
 
+def longer(count: int) -> Edit:
+    """Bytes behind the pixels, in the same element."""
+
+    def edit(image: Dataset, index: int) -> None:
+        image.PixelData = image.PixelData + b"\7" * count
+
+    return edit
+
+
 def coloured(image: Dataset, index: int) -> None:
     """Three bytes a pixel."""
     image.SamplesPerPixel, image.PhotometricInterpretation, image.PlanarConfiguration = 3, "RGB", 0
@@ -210,6 +219,32 @@ def bare_stream(files: list[Path]) -> None:
         image.save_as(path, enforce_file_format=True)
 
 
+def bits_by_slice(image: Dataset, index: int) -> None:
+    """As many bits as the largest value of each image needs, as one anonymiser writes."""
+    bits = max(12, int(np.frombuffer(image.PixelData, "<u2").max()).bit_length()) + index % 5
+    image.BitsStored, image.HighBit = bits, bits - 1
+
+
+def airless(image: Dataset, index: int) -> None:
+    """The last image shows the belly alone and a piece of metal, which takes a bit more."""
+    bits = 12
+    if index == 23:
+        set_stored(image, AIRLESS.hu[index].astype(int) + 1024)
+        bits = 13
+    image.BitsStored, image.HighBit = bits, bits - 1
+
+
+def without_air() -> CTVolume:
+    """What `airless` shows."""
+    hu = CHEST.hu.copy()
+    hu[23] = np.where(hu[23] < -300, -80, hu[23])
+    hu[23, 10:12, 15:17] = 3200
+    return replace(RIGHT, hu=hu)
+
+
+AIRLESS = without_air()
+CODESTREAMS = ("JPEG Lossless", "JPEG-LS", "JPEG 2000")
+END, BEHIND = b"\xff\xd9", b"\xff\xff\x20\x07\xff"
 BONE = np.random.default_rng(0).integers(300, 1500, CHEST.shape[1:])
 _PADDED, _RANGE, _SIGNED = padded(0), padded(4000, 4010), padded(-2000, is_signed=True)
 
@@ -228,12 +263,21 @@ CASES = tuple(
         ("no intercept in one image", series(on(ONE, RescaleIntercept=None)), refused("NO_RESCALE")),
         ("a slope in words", series(every(RescaleSlope="one")), refused("NO_RESCALE")),
         ("a slope that is not a number", series(every(RescaleSlope="NaN")), refused("NO_RESCALE")),
+        ("a rescale type in small letters", series(every(RescaleType="hu")), reads()),
+        ("a rescale type of modified Hounsfield units", series(every(RescaleType="HU_MOD")),
+         refused("NO_RESCALE", "HU_MOD")),
+        ("a rescale type of a unit of its own", series(every(RescaleType="planted")),
+         refused("NO_RESCALE", "a unit of its own")),
         ("a slope of zero", series(every(RescaleSlope=0)), refused("NO_RESCALE")),
         ("a negative slope", series(every(RescaleSlope=-1)), refused("NOT_HU")),
         ("a slope of a million", series(every(RescaleSlope=1e6)), refused("NOT_HU")),
         ("a slope that overflows", series(every(RescaleSlope="1e999")), refused("NO_RESCALE")),
         ("an intercept of zero in one image", series(on(ONE, RescaleIntercept=0)), refused("NOT_HU", "in 1 images")),
         ("another slope in three images", series(on({3, 4, 5}, RescaleSlope=3)), refused("NOT_HU", "in 3 images")),
+        ("another slope in most images, stored with the right one", series(on(range(4, 20), RescaleSlope=0.4)),
+         refused("NOT_HU", "in 16 images")),
+        ("bytes of padding behind the pixels", series(longer(60)), reads()),
+        ("a row more than the header says", series(longer(64)), refused("PIXELS", "the size that the headers say")),
         ("an intercept with its digits in groups", series(every(RescaleIntercept="-1_024")), refused("NO_RESCALE")),
         ("an intercept left out of the values, none stored", series(every(RescaleIntercept=0)), refused("NOT_HU")),
         ("grey values from 0 to 255", series(stored(lambda hu: np.clip((hu + 1000) // 5, 0, 255))), refused("NOT_HU")),
@@ -256,9 +300,12 @@ CASES = tuple(
         ("thirty-two bits", allocated(32, "<u4"), refused("PIXELS")),
         ("one bit allocated", series(every(BitsAllocated=1, BitsStored=1, HighBit=0)), refused("PIXELS")),
         ("eight bits stored in one image", series(on(ONE, BitsStored=8, HighBit=7)), refused("NOT_HU", "other bits")),
+        ("another number of stored bits in each image", series(bits_by_slice), reads()),
+        ("another number of stored bits in one image without air", series(airless), reads(AIRLESS)),
         ("no bits stored", series(every(BitsStored=0)), refused("PIXELS")),
         ("more bits stored than allocated", series(every(BitsStored=20, HighBit=19)), refused("PIXELS")),
-        ("the stored bits are not the lowest", series(every(BitsStored=12, HighBit=15)), refused("PIXELS")),
+        ("the stored bits are not the lowest", series(every(BitsStored=12, HighBit=15)),
+         refused("PIXELS", "HighBit is 15")),
         ("no bits allocated said", series(every(BitsAllocated=None)), refused("PIXELS")),
         ("no pixel representation", series(every(PixelRepresentation=None)), refused("PIXELS")),
         ("a pixel representation of seven", series(every(PixelRepresentation=7)), refused("PIXELS")),
@@ -278,6 +325,11 @@ CASES = tuple(
         *((f"{name}", series(syntax=syntax), reads()) for name, syntax in COMPRESSED.items()),
         *((f"{name}, one stream half", stream(12, syntax, half), refused("PIXELS"))
           for name, syntax in COMPRESSED.items()),
+        *((f"{name}, other bytes behind one stream", stream(12, COMPRESSED[name], lambda content: content + BEHIND),
+           reads()) for name in CODESTREAMS),
+        *((f"{name}, one stream cut, but with an end and other bytes behind it", stream(
+            12, COMPRESSED[name], lambda content: half(content) + END + BEHIND), refused("PIXELS"))
+          for name in CODESTREAMS),
         *((f"{name}, one stream garbage", stream(12, syntax, garbage), refused("PIXELS"))
           for name, syntax in COMPRESSED.items()),
         *((f"{name}, one stream of two bytes", stream(12, syntax, lambda content: bytes(2)), refused("PIXELS"))

@@ -6,7 +6,6 @@ pydicom decodes. All of them give the stored bits, which one rescale turns into 
 
 import hashlib
 import os
-import struct
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -36,6 +35,7 @@ from pydicom.uid import (
 )
 
 from groundglass.dicomio.reading.attributes import number, text
+from groundglass.dicomio.reading.codestream import has_bytes_behind, lengthened, whole_codestream
 from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.reading.header import Header
 from groundglass.domain.arrays import AnyArray, HounsfieldUnits
@@ -52,6 +52,7 @@ _PIXEL_TAGS = [
 ]  # fmt: skip
 
 _DECODERS = {
+    JPEGExtended12Bit: "jpeg8_decode",
     JPEGLossless: "jpeg8_decode",
     JPEGLosslessSV1: "jpeg8_decode",
     JPEGLSLossless: "jpegls_decode",
@@ -68,21 +69,64 @@ Its decoder for HTJ2K alone tells errors on standard error; OpenJPEG, behind the
 """
 
 
+class UnreadablePixels(ValueError):
+    """Why the pixels of an image can't be read.
+
+    Attributes:
+        problem: the end of a sentence about several such images, with a colon before it.
+        remedy: a sentence that says what to do.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+
+SEND_AGAIN = "Send the series again, uncompressed if the error stays."
+_CORRECT = "Correct the headers at their source: to send the images uncompressed, or once more, doesn't help."
+
+
 def read_slice_hu(header: Dataset, slice_hu: HounsfieldUnits) -> None:
-    """Decode one image into `slice_hu`, int16 `(row, col)`; any error of a decoder comes through."""
-    stored_bits, high_bit = number(header, "BitsStored"), number(header, "HighBit")
-    is_signed = number(header, "PixelRepresentation") == 1
-    if number(header, "PixelRepresentation") not in (0, 1):
-        raise ValueError("Nothing says whether the pixels are signed.")
+    """Decode one image into `slice_hu`, int16 `(row, col)`; any error of a decoder comes through.
+
+    Raises:
+        UnreadablePixels: the header describes no pixels that can be read, or the codestream is not whole.
+    """
+    bits, is_signed = _stored_bits(header)
     slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
-    if stored_bits is None or not 1 <= stored_bits <= 16 or stored_bits > (number(header, "BitsAllocated") or 0):
-        raise ValueError("The number of stored bits is not between 1 and that of allocated ones, 16 at most.")
-    if high_bit is not None and high_bit != stored_bits - 1:
-        raise ValueError("The stored bits are not the lowest ones.")
     if slope is None or intercept is None:
         raise ValueError("There is no rescale.")
-    stored = _stored(header, slice_hu, int(stored_bits), is_signed)
-    _rescale(stored, slice_hu, int(stored_bits), is_signed, slope, intercept, _padding(header, is_signed))
+    stored = _stored(header, slice_hu, bits, is_signed)
+    _rescale(stored, slice_hu, bits, is_signed, slope, intercept, _padding(header, is_signed))
+
+
+def _stored_bits(header: Dataset) -> tuple[int, bool]:
+    """How many bits are stored, and whether they are signed (PS3.3 C.7.6.3.1)."""
+    allocated, stored, high = (number(header, name) for name in ("BitsAllocated", "BitsStored", "HighBit"))
+    representation = number(header, "PixelRepresentation")
+    if representation not in (0, 1):
+        raise UnreadablePixels("PixelRepresentation doesn't say whether the values are signed", _CORRECT)
+    if stored is None or allocated is None:
+        raise UnreadablePixels("BitsAllocated or BitsStored is missing or no number", _CORRECT)
+    if stored > 16:
+        raise UnreadablePixels(f"BitsStored is {stored:.0f}, and at most 16 bits are read", _CORRECT)
+    if not 1 <= stored <= allocated:
+        raise UnreadablePixels(f"BitsStored is {stored:.0f} where BitsAllocated is {allocated:.0f}", _CORRECT)
+    if high is not None and high != stored - 1:
+        problem = (
+            f"HighBit is {high:.0f} where BitsStored is {stored:.0f}, so that the stored bits would not be the lowest "
+            "ones, or one of the two is wrong"
+        )
+        raise UnreadablePixels(problem, _CORRECT)
+    return int(stored), representation == 1
+
+
+def has_values_within(header: Dataset, other_bits: float | None) -> bool:
+    """Whether the values of an image are the same with another number of stored bits, because both hold them all."""
+    room = np.empty((int(number(header, "Rows") or 0), int(number(header, "Columns") or 0)), np.int16)
+    bits, is_signed = _stored_bits(header)
+    return _fits(_stored(header, room, bits, is_signed), min(bits, int(other_bits or 0)), is_signed)
 
 
 def readable_syntaxes() -> tuple[UID, ...]:
@@ -129,22 +173,28 @@ def _stored(header: Dataset, slice_hu: HounsfieldUnits, bits: int, is_signed: bo
     image, index = (header.whole, header.number - 1) if isinstance(header, Frame) else (header, 0)
     frames = int(number(image, "NumberOfFrames") or 1)
     if frames != 1 and image is header:
-        raise ValueError("A CT image has one frame.")
+        raise UnreadablePixels(f"NumberOfFrames is {frames} where a CT image has one frame", _CORRECT)
     syntax = transfer_syntax(image)
     if isinstance(image, Header) and image.pixels and _is_plain(image) and syntax in _WALKED:
         place, length = image.pixels
-        if length - frames * slice_hu.nbytes not in (0, 1):
-            raise ValueError("The pixel data do not have the size in the header.")
+        # Some writers pad to a block of the disk. A row or more may be another matrix than the header says.
+        if not 0 <= length - frames * slice_hu.nbytes < max(2, slice_hu[0].nbytes):
+            raise UnreadablePixels("the pixel data do not have the size that the headers say", _CORRECT)
         _read_into(image.filename, place + index * slice_hu.nbytes, slice_hu)
         return slice_hu.view(np.uint16)
     if syntax in _CODESTREAMS:
         frame = _frame_bytes(image, index, frames)
-        check_codestream(frame, (slice_hu.shape[0], slice_hu.shape[1]))
-        if _is_plain(image) and syntax in _DECODERS and _decode_into(frame, syntax, slice_hu, bits, is_signed):
+        try:
+            codestream = whole_codestream(frame, (slice_hu.shape[0], slice_hu.shape[1]))
+        except ValueError as error:
+            raise UnreadablePixels(str(error), SEND_AGAIN) from error
+        if _is_plain(image) and syntax in _DECODERS and _decode_into(codestream, syntax, slice_hu, bits, is_signed):
+            if syntax in _HUFFMAN and has_bytes_behind(frame, codestream):
+                _check_is_whole(codestream, syntax, slice_hu)
             return slice_hu.view(np.uint16)
     if syntax in _JPEG_2000:
         # Not pydicom's turn: GDCM ends the process over a codestream that is broken.
-        stored = _decoder(_DECODERS[UID(syntax)])(frame)
+        stored = _decoder(_DECODERS[UID(syntax)])(codestream)
     elif frames > 1:
         stored = pixel_array(getattr(image, "filename", None) or image, raw=True, index=index)
     else:
@@ -183,37 +233,15 @@ def _frame_bytes(image: Dataset, index: int, frames: int) -> bytes:
     return get_frame(whole.PixelData, index, number_of_frames=frames)
 
 
-def check_codestream(frame: bytes, size: tuple[int, int]) -> None:
-    """Refuse a JPEG, JPEG-LS or JPEG 2000 codestream of another size than `(row, col)`, or without its end.
+def _check_is_whole(codestream: bytes, syntax: str, slice_hu: HounsfieldUnits) -> None:
+    """Refuse a JPEG codestream that ends before its image: decoders make up the rest, and say nothing.
 
-    Decoders take memory for whatever size a codestream claims, end the process where there isn't any, and make up the
-    rest of an image that is cut.
-
-    Raises:
-        ValueError: the codestream must not be decoded.
+    One that holds the whole image is decoded to the same pixels with more data behind those it needs.
     """
-    if frame.rstrip(b"\0")[-2:] != b"\xff\xd9":
-        raise ValueError("The codestream has no end.")
-    if _codestream_size(frame) != size:
-        raise ValueError("The codestream has another size than the header says.")
-
-
-def _codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """Rows and columns that a codestream claims; None where it says nothing."""
-    if frame[:4] == b"\xff\x4f\xff\x51" and len(frame) >= 24:  # JPEG 2000: SOC and SIZ (ISO/IEC 15444-1 A.5.1)
-        right, bottom, left, top = struct.unpack(">4L", frame[8:24])
-        return bottom - top, right - left
-    at = 2
-    while frame[:2] == b"\xff\xd8" and at + 9 <= len(frame) and frame[at] == 0xFF:
-        marker = frame[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-        elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            rows, columns = struct.unpack(">HH", frame[at + 5 : at + 9])  # ISO/IEC 10918-1 B.2.2
-            return rows, columns
-        else:
-            at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
-    return None
+    longer = np.empty(slice_hu.shape, np.uint16)
+    _decoder(_DECODERS[UID(syntax)])(lengthened(codestream), out=longer)
+    if not np.array_equal(longer, slice_hu.view(np.uint16)):
+        raise UnreadablePixels("their codestreams end before the image does", SEND_AGAIN)
 
 
 def _decode_into(frame: bytes, syntax: str, slice_hu: HounsfieldUnits, bits: int, is_signed: bool) -> bool:
@@ -227,7 +255,9 @@ def _decode_into(frame: bytes, syntax: str, slice_hu: HounsfieldUnits, bits: int
 
 
 _WALKED = frozenset({str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)})
-_CODESTREAMS = frozenset({str(syntax) for syntax in (*_DECODERS, JPEGBaseline8Bit, JPEGExtended12Bit)})
+_CODESTREAMS = frozenset({str(syntax) for syntax in (*_DECODERS, JPEGBaseline8Bit)})
+_HUFFMAN = frozenset({JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1})
+"""Whose decoders don't tell where data are missing."""
 _JPEG_2000 = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
 """Their codestreams say themselves whether the values are signed."""
 
