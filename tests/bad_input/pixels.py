@@ -23,7 +23,7 @@ from pydicom.uid import (
 
 from groundglass.domain.volume import CTVolume
 from tests.bad_input.case import BadInput, Make, every, on, reads, refused, rejected, series, with_files
-from tests.bad_input.series import CHEST, Chest, Edit, set_fragments, set_stored
+from tests.bad_input.series import CHEST, Chest, Edit, set_fragments, set_raw, set_stored
 
 ALL, ONE = range(24), {12}
 RIGHT = CHEST.truth
@@ -86,6 +86,36 @@ def dirty_high_bits(image: Dataset, index: int) -> None:
     """Twelve bits are stored; the four above them hold an overlay (PS3.5 8.1.1)."""
     pixels = np.frombuffer(image.PixelData, "<u2") | 0x5000
     image.PixelData = pixels.tobytes()
+
+
+def shifted(image: Dataset, index: int) -> None:
+    """Twelve bits stored in the highest of sixteen, as old images have them."""
+    every(BitsStored=12, HighBit=15)(image, index)
+    image.PixelData = (np.frombuffer(image.PixelData, "<u2") << 4).tobytes()
+
+
+def shifted_by_one(image: Dataset, index: int) -> None:
+    """Twelve bits stored above one that isn't used, so that most values are as small as twelve bits allow."""
+    every(BitsStored=12, HighBit=12)(image, index)
+    image.PixelData = (np.frombuffer(image.PixelData, "<u2") << 1).tobytes()
+
+
+def on_top(image: Dataset, index: int) -> None:
+    """Thirteen bits stored, and a HighBit of fewer."""
+    every(HighBit=10)(image, index)
+    image.PixelData = (np.frombuffer(image.PixelData, "<u2") | (index == 12) << 12).tobytes()
+
+
+def altered(syntax: UID, keyword: str, value: int) -> Make:
+    """An attribute changed in compressed files, whose pixels stay what they are."""
+
+    def spoil(files: list[Path]) -> None:
+        for path in files:
+            image = dcmread(path)
+            set_raw(image, keyword, value)
+            image.save_as(path, enforce_file_format=True)
+
+    return with_files(spoil, syntax=syntax)
 
 
 def frames(count: object, copies: int = 1) -> Make:
@@ -304,8 +334,23 @@ CASES = tuple(
         ("another number of stored bits in one image without air", series(airless), reads(AIRLESS)),
         ("no bits stored", series(every(BitsStored=0)), refused("PIXELS")),
         ("more bits stored than allocated", series(every(BitsStored=20, HighBit=19)), refused("PIXELS")),
-        ("the stored bits are not the lowest", series(every(BitsStored=12, HighBit=15)),
-         refused("PIXELS", "HighBit is 15")),
+        ("a HighBit of sixteen bits, and values of twelve", series(every(BitsStored=12, HighBit=15)),
+         reads(said="HighBit")),
+        ("a HighBit of twelve bits, and sixteen stored", series(every(BitsStored=16, HighBit=11)),
+         reads(said="HighBit")),
+        ("a HighBit of twelve bits where the values have thirteen", series(on_top, chest=Chest(bits_stored=13)),
+         refused("PIXELS", "HighBit is 10")),
+        ("the stored bits are the highest", series(shifted), refused("PIXELS", "HighBit is 15")),
+        ("the stored bits are the highest, one of two bits is used", series(shifted_by_one),
+         refused("PIXELS", "HighBit is 12")),
+        ("a HighBit below zero, signed", series(every(HighBit=65535), chest=Chest(is_signed=True, intercept=0.0)),
+         reads(said="HighBit")),
+        *((f"{keyword} {value} over JPEG 2000", altered(JPEG2000Lossless, keyword, value), refused("PIXELS", keyword))
+          for keyword, value in (("BitsAllocated", 8224), ("BitsAllocated", 12), ("BitsAllocated", 0),
+                                 ("BitsStored", 8224), ("SamplesPerPixel", 8224), ("SamplesPerPixel", 0),
+                                 ("PixelRepresentation", 8224), ("NumberOfFrames", 8224))),
+        ("no columns, over JPEG 2000", altered(JPEG2000Lossless, "Columns", 0), refused("TOO_LARGE")),
+        ("8224 columns, over JPEG 2000", altered(JPEG2000Lossless, "Columns", 8224), refused("TOO_LARGE")),
         ("no bits allocated said", series(every(BitsAllocated=None)), refused("PIXELS")),
         ("no pixel representation", series(every(PixelRepresentation=None)), refused("PIXELS")),
         ("a pixel representation of seven", series(every(PixelRepresentation=7)), refused("PIXELS")),

@@ -46,6 +46,9 @@ PADDING_HU = -1024
 StoredPixels = NDArray[np.uint16]
 """As they are in the file, whatever their sign; `(row, col)`."""
 
+_ALLOCATED = (8, 16, 32)
+"""Bits that images have for each pixel (PS3.5 8.1.1); others decoders refuse, or take for one of these."""
+
 _PIXEL_TAGS = [
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData",
@@ -98,28 +101,51 @@ def read_slice_hu(header: Dataset, slice_hu: HounsfieldUnits) -> None:
     if slope is None or intercept is None:
         raise ValueError("There is no rescale.")
     stored = _stored(header, slice_hu, bits, is_signed)
+    _check_high_bit(header, stored, bits, is_signed)
     _rescale(stored, slice_hu, bits, is_signed, slope, intercept, _padding(header, is_signed))
 
 
 def _stored_bits(header: Dataset) -> tuple[int, bool]:
     """How many bits are stored, and whether they are signed (PS3.3 C.7.6.3.1)."""
-    allocated, stored, high = (number(header, name) for name in ("BitsAllocated", "BitsStored", "HighBit"))
+    allocated, stored, samples = (number(header, name) for name in ("BitsAllocated", "BitsStored", "SamplesPerPixel"))
     representation = number(header, "PixelRepresentation")
     if representation not in (0, 1):
         raise UnreadablePixels("PixelRepresentation doesn't say whether the values are signed", _CORRECT)
     if stored is None or allocated is None:
         raise UnreadablePixels("BitsAllocated or BitsStored is missing or no number", _CORRECT)
-    if stored > 16:
-        raise UnreadablePixels(f"BitsStored is {stored:.0f}, and at most 16 bits are read", _CORRECT)
+    if allocated not in _ALLOCATED:
+        raise UnreadablePixels(f"BitsAllocated is {allocated:g}, and 8, 16 or 32 bits are read", _CORRECT)
+    if stored > 16 or not stored.is_integer():
+        raise UnreadablePixels(f"BitsStored is {stored:g}, and whole numbers up to 16 are read", _CORRECT)
     if not 1 <= stored <= allocated:
-        raise UnreadablePixels(f"BitsStored is {stored:.0f} where BitsAllocated is {allocated:.0f}", _CORRECT)
-    if high is not None and high != stored - 1:
-        problem = (
-            f"HighBit is {high:.0f} where BitsStored is {stored:.0f}, so that the stored bits would not be the lowest "
-            "ones, or one of the two is wrong"
-        )
-        raise UnreadablePixels(problem, _CORRECT)
+        raise UnreadablePixels(f"BitsStored is {stored:g} where BitsAllocated is {allocated:g}", _CORRECT)
+    if samples not in (None, 1):
+        raise UnreadablePixels(f"SamplesPerPixel is {samples:g} where a CT image has one", _CORRECT)
     return int(stored), representation == 1
+
+
+def high_bit_contradicts(header: Dataset) -> bool:
+    """Whether HighBit isn't that of bits stored from the lowest one, as it has to be (PS3.3 C.7.6.3.1.2)."""
+    high, stored = number(header, "HighBit"), number(header, "BitsStored")
+    return high is not None and stored is not None and high != stored - 1
+
+
+def _check_high_bit(header: Dataset, pixels: StoredPixels, bits: int, is_signed: bool) -> None:
+    """Refuse pixels whose HighBit and BitsStored lead to different values.
+
+    Writers that change one of the two forget the other. Where all values have no more bits than either number allows,
+    and some use the lowest of them, the bits are the lowest ones and the values the same whichever number is right.
+    """
+    if not high_bit_contradicts(header):
+        return
+    high = number(header, "HighBit") or 0.0
+    fewest, unused = int(max(0.0, min(bits, high + 1))), 2 ** int(max(0.0, min(high + 1, 16.0) - bits)) - 1
+    has_low_bits = not unused or not pixels.any() or bool((pixels & unused).any())
+    # Of signed values the bits above those stored may be the sign, or nothing.
+    fit = fewest > 0 and (_fits(pixels, fewest, is_signed) or (fewest == bits and _fits(pixels, bits, False)))
+    if not (fit and has_low_bits):
+        problem = f"HighBit is {high:g} where BitsStored is {bits}, and the values don't tell which bits hold them"
+        raise UnreadablePixels(problem, _CORRECT)
 
 
 def has_values_within(header: Dataset, other_bits: float | None) -> bool:

@@ -16,6 +16,7 @@ from groundglass.dicomio.reading.pixels import (
     PADDING_HU,
     SEND_AGAIN,
     UnreadablePixels,
+    high_bit_contradicts,
     read_slice_hu,
     transfer_syntax,
 )
@@ -106,7 +107,8 @@ def read_grid(grid: Grid, threads: int = 2, on_slice: Callable[[], None] | None 
     tissues = np.array(counts)
     check_plausible(tissues, "the voxels")
     check_stored_alike(grid.headers, tissues)
-    return ReadSeries(volume, grid.headers, grid.placement, (*grid.notes, *_loss_of(grid.headers)), grid.goes_on_below)
+    notes = (*grid.notes, *_loss_of(grid.headers), *_high_bits_of(grid.headers))
+    return ReadSeries(volume, grid.headers, grid.placement, notes, grid.goes_on_below)
 
 
 def _loss_of(headers: Sequence[Dataset]) -> tuple[Defect, ...]:
@@ -116,6 +118,13 @@ def _loss_of(headers: Sequence[Dataset]) -> tuple[Defect, ...]:
     )
     problem = f"tells of a lossy compression of {lossy} of {len(headers)} images: their values are not exact"
     return (Defect("LossyImageCompression", problem),) if lossy else ()
+
+
+def _high_bits_of(headers: Sequence[Dataset]) -> tuple[Defect, ...]:
+    """A note on a HighBit that contradicts BitsStored, without a doubt about the values (`read_slice_hu`)."""
+    wrong = sum(map(high_bit_contradicts, headers))
+    problem = f"is not BitsStored minus one in {wrong} of {len(headers)} images: their values are the same either way"
+    return (Defect("HighBit", problem),) if wrong else ()
 
 
 def _volume_of(grid: Grid) -> tuple[CTVolume, Callable[[int], HounsfieldUnits]]:

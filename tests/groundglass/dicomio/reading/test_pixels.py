@@ -256,8 +256,10 @@ def test_a_jpeg_2000_codestream_in_the_boxes_of_a_file_is_read(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("attributes", "reason"),
     [
-        ({"BitsStored": 12, "HighBit": 15}, "HighBit is 15 where BitsStored is 12"),
-        ({"BitsStored": 20, "HighBit": 19}, "BitsStored is 20, and at most 16 bits are read"),
+        ({"BitsStored": 12, "HighBit": 7}, "HighBit is 7 where BitsStored is 12"),
+        ({"BitsStored": 20, "HighBit": 19}, "BitsStored is 20, and whole numbers up to 16 are read"),
+        ({"BitsAllocated": 8224}, "BitsAllocated is 8224, and 8, 16 or 32 bits are read"),
+        ({"SamplesPerPixel": 2}, "SamplesPerPixel is 2 where a CT image has one"),
         ({"BitsStored": 12, "BitsAllocated": 8}, "BitsStored is 12 where BitsAllocated is 8"),
         ({"BitsStored": None}, "BitsAllocated or BitsStored is missing"),
         ({"PixelRepresentation": 7}, "PixelRepresentation doesn't say"),
@@ -269,6 +271,14 @@ def test_a_header_that_contradicts_itself_is_named_and_not_blamed_on_the_compres
     with pytest.raises(Refusal, match=f"PIXELS: The pixels of 6 of 6 images cannot be read: {reason}") as caught:
         read_images(make_series(UNSIGNED, on(EVERY, **attributes)))
     assert caught.value.reason.endswith("to send the images uncompressed, or once more, doesn't help.")
+
+
+@pytest.mark.parametrize(("stored", "high"), [(12, 15), (12, 13), (16, 11)])
+def test_a_high_bit_that_changes_no_value_is_noted(stored: int, high: int) -> None:
+    read = read_images(make_series(TWELVE, on(EVERY, BitsStored=stored, HighBit=high)))
+    np.testing.assert_array_equal(read.volume.hu, chest_hu(TWELVE))
+    (note,) = (note for note in read.notes if note.attribute == "HighBit")
+    assert note.problem == "is not BitsStored minus one in 6 of 6 images: their values are the same either way"
 
 
 def test_damaged_frames_never_end_the_process(tmp_path: Path) -> None:
