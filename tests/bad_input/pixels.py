@@ -211,6 +211,15 @@ def in_fragments(files: list[Path]) -> None:
         set_fragments(path, split(bytes(content)), JPEG2000Lossless)
 
 
+def without_ends(files: list[Path]) -> None:
+    """Streams that lack the marker of their end, as some writers leave them."""
+    for path in files:
+        image = dcmread(path)
+        (content,) = generate_frames(image.PixelData, number_of_frames=1)
+        content = bytes(content).rstrip(b"\0").removesuffix(END)
+        set_fragments(path, [content + b"\0" * (len(content) % 2)], image.file_meta.TransferSyntaxUID)
+
+
 def offsets_of_garbage(files: list[Path]) -> None:
     """A basic offset table that points nowhere."""
     for path in files:
@@ -297,7 +306,8 @@ CASES = tuple(
         ("a rescale type of modified Hounsfield units", series(every(RescaleType="HU_MOD")),
          refused("NO_RESCALE", "HU_MOD")),
         ("a rescale type of a unit of its own", series(every(RescaleType="planted")),
-         refused("NO_RESCALE", "a unit of its own")),
+         refused("NO_RESCALE", "no term of the standard")),
+        ("a rescale type that says nothing", series(every(RescaleType="UNSPECIFIED")), reads()),
         ("a slope of zero", series(every(RescaleSlope=0)), refused("NO_RESCALE")),
         ("a negative slope", series(every(RescaleSlope=-1)), refused("NOT_HU")),
         ("a slope of a million", series(every(RescaleSlope=1e6)), refused("NOT_HU")),
@@ -374,6 +384,11 @@ CASES = tuple(
            reads()) for name in CODESTREAMS),
         *((f"{name}, one stream cut, but with an end and other bytes behind it", stream(
             12, COMPRESSED[name], lambda content: half(content) + END + BEHIND), refused("PIXELS"))
+          for name in CODESTREAMS),
+        *((f"{name}, no stream has an end", with_files(without_ends, syntax=COMPRESSED[name]), reads())
+          for name in CODESTREAMS),
+        *((f"{name}, the last bytes of one stream cut, but for its end", stream(
+            12, COMPRESSED[name], lambda content: content.rstrip(b"\0")[:-8] + END), refused("PIXELS"))
           for name in CODESTREAMS),
         *((f"{name}, one stream garbage", stream(12, syntax, garbage), refused("PIXELS"))
           for name, syntax in COMPRESSED.items()),

@@ -120,6 +120,36 @@ def coloured_page(image: Dataset, index: int) -> None:
     image.PixelData = bytes(3 * image.Rows * image.Columns)
 
 
+def grey_page(image: Dataset, index: int) -> None:
+    """A page of results as a grey image of another size, with no place in the patient."""
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        delattr(image, keyword)
+    smaller(image)
+
+
+def axial_scout(image: Dataset, index: int) -> None:
+    """A scout that claims the plane of the slices."""
+    image.ImageType = ["ORIGINAL", "PRIMARY", "SCOUT"]
+    smaller(image)
+
+
+def watcher(image: Dataset, index: int) -> None:
+    """One of the images that watch the contrast agent arrive, far below the slices."""
+    image.ImagePositionPatient = [-100, -90, -400]
+    smaller(image)
+
+
+def smaller_slice(image: Dataset, index: int) -> None:
+    """A slice with fewer rows, at the place of the thirteenth."""
+    image.ImagePositionPatient = [-100, -90, 50 - 6 * 12]
+    smaller(image)
+
+
+def smaller(image: Dataset) -> None:
+    """Half of the rows."""
+    image.Rows, image.PixelData = 12, image.PixelData[: len(image.PixelData) // 2]
+
+
 def contours(image: Dataset, index: int) -> None:
     """An RT Structure Set."""
     for keyword in ("PixelData", "Rows", "Columns", "ImagePositionPatient", "PixelSpacing"):
@@ -157,16 +187,24 @@ CASES = tuple(
         ("projections named with other words", typed("DERIVED", "PRIMARY", "CT_SOM7 MIP THICK"),
          rejected("projections")),
         *((f"projections by the word {word}", typed("DERIVED", "PRIMARY", "AXIAL", word), rejected("projections"))
-          for word in ("MAX_IP", "MAXIMUM", "MIN_IP", "MINIMUM", "MEAN", "AVERAGE", "MinIP", "MIP10MM", "THICK MIP")),
+          for word in ("MAX_IP", "MAXIMUM", "MIN_IP", "MINIMUM", "MEAN", "AVERAGE", "MinIP", "MIP10MM", "THICK MIP", "3D", "MEDIAN")),
+        ("a name of three-dimensional noise reduction", typed("ORIGINAL", "PRIMARY", "AXIAL", "AIDR 3D"), reads()),
+        *((f"derived images described as {what}", series(every(
+            ImageType=["DERIVED", "PRIMARY", "AXIAL"], SeriesDescription=what)), rejected(said))
+          for what, said in (("MIP 10/5 ax", "projections"), ("MinIP Lung 5mm", "projections"),
+                             ("Iodine 1.0 Qr40", "maps"), ("Perfusion CBF", "maps"))),
+        ("derived images described as a chest", series(every(
+            ImageType=["DERIVED", "PRIMARY", "AXIAL"], SeriesDescription="CHEST MPR AX 2.0")), reads()),
         *((f"images calculated from a volume by {technique}", series(
             every(VolumeBasedCalculationTechnique=technique)), rejected("projections"))
           for technique in ("MAX_IP", "MIN_IP", "VOLUME_RENDER", "CURVED_MPR")),
         ("images calculated from a volume by MPR", series(every(VolumeBasedCalculationTechnique="MPR")), reads()),
         *((f"maps by the word {word}", typed("DERIVED", "PRIMARY", "AXIAL", word), rejected("maps"))
           for word in ("IODINE", "MAT_SPECIFIC", "MAT_REMOVED", "EFF_ATOMIC_NUM", "Z_EFF", "ELECTRON_DENSITY", "VNC",
-                       "CT_SOM7 DE IODINE", "WATER(IODINE)", "STD_DEVIATION")),
+                       "CT_SOM7 DE IODINE", "WATER(IODINE)", "STD_DEVIATION", "DE_LungPBV", "PERFUSION")),
         *((f"a map by its description, {what}", series(every(SeriesDescription=what)), rejected("names a map"))
-          for what in ("Iodine map 1.5", "Iodine Density[mg/ml]", "Z Effective", "LUNG PBV", "Water (Iodine)")),
+          for what in ("Iodine map 1.5", "Iodine Density[mg/ml]", "Z Effective", "LUNG PBV", "Water (Iodine)", "DE_Iodine",
+                       "SpectralIodine")),
         ("values mapped to other units", series(mapped("mg/cm3")), rejected("other units")),
         ("values mapped to Hounsfield units", series(mapped("[hnsf'U]")), reads()),
         ("a description that names the contrast agent", series(every(SeriesDescription="CHEST W IODINE, FOR MIP")),
@@ -202,6 +240,15 @@ CASES = tuple(
          reads(said="3 of 27 objects of the series show another plane")),
         ("a scout, a page and contours in the series of the chest", in_series(localizer, page, contours),
          reads(said="1 of 27 objects of the series are localizers")),
+        ("a page of results without colour that says it is CT", in_series(grey_page),
+         reads(said="1 of 25 objects of the series have another matrix")),
+        ("a derived page at the place of a slice", in_series(on({0}, ImageType=["DERIVED", "SECONDARY", "OTHER"])),
+         reads(said="localizers or pages of results")),
+        ("an axial scout, which a vendor's word tells", in_series(axial_scout), reads(said="are localizers")),
+        ("an image of another matrix at a place of its own", in_series(watcher), reads(said="another matrix")),
+        ("an image of another matrix where a slice is missing", in_series(smaller_slice, skip={12}),
+         refused("MATRIX")),
+        ("three samples said of a grey slice", series(on({12}, SamplesPerPixel=3)), refused("DAMAGED_FILES")),
         ("a scout in a series with a gap", in_series(localizer, skip={12}), refused("GAP")),
         ("a page of results in a series of two patients", in_series(
             page, edit=on(range(12), PatientID="PLANTED-OTHER")), refused("MIXED_PATIENTS")),

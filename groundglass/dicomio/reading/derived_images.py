@@ -18,7 +18,7 @@ from groundglass.dicomio.reading.header import Header
 from groundglass.dicomio.reading.whole_header import read_whole
 
 _PROJECTION = re.compile(
-    r"(MAX|MIN|MEAN|AVG|AVE|AV|A|M)M?IPS?\d*(MM)?|MPVR|RAYSUM|PROJECTIONS?|MAXIMUM|MINIMUM|MEAN|AVERAGE|AVG|VRT|SSD|3D"
+    r"(MAX|MIN|MEAN|AVG|AVE|AV|A|M)M?IPS?\d*(MM)?|MPVR|RAYSUM|PROJECTIONS?|MAXIMUM|MINIMUM|MEAN|MEDIAN|AVERAGE|AVG|VRT|SSD"
     r"|(VOLUME|SURFACE)RENDER(ED|ING)?|CURVEDMPR|CPR"
 )
 """Pixels from several slices or phases, or from a surface or a curve: PS3.3 C.8.16.1.4, C.8.16.2.1.3 and vendors'."""
@@ -28,19 +28,27 @@ _MAPS = frozenset(
         "MATMODIFIED", "MATVALUEBASED", "EFFATOMICNUM", "EFFECTIVEATOMICNUMBER", "ZEFF", "EFFZ", "EFFECTIVEZ",
         "ZEFFECTIVE", "ELECTRONDENSITY", "ELECDENSITY", "RHOZ", "VNC", "VNCA", "VUE", "VIRTUALNONCONTRAST",
         "VIRTUALUNENHANCED", "PBV", "SUBTRACTION", "ADDITION", "MULTIPLICATION", "DIVISION", "MASKED", "STDDEVIATION",
-        "QUANTITY", "FUSION", "FUSED",
+        "QUANTITY", "FUSION", "FUSED", "LUNGPBV", "PERFUSION", "CBF", "CBV", "MTT", "TTP", "TMAX", "XENON",
     }
 )  # fmt: skip
 """Values computed from several spectra (PS3.3 C.8.2.1.1.1, and names of vendors) or from several images."""
+_SCOUT = frozenset({"LOCALIZER", "SCOUT", "SCANOGRAM", "SCANO", "SCANOSCOPE", "TOPOGRAM", "SURVIEW"})
 _TECHNIQUES = frozenset({"MAX_IP", "MIN_IP", "VOLUME_RENDER", "SURFACE_RENDER", "CURVED_MPR"})
 """Of VolumeBasedCalculationTechnique (PS3.3 C.8.16.2.1.3); MPR and NONE are slices."""
 _DESCRIBED = re.compile(
-    r"\b(IODINE[ _-]*(MAP|DENSITY|OVERLAY|NO[ _-]*WATER|\(WATER\))|WATER[ _-]*\(IODINE\)|URIC[ _-]*ACID|Z[ _-]*EFF"
+    r"(?<![A-Z])((DE|DECT|SPECTRAL)[ _-]*IODINE|IODINE[ _-]*(MAP|DENSITY|OVERLAY|NO[ _-]*WATER|\(WATER\))|WATER[ _-]*\(IODINE\)|URIC[ _-]*ACID|Z[ _-]*EFF"
     r"|EFF(ECTIVE)?[ _-]*(Z|ATOMIC)\b|ELECTRON[ _-]*DENSITY|VNC\b|VIRTUAL[ _-]*(NON[ _-]*CONTRAST|UNENHANCED)"
     r"|MAT(ERIAL)?[ _-]*DENSITY|LUNG[ _-]*PBV|PERFUSED[ _-]*BLOOD[ _-]*VOLUME)"
 )
 """Names of maps that mean nothing else in a series description; IODINE alone may be the contrast agent, and MIP what a
 thin series was made for."""
+_DESCRIBED_OF_DERIVED = {
+    "projection": re.compile(
+        r"(?<![A-Z])(MIPS?|MAX[ _-]?IP|MIN[ _-]?IP|M(AX|IN|EAN)[ _-]?MIP|AIP|VRT|SSD|RAYSUM)(?![A-Z])"
+    ),
+    "map": re.compile(r"IODINE|(?<![A-Z])(PERFUSION|CBF|CBV|MTT|TTP|TMAX|PBV)(?![A-Z])"),
+}
+"""Names that tell what derived images are; of original ones they may say what those are for, or what was injected."""
 _TOLD = {
     "localizer": "are localizers",
     "secondary": "are derived secondary images, not slices of the scanner",
@@ -57,7 +65,7 @@ def derived_reasons(images: Sequence[Dataset]) -> list[str]:
     """Reasons why images are no slices in Hounsfield units; empty where their headers name none."""
     kinds = Counter(kind for image in images for kind in _kinds_of(image))
     reasons = [f"{kinds[kind]} of {len(images)} images {told}." for kind, told in _TOLD.items() if kinds[kind]]
-    return reasons + ([] if kinds["map"] or not images else _reasons_of_the_series(images[0]))
+    return reasons + ([] if kinds["map"] or kinds["projection"] or not images else _reasons_of_the_series(images[0]))
 
 
 def _kinds_of(image: Dataset) -> frozenset[str]:
@@ -74,9 +82,9 @@ def _kinds_by_type(image_type: str) -> frozenset[str]:
     values = image_type.split("\\")
     words = _words(values)
     kinds = {
-        "localizer": "LOCALIZER" in values,
+        "localizer": bool(_SCOUT & words),
         "secondary": values[:2] == ["DERIVED", "SECONDARY"],
-        "projection": any(map(_PROJECTION.fullmatch, words)),
+        "projection": any(map(_PROJECTION.fullmatch, words)) or "3D" in values,
         "map": bool(_MAPS & words),
         "monoenergetic": any(map(_MONOENERGETIC.fullmatch, words)),
     }
@@ -84,7 +92,7 @@ def _kinds_by_type(image_type: str) -> frozenset[str]:
 
 
 def is_localizer(image: Dataset) -> bool:
-    """Whether an image is a scout, by its ImageType."""
+    """Whether an image is a scout, by its ImageType, in the words of the standard or of a vendor."""
     return "localizer" in _kinds_by_type(text(image, "ImageType").upper())
 
 
@@ -118,7 +126,12 @@ def _words(values: Iterable[str]) -> frozenset[str]:
 def _reasons_of_the_series(first: Dataset) -> list[str]:
     """Reasons from what all images of a series have in common, so that one header is read to its end, not all."""
     first = _unkept(first)
-    if _DESCRIBED.search(text(first, "SeriesDescription").upper()):
+    description = text(first, "SeriesDescription").upper()
+    if text(first, "ImageType").upper().startswith("DERIVED"):
+        for kind, names in _DESCRIBED_OF_DERIVED.items():
+            if names.search(description):
+                return [f"By their series description the images, which are derived, {_TOLD[kind]}."]
+    if _DESCRIBED.search(description):
         return [
             "The series description names a map computed from several spectra, whose values are not Hounsfield units."
         ]

@@ -27,16 +27,18 @@ from groundglass.domain.refusals import RefusalCode
 
 _WIDEST_MM = 1500.0
 """Of an image; the widest reconstructions of CT are 700 to 800 mm."""
-_HOUNSFIELD = frozenset({"", "HU", "US", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS"})
-"""RescaleType in capital letters: Hounsfield units, unspecified, or spelt as nobody else does."""
+_HOUNSFIELD = frozenset(
+    {"", "HU", "US", "UNSPECIFIED", "NONE", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS", "HOUNSFIELDUNITS"}
+)
+"""RescaleType in capital letters: Hounsfield units, unspecified, or either spelt as nobody else does."""
 _UNITS = {
-    "HU_MOD": "modified Hounsfield units (HU_MOD: a material was removed, or replaced)",
-    "MGML": "milligrams per millilitre (MGML)",
-    "Z_EFF": "effective atomic numbers (Z_EFF)",
-    "ED": "electron densities (ED)",
-    "EDW": "electron densities in parts of that of water (EDW)",
-    "PCT": "percentages (PCT)",
-    "OD": "optical densities (OD)",
+    "HU_MOD": "HU_MOD (modified Hounsfield units: a material was removed, or replaced)",
+    "MGML": "MGML (milligrams per millilitre)",
+    "Z_EFF": "Z_EFF (effective atomic numbers)",
+    "ED": "ED (electron densities)",
+    "EDW": "EDW (electron densities in parts of that of water)",
+    "PCT": "PCT (percentages)",
+    "OD": "OD (optical densities)",
 }
 """Other defined terms of RescaleType (PS3.3 C.11.1.1.2). A value of no such name may be anything, and isn't told."""
 _MAXIMUM_VOXELS = 2**30
@@ -106,7 +108,10 @@ def check_geometry(instances: Sequence[Dataset]) -> Grid:
     if each_has_own_frame:
         notes = (
             *notes,
-            own_frames_note(len(instances), is_one_stack=placement is None and len(headers) == len(instances)),
+            own_frames_note(
+                sum(bool(text(header, "FrameOfReferenceUID")) for header in instances),
+                is_one_stack=placement is None and len(headers) == len(instances),
+            ),
         )
     notes = (*notes, *absent_numbers(instances, is_even), *monoenergetic_note(headers))
     shape = (len(headers), rows, columns)
@@ -150,10 +155,10 @@ def _check_rescale(headers: Sequence[Dataset]) -> None:
     types = [text(header, "RescaleType").upper() for header in headers]
     others = [name for name in types if name not in _HOUNSFIELD]
     if others:
-        names = " and ".join(sorted({_UNITS.get(name, "a unit of its own") for name in others}))
+        names = " and ".join(sorted({_UNITS.get(name, "no term of the standard") for name in others}))
         raise Refusal(
             RefusalCode.NO_RESCALE,
-            f"{len(others)} of {total} images say in RescaleType that their values are {names}, not Hounsfield units. "
+            f"RescaleType is {names} in {len(others)} of {total} images, where that of Hounsfield units is HU. "
             "Send the original images of the scanner; where these are the original ones, correct RescaleType at its "
             "source.",
         )

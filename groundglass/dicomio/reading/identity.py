@@ -19,7 +19,7 @@ def check_identity(instances: Sequence[Dataset]) -> bool:
     """Refuse images of several patients, in several frames of reference, or with a UID that another image has.
 
     Returns:
-        Whether each image has a frame of reference of its own. Tools that take names away make a new one for every
+        Whether each image, or each that names one, has a frame of reference of its own. Tools that take names away make a new one for every
         file, so those may lie in one: `own_frames_note` decides by their positions.
 
     Raises:
@@ -41,10 +41,10 @@ def check_identity(instances: Sequence[Dataset]) -> bool:
             f"{shared} of {len(instances)} images bear the SOP Instance UID of another image of the series, so results "
             "cannot refer to them. Export the series again from its source, with a UID of its own for each image.",
         )
-    frames = {text(header, "FrameOfReferenceUID") for header in instances} - {""}
-    if len(frames) > 1 and len(frames) < len(instances):
-        raise _several_frames(len(frames))
-    return len(frames) > 1
+    frames = [frame for frame in (text(header, "FrameOfReferenceUID") for header in instances) if frame]
+    if 1 < len(set(frames)) < len(frames):
+        raise _several_frames(len(set(frames)))
+    return len(set(frames)) > 1
 
 
 def patients_by_folder(instances: Sequence[Dataset]) -> tuple[Defect, ...]:
@@ -76,7 +76,7 @@ def own_frames_note(images: int, is_one_stack: bool) -> Defect:
     """A note on images that each have a frame of reference of their own.
 
     Args:
-        images: their number.
+        images: the number of those that have one.
         is_one_stack: whether their positions, taken as of one frame, are exactly those of one even, upright stack.
             Nothing but one scan makes such.
 
@@ -86,8 +86,8 @@ def own_frames_note(images: int, is_one_stack: bool) -> Defect:
     if not is_one_stack:
         raise _several_frames(images)
     problem = (
-        f"is another in each of the {images} images, whose positions make one even stack: they were read as of one "
-        "frame of reference, and outputs bear that of the first slice"
+        f"is another in each of the {images} images that have one, and the positions of all images make one even "
+        "stack: they were read as of one frame of reference, and outputs bear that of the first slice that has one"
     )
     return Defect("FrameOfReferenceUID", problem)
 

@@ -35,7 +35,7 @@ from pydicom.uid import (
 )
 
 from groundglass.dicomio.reading.attributes import number, text
-from groundglass.dicomio.reading.codestream import has_bytes_behind, lengthened, whole_codestream
+from groundglass.dicomio.reading.codestream import has_all_restarts, lengthened, whole_codestream
 from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.reading.header import Header
 from groundglass.domain.arrays import AnyArray, HounsfieldUnits
@@ -49,12 +49,16 @@ StoredPixels = NDArray[np.uint16]
 _ALLOCATED = (8, 16, 32)
 """Bits that images have for each pixel (PS3.5 8.1.1); others decoders refuse, or take for one of these."""
 
+_LEAST_ALIKE = 64
+"""Pixels that noise doesn't make alike."""
+
 _PIXEL_TAGS = [
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData",
 ]  # fmt: skip
 
 _DECODERS = {
+    JPEGBaseline8Bit: "jpeg8_decode",
     JPEGExtended12Bit: "jpeg8_decode",
     JPEGLossless: "jpeg8_decode",
     JPEGLosslessSV1: "jpeg8_decode",
@@ -215,9 +219,9 @@ def _stored(header: Dataset, slice_hu: HounsfieldUnits, bits: int, is_signed: bo
         except ValueError as error:
             raise UnreadablePixels(str(error), SEND_AGAIN) from error
         if _is_plain(image) and syntax in _DECODERS and _decode_into(codestream, syntax, slice_hu, bits, is_signed):
-            if syntax in _HUFFMAN and has_bytes_behind(frame, codestream):
-                _check_is_whole(codestream, syntax, slice_hu)
             return slice_hu.view(np.uint16)
+        if syntax in _HUFFMAN and not _is_whole(codestream, syntax, (slice_hu.shape[0], slice_hu.shape[1])):
+            raise UnreadablePixels("their codestreams end before the image does", SEND_AGAIN)
     if syntax in _JPEG_2000:
         # Not pydicom's turn: GDCM ends the process over a codestream that is broken.
         stored = _decoder(_DECODERS[UID(syntax)])(codestream)
@@ -259,30 +263,52 @@ def _frame_bytes(image: Dataset, index: int, frames: int) -> bytes:
     return get_frame(whole.PixelData, index, number_of_frames=frames)
 
 
-def _check_is_whole(codestream: bytes, syntax: str, slice_hu: HounsfieldUnits) -> None:
-    """Refuse a JPEG codestream that ends before its image: decoders make up the rest, and say nothing.
-
-    One that holds the whole image is decoded to the same pixels with more data behind those it needs.
-    """
-    longer = np.empty(slice_hu.shape, np.uint16)
-    _decoder(_DECODERS[UID(syntax)])(lengthened(codestream), out=longer)
-    if not np.array_equal(longer, slice_hu.view(np.uint16)):
-        raise UnreadablePixels("their codestreams end before the image does", SEND_AGAIN)
-
-
-def _decode_into(frame: bytes, syntax: str, slice_hu: HounsfieldUnits, bits: int, is_signed: bool) -> bool:
-    """Whether a compressed frame was decoded into `slice_hu`, as bits that could be stored ones."""
+def _decode_into(codestream: bytes, syntax: str, slice_hu: HounsfieldUnits, bits: int, is_signed: bool) -> bool:
+    """Whether a compressed frame was decoded into `slice_hu`, whole, as bits that could be stored ones."""
     target = slice_hu if is_signed and syntax in _JPEG_2000 else slice_hu.view(np.uint16)
     try:
-        _decoder(_DECODERS[UID(syntax)])(frame, out=target)
+        if syntax in _HUFFMAN:
+            if not _decode_whole(codestream, syntax, target):
+                return False
+        else:
+            _decoder(_DECODERS[UID(syntax)])(codestream, out=target)
     except Exception:  # Decoders raise whatever they like; another's turn.
         return False
     return _fits(slice_hu, bits, False) or _fits(slice_hu, bits, is_signed)
 
 
+def _decode_whole(codestream: bytes, syntax: str, target: StoredPixels) -> bool:
+    """Whether a JPEG codestream holds the whole image, which is decoded: decoders make up what is missing in silence.
+
+    With noise behind its data one that is cut ends in noise, or in whole rows made up once that is used up. So where
+    only the last pixels are all alike, as outside the circle of a reconstruction, nothing is missing; else the same
+    pixels have to come out without the noise.
+    """
+    decode = _decoder(_DECODERS[UID(syntax)])
+    size = (target.shape[0], target.shape[1])
+    if not has_all_restarts(codestream, size):
+        return False
+    decode(lengthened(codestream, size), out=target)
+    is_last = target[-1] == target[-1, -1]
+    if is_last[-_LEAST_ALIKE:].all() and not is_last.all():
+        return True
+    return np.array_equal(decode(codestream), target)
+
+
+def _is_whole(codestream: bytes, syntax: str, size: tuple[int, int]) -> bool:
+    """Whether a JPEG codestream that pydicom is to read, since its pixels aren't plain ones, holds the whole image.
+
+    What this decoder refuses comes through as its error: nobody else tells whether data are missing.
+    """
+    decode = _decoder(_DECODERS[UID(syntax)])
+    return has_all_restarts(codestream, size) and np.array_equal(
+        decode(codestream), decode(lengthened(codestream, size))
+    )
+
+
 _WALKED = frozenset({str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)})
-_CODESTREAMS = frozenset({str(syntax) for syntax in (*_DECODERS, JPEGBaseline8Bit)})
-_HUFFMAN = frozenset({JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1})
+_CODESTREAMS = frozenset(map(str, _DECODERS))
+_HUFFMAN = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1})
 """Whose decoders don't tell where data are missing."""
 _JPEG_2000 = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
 """Their codestreams say themselves whether the values are signed."""

@@ -25,6 +25,9 @@ _OTHER_PLANE = float(np.cos(np.radians(15)))
 """Product of the normals of two planes below which they are different ones."""
 _FEW = 0.25
 """Images of another plane that are left out, at most, in parts of the series: more are a series of their own."""
+_FEW_OF_OTHER_SIZE = 2
+"""Images of another matrix that are left out, at most: pages, or those that watch the contrast agent arrive."""
+_COLOURS = ("RGB", "YBR", "PALETTE")
 _SLICES = frozenset({str(CTImageStorage), *MULTI_FRAME_CT})
 _ALONG_MM = 3.0
 """How far off the line of a stack one of its slices may lie."""
@@ -44,9 +47,9 @@ def without_strays(series: Series) -> Series:
     patients = {text(image, "PatientID") for image in slices}
     uids = {_identity(image) for image in slices}
     could_be_slice = _free_places(slices)
-    for image, _ in left_out:
+    for image, kind in left_out:
         patient = text(image, "PatientID")
-        if (patient and patient not in patients) or _identity(image) in uids or could_be_slice(image):
+        if (patient and patient not in patients) or _identity(image) in uids or could_be_slice(image, kind == "Rows"):
             return series
     counts = Counter(kind for _, kind in left_out)
     return replace(series, instances=slices, left_out=tuple(counts.items()))
@@ -66,6 +69,7 @@ _TOLD = {
     "ImageType": "are localizers or pages of results",
     "PhotometricInterpretation": "are in colour",
     "ImageOrientationPatient": "show another plane",
+    "Rows": "have another matrix than the others, and no place among them",
 }
 
 
@@ -75,9 +79,9 @@ def _find_strays(images: Sequence[Dataset]) -> dict[int, str]:
     for image in images:
         if text(image, "SOPClassUID") not in _SLICES:
             strays[id(image)] = "SOPClassUID"
-        elif is_localizer(image) or (is_secondary(image) and not text(image, "ImagePositionPatient")):
+        elif is_localizer(image) or is_secondary(image):
             strays[id(image)] = "ImageType"
-        elif (number(image, "SamplesPerPixel") or 1) > 1:
+        elif text(image, "PhotometricInterpretation").upper().startswith(_COLOURS):
             strays[id(image)] = "PhotometricInterpretation"
     normals: dict[str, tuple[float, ...] | None] = {}  # by the cosines, which mostly are those of the image before
     cosines = {id(image): text(image, "ImageOrientationPatient") for image in images if id(image) not in strays}
@@ -93,6 +97,12 @@ def _find_strays(images: Sequence[Dataset]) -> dict[int, str]:
         others = [key for key, own in cosines.items() if own in other_planes]
         if len(others) <= _FEW * len(cosines):
             strays |= dict.fromkeys(others, "ImageOrientationPatient")
+    sizes = {id(image): _matrix(image) for image in images if id(image) not in strays}
+    if len(set(sizes.values())) > 1:
+        usual_size, _ = Counter(sizes.values()).most_common(1)[0]
+        others = [key for key, own in sizes.items() if own != usual_size]
+        if len(others) <= _FEW_OF_OTHER_SIZE:
+            strays |= dict.fromkeys(others, "Rows")
     return strays
 
 
@@ -111,12 +121,15 @@ def _identity(image: Dataset) -> tuple[str, int]:
     return text(image, "SOPInstanceUID"), image.number if isinstance(image, Frame) else 0
 
 
-def _free_places(slices: Sequence[Dataset]) -> Callable[[Dataset], bool]:
-    """What tells whether an image would fit into the stack: between two slices, or as the next at one of its ends."""
+def _free_places(slices: Sequence[Dataset]) -> Callable[[Dataset, bool], bool]:
+    """What tells whether an image would fit into the stack: between two slices, or as the next at one of its ends.
+
+    One of another matrix fits nowhere, unless its matrix is all that tells it from the slices.
+    """
     positions_mm = np.array([found for found in (_position_mm(image) for image in slices) if found is not None])
     matrices = Counter(_matrix(image) for image in slices)
     if len(positions_mm) < 2:
-        return lambda image: False
+        return lambda image, is_of_any_size: False
     spread_mm = positions_mm - positions_mm[0]
     far = positions_mm[np.linalg.norm(spread_mm, axis=1).argmax()]
     start = positions_mm[np.linalg.norm(positions_mm - far, axis=1).argmax()]
@@ -125,9 +138,9 @@ def _free_places(slices: Sequence[Dataset]) -> Callable[[Dataset], bool]:
     depths_mm = np.sort((positions_mm - start) @ along)
     step_mm = float(np.median(np.diff(depths_mm)))
 
-    def could_be_slice(image: Dataset) -> bool:
+    def could_be_slice(image: Dataset, is_of_any_size: bool) -> bool:
         position_mm = _position_mm(image)
-        if position_mm is None or matrices[_matrix(image)] * 2 < len(slices):
+        if position_mm is None or not (is_of_any_size or matrices[_matrix(image)] * 2 >= len(slices)):
             return False
         depth_mm = float((position_mm - start) @ along)
         off_mm = float(np.linalg.norm(position_mm - start - depth_mm * along))
