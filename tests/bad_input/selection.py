@@ -187,7 +187,8 @@ CASES = tuple(
         ("projections named with other words", typed("DERIVED", "PRIMARY", "CT_SOM7 MIP THICK"),
          rejected("projections")),
         *((f"projections by the word {word}", typed("DERIVED", "PRIMARY", "AXIAL", word), rejected("projections"))
-          for word in ("MAX_IP", "MAXIMUM", "MIN_IP", "MINIMUM", "MEAN", "AVERAGE", "MinIP", "MIP10MM", "THICK MIP", "3D", "MEDIAN")),
+          for word in ("MAX_IP", "MAXIMUM", "MIN_IP", "MINIMUM", "MEAN", "AVERAGE", "MinIP", "MIP10MM", "THICK MIP",
+                       "3D", "MEDIAN")),
         ("a name of three-dimensional noise reduction", typed("ORIGINAL", "PRIMARY", "AXIAL", "AIDR 3D"), reads()),
         *((f"derived images described as {what}", series(every(
             ImageType=["DERIVED", "PRIMARY", "AXIAL"], SeriesDescription=what)), rejected(said))
@@ -203,8 +204,8 @@ CASES = tuple(
           for word in ("IODINE", "MAT_SPECIFIC", "MAT_REMOVED", "EFF_ATOMIC_NUM", "Z_EFF", "ELECTRON_DENSITY", "VNC",
                        "CT_SOM7 DE IODINE", "WATER(IODINE)", "STD_DEVIATION", "DE_LungPBV", "PERFUSION")),
         *((f"a map by its description, {what}", series(every(SeriesDescription=what)), rejected("names a map"))
-          for what in ("Iodine map 1.5", "Iodine Density[mg/ml]", "Z Effective", "LUNG PBV", "Water (Iodine)", "DE_Iodine",
-                       "SpectralIodine")),
+          for what in ("Iodine map 1.5", "Iodine Density[mg/ml]", "Z Effective", "LUNG PBV", "Water (Iodine)",
+                       "DE_Iodine", "SpectralIodine")),
         ("values mapped to other units", series(mapped("mg/cm3")), rejected("other units")),
         ("values mapped to Hounsfield units", series(mapped("[hnsf'U]")), reads()),
         ("a description that names the contrast agent", series(every(SeriesDescription="CHEST W IODINE, FOR MIP")),

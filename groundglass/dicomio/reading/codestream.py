@@ -46,7 +46,8 @@ def whole_codestream(frame: bytes, size: tuple[int, int]) -> bytes:
     if end is None:
         raise ValueError("their codestreams have no end")
     if end < 0:
-        end = len(unpadded) + 1  # the first zero may be of the data
+        # The first zero may be of the data; more than those that it needs a decoder of JPEG-LS refuses.
+        end = len(unpadded) + (not _is_jpeg_ls(frame))
     return frame[:end].removesuffix(_END) + _END  # which some writers leave out
 
 
@@ -59,6 +60,10 @@ def lengthened(codestream: bytes, size: tuple[int, int]) -> bytes:
     end = found.start() if found else len(codestream)
     # FF may stand before a marker any number of times: not part of the data.
     return codestream[:end].rstrip(b"\xff") + _noise(size[0] * size[1]) + _END
+
+
+def _is_jpeg_ls(codestream: bytes) -> bool:
+    return any(marker == _JPEG_LS_FRAME for marker, _ in _segments(codestream))
 
 
 @lru_cache(maxsize=2)

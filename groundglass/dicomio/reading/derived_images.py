@@ -36,17 +36,22 @@ _SCOUT = frozenset({"LOCALIZER", "SCOUT", "SCANOGRAM", "SCANO", "SCANOSCOPE", "T
 _TECHNIQUES = frozenset({"MAX_IP", "MIN_IP", "VOLUME_RENDER", "SURFACE_RENDER", "CURVED_MPR"})
 """Of VolumeBasedCalculationTechnique (PS3.3 C.8.16.2.1.3); MPR and NONE are slices."""
 _DESCRIBED = re.compile(
-    r"(?<![A-Z])((DE|DECT|SPECTRAL)[ _-]*IODINE|IODINE[ _-]*(MAP|DENSITY|OVERLAY|NO[ _-]*WATER|\(WATER\))|WATER[ _-]*\(IODINE\)|URIC[ _-]*ACID|Z[ _-]*EFF"
+    r"(?<![A-Z])((DE|DECT|SPECTRAL)[ _-]*IODINE"
+    r"|IODINE[ _-]*(MAP|DENSITY|OVERLAY|NO[ _-]*WATER|\(WATER\))|WATER[ _-]*\(IODINE\)|URIC[ _-]*ACID|Z[ _-]*EFF"
     r"|EFF(ECTIVE)?[ _-]*(Z|ATOMIC)\b|ELECTRON[ _-]*DENSITY|VNC\b|VIRTUAL[ _-]*(NON[ _-]*CONTRAST|UNENHANCED)"
     r"|MAT(ERIAL)?[ _-]*DENSITY|LUNG[ _-]*PBV|PERFUSED[ _-]*BLOOD[ _-]*VOLUME)"
 )
 """Names of maps that mean nothing else in a series description; IODINE alone may be the contrast agent, and MIP what a
 thin series was made for."""
 _DESCRIBED_OF_DERIVED = {
-    "projection": re.compile(
-        r"(?<![A-Z])(MIPS?|MAX[ _-]?IP|MIN[ _-]?IP|M(AX|IN|EAN)[ _-]?MIP|AIP|VRT|SSD|RAYSUM)(?![A-Z])"
+    "projection": (
+        re.compile(r"(?<![A-Z])(MIPS?|MAX[ _-]?IP|MIN[ _-]?IP|M(AX|IN|EAN)[ _-]?MIP|AIP|VRT|SSD|RAYSUM)(?![A-Z])"),
+        "MIP, VRT or the like",
     ),
-    "map": re.compile(r"IODINE|(?<![A-Z])(PERFUSION|CBF|CBV|MTT|TTP|TMAX|PBV)(?![A-Z])"),
+    "map": (
+        re.compile(r"IODINE|(?<![A-Z])(PERFUSION|CBF|CBV|MTT|TTP|TMAX|PBV)(?![A-Z])"),
+        "iodine, perfusion or the like",
+    ),
 }
 """Names that tell what derived images are; of original ones they may say what those are for, or what was injected."""
 _TOLD = {
@@ -128,9 +133,9 @@ def _reasons_of_the_series(first: Dataset) -> list[str]:
     first = _unkept(first)
     description = text(first, "SeriesDescription").upper()
     if text(first, "ImageType").upper().startswith("DERIVED"):
-        for kind, names in _DESCRIBED_OF_DERIVED.items():
+        for kind, (names, told) in _DESCRIBED_OF_DERIVED.items():
             if names.search(description):
-                return [f"By their series description the images, which are derived, {_TOLD[kind]}."]
+                return [f"The images are derived, and their series description has a word of {kind}s ({told})."]
     if _DESCRIBED.search(description):
         return [
             "The series description names a map computed from several spectra, whose values are not Hounsfield units."

@@ -19,8 +19,8 @@ def check_identity(instances: Sequence[Dataset]) -> bool:
     """Refuse images of several patients, in several frames of reference, or with a UID that another image has.
 
     Returns:
-        Whether each image, or each that names one, has a frame of reference of its own. Tools that take names away make a new one for every
-        file, so those may lie in one: `own_frames_note` decides by their positions.
+        Whether each image, or each that names one, has a frame of reference of its own. Tools that take names away make
+        a new one for every file, so those may lie in one: `own_frames_note` decides by their positions.
 
     Raises:
         Refusal: MIXED_PATIENTS, SHARED_SOP_INSTANCE_UID or FRAME_OF_REFERENCE.
