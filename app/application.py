@@ -5,6 +5,7 @@ from collections.abc import Callable
 from monai.deploy.core import Application
 
 from groundglass.dicomio.reading.scan import Scan
+from groundglass.domain.software import NAME
 from groundglass.run import Run
 from operators.ct_volume import CTVolumeOperator
 from operators.dicom_loader import DICOMLoaderOperator
@@ -21,7 +22,8 @@ class GroundglassApplication(Application):
     def __init__(self, scan: Callable[[], Scan], steps: Run) -> None:
         self._scan = scan
         self._steps = steps
-        super().__init__()
+        # Not the command line, which the engine would take: it knows no path whose bytes are no UTF-8.
+        super().__init__([NAME])
 
     def compose(self) -> None:
         run = self._steps

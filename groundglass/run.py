@@ -12,6 +12,7 @@ from typing import Any
 from groundglass.case import ANALYSED, Case, RunRecord, attempt, give_back_memory
 from groundglass.dicomio.reading.checked_series import CheckedSeries
 from groundglass.dicomio.reading.defects import find_defects
+from groundglass.dicomio.reading.identity import patients_by_folder
 from groundglass.dicomio.reading.patient_age import is_minor
 from groundglass.dicomio.reading.scan import Scan, Series
 from groundglass.dicomio.reading.select import Selection, choose_series
@@ -263,4 +264,4 @@ def _look_at(case: Case[Any]) -> Look:
 
 
 def _look_for_defects(case: Case[None]) -> Case[None]:
-    return replace(case, source_defects=find_defects(case.sources))
+    return replace(case, source_defects=(*find_defects(case.sources), *patients_by_folder(case.sources)))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import yaml
 from tqdm import tqdm
 
-from groundglass.command.analyse import NOT_LISTED
+from groundglass.command.analyse import tell_unlisted
 from groundglass.command.logs import exit_with, set_up_logging
 from groundglass.command.options import positive
 from groundglass.domain.errors import UsageError
@@ -105,7 +105,7 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:
         try:
             archive = find_studies(options.input, on_file=bar.update)
         except OSError as error:
-            raise CohortError(f"The archive, or a folder in it, {NOT_LISTED.format(error.strerror)}") from error
+            raise CohortError(tell_unlisted(error, options.input, "archive")) from error
     LOG.info("%d studies; %d files belong to no study.", len(archive.studies), len(archive.ignored))
     if not archive.studies:
         return ExitCode.NO_ELIGIBLE_SERIES

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -25,8 +26,6 @@ if TYPE_CHECKING:  # the help answers at once
 
 LEAST_ROOM_BYTES = 4_000_000
 """Free on the output folder's disk, or nothing is begun: even a refusal writes a report and result.json."""
-
-NOT_LISTED = "can't be listed ({}), and slices may lie in it. Check its permissions and the mount."
 
 LOG = logging.getLogger("groundglass")
 _OWN_FILES = re.compile(
@@ -117,7 +116,7 @@ def _run(
     try:
         names = list_files(input_folder) if names is None else names
     except OSError as error:
-        raise UsageError(f"The input folder, or a folder in it, {NOT_LISTED.format(error.strerror)}") from error
+        raise UsageError(tell_unlisted(error, input_folder, "input folder")) from error
     pipeline = pipeline or Pipeline.load(settings, model_folder)
     _clear(output_folder)
     progress = ProgressReporter()
@@ -127,6 +126,27 @@ def _run(
     code = write_result(run.record, pipeline.software, output_folder)
     _tell(run.record, code)
     return code
+
+
+def tell_unlisted(error: OSError, folder: Path, called: str) -> str:
+    """Which folder can't be listed, and what to do.
+
+    A name that begins with a letter or a digit may be a patient's, so only the log of level DEBUG has it.
+    """
+    inner = Path(os.path.relpath(os.fsdecode(error.filename or folder), folder))
+    LOG.debug("The folder that can't be listed: %s", as_text(inner))
+    if inner == Path():
+        which = f"The {called}"
+    elif inner.name[0].isalnum():
+        which = f"A folder in the {called}, {len(inner.parts)} deep ('-l DEBUG' tells its name),"
+    else:
+        which = f"The folder {as_text(inner.name)} in the {called}, {len(inner.parts)} deep,"
+    return f"{which} can't be listed ({error.strerror}), and slices may lie in it. Check its permissions and the mount."
+
+
+def as_text(path: Path | str) -> str:
+    """A path as text that any log or file takes, though a path may be any bytes."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 @contextmanager
@@ -196,3 +216,5 @@ def _tell(record: "RunRecord", code: ExitCode) -> None:
             len(record.series_rejected),
             len(record.files_ignored),
         )
+        for reason, count in Counter(item["reason"] for item in record.files_ignored).most_common():
+            LOG.error("%d files ignored: %s", count, reason)

@@ -74,10 +74,14 @@ REFUSALS: dict[RefusalCode, Advice] = {
         "Export the series again from its source, with a UID of its own for each image.",
     ),
     RefusalCode.MIXED_PATIENTS: Advice(
-        "The images of one series have different Patient IDs.", "Correct the series at its source."
+        "The images of one series have different Patient IDs.",
+        "Correct the series at its source. `source_defects` names the folders of each patient's images: leave out the "
+        "one that holds older copies.",
     ),
     RefusalCode.FRAME_OF_REFERENCE: Advice(
-        "The images lie in several frames of reference: their positions can't be compared.", _SPLIT
+        "The images lie in several frames of reference, so their positions can't be compared. Only one for each image "
+        "is read, where the images make one even stack.",
+        _SPLIT,
     ),
     # Geometry
     RefusalCode.MISSING_GEOMETRY: Advice(
@@ -109,11 +113,19 @@ REFUSALS: dict[RefusalCode, Advice] = {
         "The images are in colour, or not all alike.", "Send the original images of the scanner."
     ),
     RefusalCode.NO_RESCALE: Advice(
-        "There is no readable rescale to Hounsfield units.", "Send the original images of the scanner."
+        "The header doesn't make Hounsfield units of the values: the slope or the intercept is missing, or RescaleType "
+        "names another unit.",
+        "Send the original images of the scanner, not maps made of them. If these are the original ones, correct the "
+        "attribute that the reason names at its source.",
     ),
-    RefusalCode.PIXELS: Advice("Pixels can't be decoded.", "Send the series again, uncompressed if the code stays."),
+    RefusalCode.PIXELS: Advice(
+        "The pixels can't be read: they can't be decoded, or the header contradicts itself.",
+        "The reason says which. Send compressed images again, uncompressed if the code stays; correct a header at its "
+        "source, since to send it again doesn't help.",
+    ),
     RefusalCode.NOT_HU: Advice(
-        "The values are not Hounsfield units of a chest: too little air, or too little soft tissue.",
+        "The values are not Hounsfield units of a chest: too little air or soft tissue, or images with another rescale "
+        "that don't fit the others.",
         "Send the original images of the scanner, and check that they show a chest.",
     ),
     # The method

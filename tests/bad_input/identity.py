@@ -29,6 +29,13 @@ def padded_numbers(image: Dataset, index: int) -> None:
     set_raw(image, "PatientID", "PLANTED-ID" + " " * (index % 2))
 
 
+def each_and_tilted(image: Dataset, index: int) -> None:
+    """Images that no longer say they lie in one room, and do not lie one behind the other."""
+    image.FrameOfReferenceUID = f"1.2.3.{index}"
+    x, y, z = image.ImagePositionPatient
+    image.ImagePositionPatient = [x, y + index, z]
+
+
 def uids(pattern: str) -> Make:
     """Other UIDs for study, series and images, all made from one pattern."""
     values = {
@@ -92,6 +99,12 @@ CASES = tuple(
         ("one series sent as two halves", split_series, rejected("12 slices")),
         ("one series UID in two studies", shared_series_uid, reads(CHEST.truth, CHEST.truth)),
         ("two frames of reference", series(on(HALF, FrameOfReferenceUID="1.2.3.9")), refused("FRAME_OF_REFERENCE")),
+        ("a frame of reference of its own for each image", series(every(FrameOfReferenceUID="1.2.3.{}".format)),
+         reads(said="one even stack")),
+        ("a frame of reference of its own for each image, one of them missing", series(
+            every(FrameOfReferenceUID="1.2.3.{}".format), skip={12}), refused("GAP")),
+        ("a frame of reference of its own for each image, and a tilted gantry", series(
+            each_and_tilted, chest=Chest((24, 96, 32), (6, 1, 7))), refused("FRAME_OF_REFERENCE")),
         ("no frame of reference", series(every(FrameOfReferenceUID=None)), reads()),
         ("an MR series", series(every(Modality="MR")), rejected("modality is MR")),
         ("no modality", series(every(Modality=None)), rejected("modality")),

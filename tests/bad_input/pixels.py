@@ -23,7 +23,7 @@ from pydicom.uid import (
 
 from groundglass.domain.volume import CTVolume
 from tests.bad_input.case import BadInput, Make, every, on, reads, refused, rejected, series, with_files
-from tests.bad_input.series import CHEST, Chest, Edit, set_fragments, set_stored
+from tests.bad_input.series import CHEST, Chest, Edit, set_fragments, set_raw, set_stored
 
 ALL, ONE = range(24), {12}
 RIGHT = CHEST.truth
@@ -88,6 +88,36 @@ def dirty_high_bits(image: Dataset, index: int) -> None:
     image.PixelData = pixels.tobytes()
 
 
+def shifted(image: Dataset, index: int) -> None:
+    """Twelve bits stored in the highest of sixteen, as old images have them."""
+    every(BitsStored=12, HighBit=15)(image, index)
+    image.PixelData = (np.frombuffer(image.PixelData, "<u2") << 4).tobytes()
+
+
+def shifted_by_one(image: Dataset, index: int) -> None:
+    """Twelve bits stored above one that isn't used, so that most values are as small as twelve bits allow."""
+    every(BitsStored=12, HighBit=12)(image, index)
+    image.PixelData = (np.frombuffer(image.PixelData, "<u2") << 1).tobytes()
+
+
+def on_top(image: Dataset, index: int) -> None:
+    """Thirteen bits stored, and a HighBit of fewer."""
+    every(HighBit=10)(image, index)
+    image.PixelData = (np.frombuffer(image.PixelData, "<u2") | (index == 12) << 12).tobytes()
+
+
+def altered(syntax: UID, keyword: str, value: int) -> Make:
+    """An attribute changed in compressed files, whose pixels stay what they are."""
+
+    def spoil(files: list[Path]) -> None:
+        for path in files:
+            image = dcmread(path)
+            set_raw(image, keyword, value)
+            image.save_as(path, enforce_file_format=True)
+
+    return with_files(spoil, syntax=syntax)
+
+
 def frames(count: object, copies: int = 1) -> Make:
     """A number of frames in images that are single-frame by their SOP class."""
 
@@ -96,6 +126,15 @@ def frames(count: object, copies: int = 1) -> Make:
         image.PixelData = image.PixelData * copies
 
     return series(edit)
+
+
+def longer(count: int) -> Edit:
+    """Bytes behind the pixels, in the same element."""
+
+    def edit(image: Dataset, index: int) -> None:
+        image.PixelData = image.PixelData + b"\7" * count
+
+    return edit
 
 
 def coloured(image: Dataset, index: int) -> None:
@@ -172,6 +211,15 @@ def in_fragments(files: list[Path]) -> None:
         set_fragments(path, split(bytes(content)), JPEG2000Lossless)
 
 
+def without_ends(files: list[Path]) -> None:
+    """Streams that lack the marker of their end, as some writers leave them."""
+    for path in files:
+        image = dcmread(path)
+        (content,) = generate_frames(image.PixelData, number_of_frames=1)
+        content = bytes(content).rstrip(b"\0").removesuffix(END)
+        set_fragments(path, [content + b"\0" * (len(content) % 2)], image.file_meta.TransferSyntaxUID)
+
+
 def offsets_of_garbage(files: list[Path]) -> None:
     """A basic offset table that points nowhere."""
     for path in files:
@@ -210,6 +258,32 @@ def bare_stream(files: list[Path]) -> None:
         image.save_as(path, enforce_file_format=True)
 
 
+def bits_by_slice(image: Dataset, index: int) -> None:
+    """As many bits as the largest value of each image needs, as one anonymiser writes."""
+    bits = max(12, int(np.frombuffer(image.PixelData, "<u2").max()).bit_length()) + index % 5
+    image.BitsStored, image.HighBit = bits, bits - 1
+
+
+def airless(image: Dataset, index: int) -> None:
+    """The last image shows the belly alone and a piece of metal, which takes a bit more."""
+    bits = 12
+    if index == 23:
+        set_stored(image, AIRLESS.hu[index].astype(int) + 1024)
+        bits = 13
+    image.BitsStored, image.HighBit = bits, bits - 1
+
+
+def without_air() -> CTVolume:
+    """What `airless` shows."""
+    hu = CHEST.hu.copy()
+    hu[23] = np.where(hu[23] < -300, -80, hu[23])
+    hu[23, 10:12, 15:17] = 3200
+    return replace(RIGHT, hu=hu)
+
+
+AIRLESS = without_air()
+CODESTREAMS = ("JPEG Lossless", "JPEG-LS", "JPEG 2000")
+END, BEHIND = b"\xff\xd9", b"\xff\xff\x20\x07\xff"
 BONE = np.random.default_rng(0).integers(300, 1500, CHEST.shape[1:])
 _PADDED, _RANGE, _SIGNED = padded(0), padded(4000, 4010), padded(-2000, is_signed=True)
 
@@ -228,12 +302,22 @@ CASES = tuple(
         ("no intercept in one image", series(on(ONE, RescaleIntercept=None)), refused("NO_RESCALE")),
         ("a slope in words", series(every(RescaleSlope="one")), refused("NO_RESCALE")),
         ("a slope that is not a number", series(every(RescaleSlope="NaN")), refused("NO_RESCALE")),
+        ("a rescale type in small letters", series(every(RescaleType="hu")), reads()),
+        ("a rescale type of modified Hounsfield units", series(every(RescaleType="HU_MOD")),
+         refused("NO_RESCALE", "HU_MOD")),
+        ("a rescale type of a unit of its own", series(every(RescaleType="planted")),
+         refused("NO_RESCALE", "no term of the standard")),
+        ("a rescale type that says nothing", series(every(RescaleType="UNSPECIFIED")), reads()),
         ("a slope of zero", series(every(RescaleSlope=0)), refused("NO_RESCALE")),
         ("a negative slope", series(every(RescaleSlope=-1)), refused("NOT_HU")),
         ("a slope of a million", series(every(RescaleSlope=1e6)), refused("NOT_HU")),
         ("a slope that overflows", series(every(RescaleSlope="1e999")), refused("NO_RESCALE")),
         ("an intercept of zero in one image", series(on(ONE, RescaleIntercept=0)), refused("NOT_HU", "in 1 images")),
         ("another slope in three images", series(on({3, 4, 5}, RescaleSlope=3)), refused("NOT_HU", "in 3 images")),
+        ("another slope in most images, stored with the right one", series(on(range(4, 20), RescaleSlope=0.4)),
+         refused("NOT_HU", "in 16 images")),
+        ("bytes of padding behind the pixels", series(longer(60)), reads()),
+        ("a row more than the header says", series(longer(64)), refused("PIXELS", "the size that the headers say")),
         ("an intercept with its digits in groups", series(every(RescaleIntercept="-1_024")), refused("NO_RESCALE")),
         ("an intercept left out of the values, none stored", series(every(RescaleIntercept=0)), refused("NOT_HU")),
         ("grey values from 0 to 255", series(stored(lambda hu: np.clip((hu + 1000) // 5, 0, 255))), refused("NOT_HU")),
@@ -256,9 +340,27 @@ CASES = tuple(
         ("thirty-two bits", allocated(32, "<u4"), refused("PIXELS")),
         ("one bit allocated", series(every(BitsAllocated=1, BitsStored=1, HighBit=0)), refused("PIXELS")),
         ("eight bits stored in one image", series(on(ONE, BitsStored=8, HighBit=7)), refused("NOT_HU", "other bits")),
+        ("another number of stored bits in each image", series(bits_by_slice), reads()),
+        ("another number of stored bits in one image without air", series(airless), reads(AIRLESS)),
         ("no bits stored", series(every(BitsStored=0)), refused("PIXELS")),
         ("more bits stored than allocated", series(every(BitsStored=20, HighBit=19)), refused("PIXELS")),
-        ("the stored bits are not the lowest", series(every(BitsStored=12, HighBit=15)), refused("PIXELS")),
+        ("a HighBit of sixteen bits, and values of twelve", series(every(BitsStored=12, HighBit=15)),
+         reads(said="HighBit")),
+        ("a HighBit of twelve bits, and sixteen stored", series(every(BitsStored=16, HighBit=11)),
+         reads(said="HighBit")),
+        ("a HighBit of twelve bits where the values have thirteen", series(on_top, chest=Chest(bits_stored=13)),
+         refused("PIXELS", "HighBit is 10")),
+        ("the stored bits are the highest", series(shifted), refused("PIXELS", "HighBit is 15")),
+        ("the stored bits are the highest, one of two bits is used", series(shifted_by_one),
+         refused("PIXELS", "HighBit is 12")),
+        ("a HighBit below zero, signed", series(every(HighBit=65535), chest=Chest(is_signed=True, intercept=0.0)),
+         reads(said="HighBit")),
+        *((f"{keyword} {value} over JPEG 2000", altered(JPEG2000Lossless, keyword, value), refused("PIXELS", keyword))
+          for keyword, value in (("BitsAllocated", 8224), ("BitsAllocated", 12), ("BitsAllocated", 0),
+                                 ("BitsStored", 8224), ("SamplesPerPixel", 8224), ("SamplesPerPixel", 0),
+                                 ("PixelRepresentation", 8224), ("NumberOfFrames", 8224))),
+        ("no columns, over JPEG 2000", altered(JPEG2000Lossless, "Columns", 0), refused("TOO_LARGE")),
+        ("8224 columns, over JPEG 2000", altered(JPEG2000Lossless, "Columns", 8224), refused("TOO_LARGE")),
         ("no bits allocated said", series(every(BitsAllocated=None)), refused("PIXELS")),
         ("no pixel representation", series(every(PixelRepresentation=None)), refused("PIXELS")),
         ("a pixel representation of seven", series(every(PixelRepresentation=7)), refused("PIXELS")),
@@ -278,6 +380,16 @@ CASES = tuple(
         *((f"{name}", series(syntax=syntax), reads()) for name, syntax in COMPRESSED.items()),
         *((f"{name}, one stream half", stream(12, syntax, half), refused("PIXELS"))
           for name, syntax in COMPRESSED.items()),
+        *((f"{name}, other bytes behind one stream", stream(12, COMPRESSED[name], lambda content: content + BEHIND),
+           reads()) for name in CODESTREAMS),
+        *((f"{name}, one stream cut, but with an end and other bytes behind it", stream(
+            12, COMPRESSED[name], lambda content: half(content) + END + BEHIND), refused("PIXELS"))
+          for name in CODESTREAMS),
+        *((f"{name}, no stream has an end", with_files(without_ends, syntax=COMPRESSED[name]), reads())
+          for name in CODESTREAMS),
+        *((f"{name}, the last bytes of one stream cut, but for its end", stream(
+            12, COMPRESSED[name], lambda content: content.rstrip(b"\0")[:-8] + END), refused("PIXELS"))
+          for name in CODESTREAMS),
         *((f"{name}, one stream garbage", stream(12, syntax, garbage), refused("PIXELS"))
           for name, syntax in COMPRESSED.items()),
         *((f"{name}, one stream of two bytes", stream(12, syntax, lambda content: bytes(2)), refused("PIXELS"))

@@ -1,5 +1,6 @@
 """Bad choices: studies in which the chest CT is not there, not alone, or only one of several."""
 
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,13 @@ from pydicom.uid import (
     BasicTextSRStorage,
     EnhancedSRStorage,
     RTStructureSetStorage,
+    SecondaryCaptureImageStorage,
     SegmentationStorage,
     XRayRadiationDoseSRStorage,
 )
 
-from tests.bad_input.case import BadInput, Expected, Make, beside, every, reads, refused, rejected, series
-from tests.bad_input.series import CHEST, Chest, write, write_all
+from tests.bad_input.case import BadInput, Expected, Make, beside, every, on, reads, refused, rejected, series
+from tests.bad_input.series import CHEST, Chest, Edit, write, write_all
 
 THIN = Chest((100, 24, 32), (1.5, 9, 7), series="1.2.3.10")
 WHOLE = Chest((60, 24, 32), (5, 15, 12), series="1.2.3.12")
@@ -51,6 +53,110 @@ def without_pixels(sop_class: str, modality: str) -> Make:
     return make
 
 
+def mapped(unit: str) -> Edit:
+    """Real World Value Mapping to a unit of UCUM."""
+
+    def edit(image: Dataset, index: int) -> None:
+        code, mapping = Dataset(), Dataset()
+        code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = unit, "UCUM", "a unit"
+        mapping.MeasurementUnitsCodeSequence = [code]
+        image.RealWorldValueMappingSequence = [mapping]
+
+    return edit
+
+
+def in_series(*strays: Edit, skip: Container[int] = (), edit: Edit | None = None) -> Make:
+    """Other objects under the UID of the chest's series; each is a slice of it, and then is changed."""
+
+    def make(folder: Path) -> None:
+        write_all(folder / "slices", CHEST.images(edit, [index for index in range(24) if index in skip]))
+        for number, change in enumerate(strays):
+            image = CHEST.image(0)
+            image.SOPInstanceUID = UID(f"1.2.3.55.{number}")
+            change(image, number)
+            image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+            image.file_meta.MediaStorageSOPClassUID = image.SOPClassUID
+            write(image, folder / f"stray{number}.dcm")
+
+    return make
+
+
+def localizer(image: Dataset, index: int) -> None:
+    """A scout, with a matrix of its own."""
+    image.ImageType, image.ImageOrientationPatient = ["ORIGINAL", "PRIMARY", "LOCALIZER"], [1, 0, 0, 0, 0, -1]
+    image.Rows, image.PixelData = 12, image.PixelData[: len(image.PixelData) // 2]
+
+
+def of_another_patient(image: Dataset, index: int) -> None:
+    """Another patient's scout."""
+    localizer(image, index)
+    image.PatientID = "PLANTED-OTHER"
+
+
+def under_a_slices_uid(image: Dataset, index: int) -> None:
+    """A scout that has the UID of a slice: results that refer to it would be ambiguous."""
+    localizer(image, index)
+    image.SOPInstanceUID = CHEST.image(3).SOPInstanceUID
+
+
+def coronal(image: Dataset, index: int) -> None:
+    """A reformatted image."""
+    image.ImageOrientationPatient, image.ImageType = [1, 0, 0, 0, 0, -1], ["DERIVED", "PRIMARY", "MPR"]
+    image.ImagePositionPatient = [-100, -50 + 5 * index, 52]
+
+
+def page(image: Dataset, index: int) -> None:
+    """A colour page of results, with no place in the patient."""
+    coloured_page(image, index)
+    image.SOPClassUID, image.ImageType = SecondaryCaptureImageStorage, ["DERIVED", "SECONDARY", "OTHER"]
+
+
+def coloured_page(image: Dataset, index: int) -> None:
+    """The same, under the SOP class of CT."""
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "RescaleSlope"):
+        delattr(image, keyword)
+    image.SamplesPerPixel, image.PhotometricInterpretation, image.PlanarConfiguration = 3, "RGB", 0
+    image.BitsAllocated, image.BitsStored, image.HighBit = 8, 8, 7
+    image.PixelData = bytes(3 * image.Rows * image.Columns)
+
+
+def grey_page(image: Dataset, index: int) -> None:
+    """A page of results as a grey image of another size, with no place in the patient."""
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        delattr(image, keyword)
+    smaller(image)
+
+
+def axial_scout(image: Dataset, index: int) -> None:
+    """A scout that claims the plane of the slices."""
+    image.ImageType = ["ORIGINAL", "PRIMARY", "SCOUT"]
+    smaller(image)
+
+
+def watcher(image: Dataset, index: int) -> None:
+    """One of the images that watch the contrast agent arrive, far below the slices."""
+    image.ImagePositionPatient = [-100, -90, -400]
+    smaller(image)
+
+
+def smaller_slice(image: Dataset, index: int) -> None:
+    """A slice with fewer rows, at the place of the thirteenth."""
+    image.ImagePositionPatient = [-100, -90, 50 - 6 * 12]
+    smaller(image)
+
+
+def smaller(image: Dataset) -> None:
+    """Half of the rows."""
+    image.Rows, image.PixelData = 12, image.PixelData[: len(image.PixelData) // 2]
+
+
+def contours(image: Dataset, index: int) -> None:
+    """An RT Structure Set."""
+    for keyword in ("PixelData", "Rows", "Columns", "ImagePositionPatient", "PixelSpacing"):
+        delattr(image, keyword)
+    image.SOPClassUID, image.Modality = RTStructureSetStorage, "RTSTRUCT"
+
+
 def typed(*values: str) -> Make:
     """A series with another image type."""
     return series(every(ImageType=list(values)))
@@ -80,6 +186,31 @@ CASES = tuple(
         ("a series of maximum projections", typed("DERIVED", "PRIMARY", "AXIAL", "MIP"), rejected("projections")),
         ("projections named with other words", typed("DERIVED", "PRIMARY", "CT_SOM7 MIP THICK"),
          rejected("projections")),
+        *((f"projections by the word {word}", typed("DERIVED", "PRIMARY", "AXIAL", word), rejected("projections"))
+          for word in ("MAX_IP", "MAXIMUM", "MIN_IP", "MINIMUM", "MEAN", "AVERAGE", "MinIP", "MIP10MM", "THICK MIP",
+                       "3D", "MEDIAN")),
+        ("a name of three-dimensional noise reduction", typed("ORIGINAL", "PRIMARY", "AXIAL", "AIDR 3D"), reads()),
+        *((f"derived images described as {what}", series(every(
+            ImageType=["DERIVED", "PRIMARY", "AXIAL"], SeriesDescription=what)), rejected(said))
+          for what, said in (("MIP 10/5 ax", "projections"), ("MinIP Lung 5mm", "projections"),
+                             ("Iodine 1.0 Qr40", "maps"), ("Perfusion CBF", "maps"))),
+        ("derived images described as a chest", series(every(
+            ImageType=["DERIVED", "PRIMARY", "AXIAL"], SeriesDescription="CHEST MPR AX 2.0")), reads()),
+        *((f"images calculated from a volume by {technique}", series(
+            every(VolumeBasedCalculationTechnique=technique)), rejected("projections"))
+          for technique in ("MAX_IP", "MIN_IP", "VOLUME_RENDER", "CURVED_MPR")),
+        ("images calculated from a volume by MPR", series(every(VolumeBasedCalculationTechnique="MPR")), reads()),
+        *((f"maps by the word {word}", typed("DERIVED", "PRIMARY", "AXIAL", word), rejected("maps"))
+          for word in ("IODINE", "MAT_SPECIFIC", "MAT_REMOVED", "EFF_ATOMIC_NUM", "Z_EFF", "ELECTRON_DENSITY", "VNC",
+                       "CT_SOM7 DE IODINE", "WATER(IODINE)", "STD_DEVIATION", "DE_LungPBV", "PERFUSION")),
+        *((f"a map by its description, {what}", series(every(SeriesDescription=what)), rejected("names a map"))
+          for what in ("Iodine map 1.5", "Iodine Density[mg/ml]", "Z Effective", "LUNG PBV", "Water (Iodine)",
+                       "DE_Iodine", "SpectralIodine")),
+        ("values mapped to other units", series(mapped("mg/cm3")), rejected("other units")),
+        ("values mapped to Hounsfield units", series(mapped("[hnsf'U]")), reads()),
+        ("a description that names the contrast agent", series(every(SeriesDescription="CHEST W IODINE, FOR MIP")),
+         reads()),
+        ("virtual monoenergetic images", typed("DERIVED", "PRIMARY", "AXIAL", "VMI"), reads(said="monoenergetic")),
         ("a derived secondary series", typed("DERIVED", "SECONDARY", "AXIAL"), rejected("derived secondary")),
         ("a reformatted series", typed("DERIVED", "PRIMARY", "MPR"), reads()),
         ("no image type", series(every(ImageType=None)), reads()),
@@ -103,6 +234,33 @@ CASES = tuple(
         ("a report that says it is CT", without_pixels(EnhancedSRStorage, "CT"), rejected("SOP class")),
         ("contours beside the chest", beside(series(), without_pixels(RTStructureSetStorage, "RTSTRUCT")),
          reads(said="RTSTRUCT")),
+        ("contours in the series of the chest", in_series(contours), reads(said="no CT images")),
+        ("a page of results in the series of the chest", in_series(page), reads(said="no CT images")),
+        ("a page of results in colour that says it is CT", in_series(coloured_page), reads(said="left out")),
+        ("three coronal images in the series of the chest", in_series(coronal, coronal, coronal),
+         reads(said="3 of 27 objects of the series show another plane")),
+        ("a scout, a page and contours in the series of the chest", in_series(localizer, page, contours),
+         reads(said="1 of 27 objects of the series are localizers")),
+        ("a page of results without colour that says it is CT", in_series(grey_page),
+         reads(said="1 of 25 objects of the series have another matrix")),
+        ("a derived page at the place of a slice", in_series(on({0}, ImageType=["DERIVED", "SECONDARY", "OTHER"])),
+         reads(said="localizers or pages of results")),
+        ("an axial scout, which a vendor's word tells", in_series(axial_scout), reads(said="are localizers")),
+        ("an image of another matrix at a place of its own", in_series(watcher), reads(said="another matrix")),
+        ("an image of another matrix where a slice is missing", in_series(smaller_slice, skip={12}),
+         refused("MATRIX")),
+        ("three samples said of a grey slice", series(on({12}, SamplesPerPixel=3)), refused("DAMAGED_FILES")),
+        ("a scout in a series with a gap", in_series(localizer, skip={12}), refused("GAP")),
+        ("a page of results in a series of two patients", in_series(
+            page, edit=on(range(12), PatientID="PLANTED-OTHER")), refused("MIXED_PATIENTS")),
+        ("a scout of another patient in the series", in_series(of_another_patient), rejected("localizers")),
+        ("a scout that bears the UID of a slice", in_series(under_a_slices_uid), rejected("localizers")),
+        ("a slice called a scout", series(on({12}, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])),
+         rejected("localizers")),
+        ("the last slice called a scout", series(on({23}, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])),
+         rejected("localizers")),
+        ("the last slice of another SOP class", series(on({23}, SOPClassUID=SecondaryCaptureImageStorage)),
+         rejected("SOP class")),
         ("a segmentation without its pixels", without_pixels(SegmentationStorage, "SEG"), rejected("")),
         ("PET beside the chest", beside(series(), other(1, Modality="PT")), reads(said="modality is PT")),
         ("thick slices before thin ones", beside(series(chest=THICK), series(chest=THIN)),

@@ -16,7 +16,7 @@ from app.command_line import main
 from groundglass.exit_codes import ExitCode
 from groundglass.locations import ROOT, SETTINGS_FILE
 from tests.app.runs import read_result
-from tests.bad_input.case import series
+from tests.bad_input.case import every, series
 
 GAP = series(skip={12})
 
@@ -244,6 +244,108 @@ def test_it_runs_where_the_environment_offers_nothing(place: Place) -> None:
     code = run_in_shell(place, "<&-", **nothing, TMPDIR="/nonexistent")
     refused_with_gap(code, place.out)
     assert len(read_result(place.out)["files_ignored"]) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("program", "options"),
+    [
+        (("-m", "app"), ("-i", "in", "-o", "out", "-m", "models", "--settings", "app.yaml")),
+        (("-m", "groundglass", "analyse"), ("in", "out", "-m", "models", "--settings", "app.yaml")),
+    ],
+)
+def test_every_path_may_be_other_bytes_than_utf_8(
+    place: Place, program: tuple[str, ...], options: tuple[str, ...]
+) -> None:
+    """As on a share that Windows or an old Linux has written; the graph's engine knows no such text."""
+    folder = place.root / os.fsdecode(b"M\xfcller")
+    folder.mkdir()
+    place.input.rename(folder / "in")
+    place.models().rename(folder / "models")
+    shutil.copy(SETTINGS_FILE, folder / "app.yaml")
+    arguments = [word if word.startswith("-") else str(folder / word) for word in options]
+    done = subprocess.run(
+        [sys.executable, *program, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "LC_ALL": "C.UTF-8"},
+        capture_output=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == ExitCode.ALL_FAILED, done.stderr.decode("utf-8", "replace")
+    assert read_result(folder / "out")["cases"][0]["reason"]["code"] == "GAP"
+
+
+def test_a_study_of_links_out_of_the_folder_is_told_in_the_log(
+    place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    place.input.rename(elsewhere)
+    place.input.mkdir()
+    for path in elsewhere.iterdir():
+        (place.input / path.name).symlink_to(path)
+    assert main(["-i", str(place.input), "-o", str(place.out), "-m", "models"]) == ExitCode.NO_ELIGIBLE_SERIES
+    assert "23 files ignored: symbolic link to a folder or out of the input folder, not followed" in caplog.text
+
+
+def test_folders_that_mix_patients_are_named_in_the_result_and_nowhere_else(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.input.rename(place.root / "study")
+    place.input.mkdir()
+    (place.root / "study").rename(place.input / "now UNTOLD")
+    (place.input / "before").mkdir()
+    series(every(PatientID="OTHER"))(place.input / "before")
+    assert main(["-i", str(place.input), "-o", str(place.out), "-m", "models"]) == ExitCode.ALL_FAILED
+    (case,) = read_result(place.out)["cases"]
+    assert case["reason"]["code"] == "MIXED_PATIENTS"
+    (told,) = (item["problem"] for item in case["source_defects"] if item["attribute"] == "PatientID")
+    assert told == (
+        "is not the same in all images; the folders of each patient: 24 images in 'before'; 23 images in 'now UNTOLD'"
+    )
+    assert "UNTOLD" not in caplog.text
+    assert b"UNTOLD" not in (place.out / "case-001.sr.dcm").read_bytes()
+
+
+def unlistable(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Folders of these names may not be listed, as for another user: root lists them all."""
+    scandir = os.scandir
+
+    def refuse(path: str) -> object:
+        if os.path.basename(path) in names:
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+
+
+@pytest.mark.parametrize("name", [".snapshot", ".Trash-1000", "@eaDir", "lost+found", "#recycle"])
+def test_a_file_servers_own_folder_that_may_not_be_listed_is_told_and_left_out(
+    name: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place.input / "deep" / name).mkdir(parents=True)
+    unlistable(monkeypatch, name)
+    assert main(["-i", str(place.input), "-o", str(place.out), "-m", "models"]) == ExitCode.ALL_FAILED
+    (ignored,) = read_result(place.out)["files_ignored"]
+    assert ignored["file"] == f"deep/{name}"
+    assert "file server" in ignored["reason"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (".private", "The folder .private in the input folder, 2 deep, can't be listed (Permission denied)"),
+        ("PLANTED", "A folder in the input folder, 2 deep ('-l DEBUG' tells its name), can't be listed"),
+    ],
+)
+def test_another_folder_that_may_not_be_listed_ends_the_run_and_is_told_apart(
+    name: str, told: str, place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (place.input / "deep" / name).mkdir(parents=True)
+    unlistable(monkeypatch, name)
+    assert main(["-i", str(place.input), "-o", str(place.out), "-m", "models"]) == ExitCode.USAGE
+    assert told in caplog.text
+    assert "PLANTED" not in caplog.text
 
 
 @pytest.mark.slow

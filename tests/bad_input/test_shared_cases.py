@@ -59,16 +59,6 @@ OUTCOMES = {
     "iodine_map": Outcome(0),
     "charset_undeclared": Outcome(32, ("TimezoneOffsetFromUTC is no time zone like +0100",)),
 }
-NOT_YET = {
-    "dicomdir_by_level_scout": 2, "max_ip": 3, "iodine_map": 3, "ge_scout_in_series": 4, "result_page_in_series": 4,
-    "jpeg_trailing": 6, "jpeg_extended_12": 6, "frame_of_reference_each": 7, "bits_by_slice_tight": 10, "high_bit": 11,
-    "rescale_type": 11, "snapshot_before_correction": 11, "folder_name_latin1": 5,
-}  # fmt: skip
-"""Which item each waits for."""
-
-
-def waiting(name: str) -> list[pytest.MarkDecorator]:
-    return [pytest.mark.xfail(strict=True, reason=f"item {NOT_YET[name]}")] if name in NOT_YET else []
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +81,7 @@ def make(shared_cases: Path, name: str, folder: Path) -> Path:
 
 
 @pytest.mark.data
-@pytest.mark.parametrize("name", [pytest.param(name, marks=waiting(name)) for name in OUTCOMES])
+@pytest.mark.parametrize("name", OUTCOMES)
 def test_each_case_has_its_right_outcome(name: str, shared_cases: Path, tmp_path: Path) -> None:
     expected = OUTCOMES[name]
     scan = scan_folder(make(shared_cases, name, tmp_path / "in"))
@@ -122,8 +112,7 @@ def test_the_chest_of_an_infant_has_a_warning(shared_cases: Path, quick: Path, t
 
 @pytest.mark.data
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [pytest.param("folder_name_latin1", marks=waiting("folder_name_latin1"))])
-def test_a_path_that_is_no_utf_8_is_read(name: str, shared_cases: Path, quick: Path, tmp_path: Path) -> None:
+def test_a_path_that_is_no_utf_8_is_read(shared_cases: Path, quick: Path, tmp_path: Path) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller"))
     shutil.copytree(shared_cases / "phantom", folder)
     done = run(folder, tmp_path / "out", "--settings", str(quick), LC_ALL="C.UTF-8")

@@ -1,10 +1,11 @@
 """A series after every check that needs no pixels, which selection makes and reading relies on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from groundglass.dicomio.reading.attributes import quiet_pydicom
 from groundglass.dicomio.reading.geometry import Grid, check_geometry
 from groundglass.dicomio.reading.scan import Series
+from groundglass.dicomio.reading.strays import stray_notes, without_strays
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import RefusalCode
 
@@ -14,7 +15,7 @@ class CheckedSeries:
     """A series, and what its checks have found.
 
     Attributes:
-        series: the frames of a multi-frame image each as an image of its own.
+        series: the frames of a multi-frame image each as an image of its own, without objects that are no slices.
         outcome: its geometry, or the refusal.
     """
 
@@ -39,9 +40,11 @@ def check_series(series: Series) -> CheckedSeries:
 
     Reads pixels only of images that lie at one position.
     """
+    series = without_strays(series)
     try:
         _check_completeness(series)
-        return CheckedSeries(series, check_geometry(series.instances))
+        grid = check_geometry(series.instances)
+        return CheckedSeries(series, replace(grid, notes=(*stray_notes(series), *grid.notes)))
     except Refusal as refusal:
         return CheckedSeries(series, refusal.with_traceback(None))  # whose frames would keep everything they hold
 

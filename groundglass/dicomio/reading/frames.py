@@ -29,14 +29,18 @@ _GROUPS = {
 """Attributes of a CT image by the functional group that holds them."""
 
 _RENAMED = {
-    "CTImageFrameTypeSequence": {"FrameType": "ImageType"},
+    "CTImageFrameTypeSequence": {
+        "FrameType": "ImageType",
+        "VolumetricProperties": "VolumetricProperties",
+        "VolumeBasedCalculationTechnique": "VolumeBasedCalculationTechnique",
+    },
     "FrameContentSequence": {
         "FrameAcquisitionNumber": "AcquisitionNumber",
         "FrameAcquisitionDateTime": "AcquisitionDateTime",
         "TemporalPositionIndex": "TemporalPositionIdentifier",
     },
 }
-"""Attributes that have another name in a functional group, and their name in a CT image."""
+"""Attributes by the functional group that holds them, with their name in a CT image, mostly another one."""
 
 _NOT_COPIED = (
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "DimensionIndexSequence",

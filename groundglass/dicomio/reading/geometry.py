@@ -16,7 +16,8 @@ from pydicom.dataset import Dataset
 from groundglass.dicomio.reading.acquisitions import one_image_a_position
 from groundglass.dicomio.reading.attributes import number, text
 from groundglass.dicomio.reading.defects import Defect
-from groundglass.dicomio.reading.identity import absent_numbers, check_identity
+from groundglass.dicomio.reading.derived_images import monoenergetic_note
+from groundglass.dicomio.reading.identity import absent_numbers, check_identity, own_frames_note
 from groundglass.dicomio.reading.measures import directions_of, in_order, pixel_spacing_mm, shared_numbers
 from groundglass.dicomio.reading.regular_grid import are_even, are_upright, place_slices
 from groundglass.domain.arrays import Coordinates
@@ -26,6 +27,20 @@ from groundglass.domain.refusals import RefusalCode
 
 _WIDEST_MM = 1500.0
 """Of an image; the widest reconstructions of CT are 700 to 800 mm."""
+_HOUNSFIELD = frozenset(
+    {"", "HU", "US", "UNSPECIFIED", "NONE", "HOUNSFIELD", "HOUNSFIELD UNIT", "HOUNSFIELD UNITS", "HOUNSFIELDUNITS"}
+)
+"""RescaleType in capital letters: Hounsfield units, unspecified, or either spelt as nobody else does."""
+_UNITS = {
+    "HU_MOD": "HU_MOD (modified Hounsfield units: a material was removed, or replaced)",
+    "MGML": "MGML (milligrams per millilitre)",
+    "Z_EFF": "Z_EFF (effective atomic numbers)",
+    "ED": "ED (electron densities)",
+    "EDW": "EDW (electron densities in parts of that of water)",
+    "PCT": "PCT (percentages)",
+    "OD": "OD (optical densities)",
+}
+"""Other defined terms of RescaleType (PS3.3 C.11.1.1.2). A value of no such name may be anything, and isn't told."""
 _MAXIMUM_VOXELS = 2**30
 """2 GiB of int16: 4096 slices of 512 x 512."""
 
@@ -66,7 +81,7 @@ def check_geometry(instances: Sequence[Dataset]) -> Grid:
             RefusalCode.TOO_FEW_SLICES,
             f"The series has {len(instances)} readable images and a volume needs at least 2. Send the whole series.",
         )
-    check_identity(instances)
+    each_has_own_frame = check_identity(instances)
     rows, columns = (int(size) for size in shared_numbers(instances, ("Rows", "Columns"), RefusalCode.MATRIX))
     row_spacing_mm, column_spacing_mm = pixel_spacing_mm(instances)
     directions = directions_of(instances)
@@ -90,7 +105,15 @@ def check_geometry(instances: Sequence[Dataset]) -> Grid:
         )
         notes = (*notes, *found)
         _check_size(placement.shape)
-    notes = (*notes, *absent_numbers(instances, is_even))
+    if each_has_own_frame:
+        notes = (
+            *notes,
+            own_frames_note(
+                sum(bool(text(header, "FrameOfReferenceUID")) for header in instances),
+                is_one_stack=placement is None and len(headers) == len(instances),
+            ),
+        )
+    notes = (*notes, *absent_numbers(instances, is_even), *monoenergetic_note(headers))
     shape = (len(headers), rows, columns)
     return Grid(headers, shape, spacing_mm, positions_mm[0], directions, placement, notes, one_each.goes_on_below)
 
@@ -123,15 +146,32 @@ def _check_pixel_description(headers: Sequence[Dataset]) -> None:
             f"The {total} images are not all MONOCHROME2, or all MONOCHROME1, as CT images in Hounsfield units are. "
             "Send the original images of the scanner.",
         )
-    unscaled = sum(not _has_rescale(header) for header in headers)
-    if unscaled:
+    _check_rescale(headers)
+
+
+def _check_rescale(headers: Sequence[Dataset]) -> None:
+    """Refuse images whose values the header doesn't make Hounsfield units of (PS3.3 C.11.1.1.2)."""
+    total = len(headers)
+    types = [text(header, "RescaleType").upper() for header in headers]
+    others = [name for name in types if name not in _HOUNSFIELD]
+    if others:
+        names = " and ".join(sorted({_UNITS.get(name, "no term of the standard") for name in others}))
         raise Refusal(
             RefusalCode.NO_RESCALE,
-            f"{unscaled} of {total} images have no readable RescaleSlope and RescaleIntercept to Hounsfield units. "
-            "Send the original images of the scanner.",
+            f"RescaleType is {names} in {len(others)} of {total} images, where that of Hounsfield units is HU. "
+            "Send the original images of the scanner; where these are the original ones, correct RescaleType at its "
+            "source.",
         )
-
-
-def _has_rescale(header: Dataset) -> bool:
-    slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
-    return text(header, "RescaleType") in ("", "HU", "US") and slope not in (None, 0.0) and intercept is not None
+    for keyword in ("RescaleSlope", "RescaleIntercept"):
+        values = [number(header, keyword) for header in headers]
+        missing = sum(item is None for item in values)
+        if missing:
+            problem = f"{missing} of {total} images have no readable {keyword}"
+        elif keyword == "RescaleSlope" and 0 in values:
+            problem = f"{values.count(0)} of {total} images have a RescaleSlope of 0"
+        else:
+            continue
+        raise Refusal(
+            RefusalCode.NO_RESCALE,
+            f"{problem}, so their values can't be made Hounsfield units. Send the original images of the scanner.",
+        )

@@ -26,7 +26,7 @@ KEPT = (
     "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns",
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "BitsAllocated", "BitsStored", "HighBit",
     "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept",
-    "RescaleType",
+    "RescaleType", "LossyImageCompression", "VolumetricProperties", "VolumeBasedCalculationTechnique",
 )  # fmt: skip
 """What is kept of every file: all that scan, selection and geometry ask for."""
 

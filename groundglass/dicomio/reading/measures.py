@@ -28,9 +28,9 @@ def measures(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | N
 
 
 def shared_numbers(instances: Sequence[Dataset], keywords: tuple[str, ...], code: RefusalCode) -> tuple[float, ...]:
-    """The values that all images have in common."""
+    """The whole numbers that all images have in common."""
     found = [tuple(number(header, keyword) for keyword in keywords) for header in instances]
-    missing = sum(None in values for values in found)
+    missing = sum(any(item is None or not item.is_integer() for item in values) for values in found)
     if missing:
         raise _missing(" or ".join(keywords), missing, len(instances))
     if len(set(found)) > 1:

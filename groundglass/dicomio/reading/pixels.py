@@ -6,7 +6,6 @@ pydicom decodes. All of them give the stored bits, which one rescale turns into 
 
 import hashlib
 import os
-import struct
 from collections.abc import Callable
 from functools import lru_cache
 
@@ -36,6 +35,7 @@ from pydicom.uid import (
 )
 
 from groundglass.dicomio.reading.attributes import number, text
+from groundglass.dicomio.reading.codestream import has_all_restarts, lengthened, whole_codestream
 from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.reading.header import Header
 from groundglass.domain.arrays import AnyArray, HounsfieldUnits
@@ -46,12 +46,20 @@ PADDING_HU = -1024
 StoredPixels = NDArray[np.uint16]
 """As they are in the file, whatever their sign; `(row, col)`."""
 
+_ALLOCATED = (8, 16, 32)
+"""Bits that images have for each pixel (PS3.5 8.1.1); others decoders refuse, or take for one of these."""
+
+_LEAST_ALIKE = 64
+"""Pixels that noise doesn't make alike."""
+
 _PIXEL_TAGS = [
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData",
 ]  # fmt: skip
 
 _DECODERS = {
+    JPEGBaseline8Bit: "jpeg8_decode",
+    JPEGExtended12Bit: "jpeg8_decode",
     JPEGLossless: "jpeg8_decode",
     JPEGLosslessSV1: "jpeg8_decode",
     JPEGLSLossless: "jpegls_decode",
@@ -68,21 +76,87 @@ Its decoder for HTJ2K alone tells errors on standard error; OpenJPEG, behind the
 """
 
 
+class UnreadablePixels(ValueError):
+    """Why the pixels of an image can't be read.
+
+    Attributes:
+        problem: the end of a sentence about several such images, with a colon before it.
+        remedy: a sentence that says what to do.
+    """
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.remedy = remedy
+
+
+SEND_AGAIN = "Send the series again, uncompressed if the error stays."
+_CORRECT = "Correct the headers at their source: to send the images uncompressed, or once more, doesn't help."
+
+
 def read_slice_hu(header: Dataset, slice_hu: HounsfieldUnits) -> None:
-    """Decode one image into `slice_hu`, int16 `(row, col)`; any error of a decoder comes through."""
-    stored_bits, high_bit = number(header, "BitsStored"), number(header, "HighBit")
-    is_signed = number(header, "PixelRepresentation") == 1
-    if number(header, "PixelRepresentation") not in (0, 1):
-        raise ValueError("Nothing says whether the pixels are signed.")
+    """Decode one image into `slice_hu`, int16 `(row, col)`; any error of a decoder comes through.
+
+    Raises:
+        UnreadablePixels: the header describes no pixels that can be read, or the codestream is not whole.
+    """
+    bits, is_signed = _stored_bits(header)
     slope, intercept = number(header, "RescaleSlope"), number(header, "RescaleIntercept")
-    if stored_bits is None or not 1 <= stored_bits <= 16 or stored_bits > (number(header, "BitsAllocated") or 0):
-        raise ValueError("The number of stored bits is not between 1 and that of allocated ones, 16 at most.")
-    if high_bit is not None and high_bit != stored_bits - 1:
-        raise ValueError("The stored bits are not the lowest ones.")
     if slope is None or intercept is None:
         raise ValueError("There is no rescale.")
-    stored = _stored(header, slice_hu, int(stored_bits), is_signed)
-    _rescale(stored, slice_hu, int(stored_bits), is_signed, slope, intercept, _padding(header, is_signed))
+    stored = _stored(header, slice_hu, bits, is_signed)
+    _check_high_bit(header, stored, bits, is_signed)
+    _rescale(stored, slice_hu, bits, is_signed, slope, intercept, _padding(header, is_signed))
+
+
+def _stored_bits(header: Dataset) -> tuple[int, bool]:
+    """How many bits are stored, and whether they are signed (PS3.3 C.7.6.3.1)."""
+    allocated, stored, samples = (number(header, name) for name in ("BitsAllocated", "BitsStored", "SamplesPerPixel"))
+    representation = number(header, "PixelRepresentation")
+    if representation not in (0, 1):
+        raise UnreadablePixels("PixelRepresentation doesn't say whether the values are signed", _CORRECT)
+    if stored is None or allocated is None:
+        raise UnreadablePixels("BitsAllocated or BitsStored is missing or no number", _CORRECT)
+    if allocated not in _ALLOCATED:
+        raise UnreadablePixels(f"BitsAllocated is {allocated:g}, and 8, 16 or 32 bits are read", _CORRECT)
+    if stored > 16 or not stored.is_integer():
+        raise UnreadablePixels(f"BitsStored is {stored:g}, and whole numbers up to 16 are read", _CORRECT)
+    if not 1 <= stored <= allocated:
+        raise UnreadablePixels(f"BitsStored is {stored:g} where BitsAllocated is {allocated:g}", _CORRECT)
+    if samples not in (None, 1):
+        raise UnreadablePixels(f"SamplesPerPixel is {samples:g} where a CT image has one", _CORRECT)
+    return int(stored), representation == 1
+
+
+def high_bit_contradicts(header: Dataset) -> bool:
+    """Whether HighBit isn't that of bits stored from the lowest one, as it has to be (PS3.3 C.7.6.3.1.2)."""
+    high, stored = number(header, "HighBit"), number(header, "BitsStored")
+    return high is not None and stored is not None and high != stored - 1
+
+
+def _check_high_bit(header: Dataset, pixels: StoredPixels, bits: int, is_signed: bool) -> None:
+    """Refuse pixels whose HighBit and BitsStored lead to different values.
+
+    Writers that change one of the two forget the other. Where all values have no more bits than either number allows,
+    and some use the lowest of them, the bits are the lowest ones and the values the same whichever number is right.
+    """
+    if not high_bit_contradicts(header):
+        return
+    high = number(header, "HighBit") or 0.0
+    fewest, unused = int(max(0.0, min(bits, high + 1))), 2 ** int(max(0.0, min(high + 1, 16.0) - bits)) - 1
+    has_low_bits = not unused or not pixels.any() or bool((pixels & unused).any())
+    # Of signed values the bits above those stored may be the sign, or nothing.
+    fit = fewest > 0 and (_fits(pixels, fewest, is_signed) or (fewest == bits and _fits(pixels, bits, False)))
+    if not (fit and has_low_bits):
+        problem = f"HighBit is {high:g} where BitsStored is {bits}, and the values don't tell which bits hold them"
+        raise UnreadablePixels(problem, _CORRECT)
+
+
+def has_values_within(header: Dataset, other_bits: float | None) -> bool:
+    """Whether the values of an image are the same with another number of stored bits, because both hold them all."""
+    room = np.empty((int(number(header, "Rows") or 0), int(number(header, "Columns") or 0)), np.int16)
+    bits, is_signed = _stored_bits(header)
+    return _fits(_stored(header, room, bits, is_signed), min(bits, int(other_bits or 0)), is_signed)
 
 
 def readable_syntaxes() -> tuple[UID, ...]:
@@ -129,22 +203,28 @@ def _stored(header: Dataset, slice_hu: HounsfieldUnits, bits: int, is_signed: bo
     image, index = (header.whole, header.number - 1) if isinstance(header, Frame) else (header, 0)
     frames = int(number(image, "NumberOfFrames") or 1)
     if frames != 1 and image is header:
-        raise ValueError("A CT image has one frame.")
+        raise UnreadablePixels(f"NumberOfFrames is {frames} where a CT image has one frame", _CORRECT)
     syntax = transfer_syntax(image)
     if isinstance(image, Header) and image.pixels and _is_plain(image) and syntax in _WALKED:
         place, length = image.pixels
-        if length - frames * slice_hu.nbytes not in (0, 1):
-            raise ValueError("The pixel data do not have the size in the header.")
+        # Some writers pad to a block of the disk. A row or more may be another matrix than the header says.
+        if not 0 <= length - frames * slice_hu.nbytes < max(2, slice_hu[0].nbytes):
+            raise UnreadablePixels("the pixel data do not have the size that the headers say", _CORRECT)
         _read_into(image.filename, place + index * slice_hu.nbytes, slice_hu)
         return slice_hu.view(np.uint16)
     if syntax in _CODESTREAMS:
         frame = _frame_bytes(image, index, frames)
-        check_codestream(frame, (slice_hu.shape[0], slice_hu.shape[1]))
-        if _is_plain(image) and syntax in _DECODERS and _decode_into(frame, syntax, slice_hu, bits, is_signed):
+        try:
+            codestream = whole_codestream(frame, (slice_hu.shape[0], slice_hu.shape[1]))
+        except ValueError as error:
+            raise UnreadablePixels(str(error), SEND_AGAIN) from error
+        if _is_plain(image) and syntax in _DECODERS and _decode_into(codestream, syntax, slice_hu, bits, is_signed):
             return slice_hu.view(np.uint16)
+        if syntax in _HUFFMAN and not _is_whole(codestream, syntax, (slice_hu.shape[0], slice_hu.shape[1])):
+            raise UnreadablePixels("their codestreams end before the image does", SEND_AGAIN)
     if syntax in _JPEG_2000:
         # Not pydicom's turn: GDCM ends the process over a codestream that is broken.
-        stored = _decoder(_DECODERS[UID(syntax)])(frame)
+        stored = _decoder(_DECODERS[UID(syntax)])(codestream)
     elif frames > 1:
         stored = pixel_array(getattr(image, "filename", None) or image, raw=True, index=index)
     else:
@@ -183,51 +263,53 @@ def _frame_bytes(image: Dataset, index: int, frames: int) -> bytes:
     return get_frame(whole.PixelData, index, number_of_frames=frames)
 
 
-def check_codestream(frame: bytes, size: tuple[int, int]) -> None:
-    """Refuse a JPEG, JPEG-LS or JPEG 2000 codestream of another size than `(row, col)`, or without its end.
-
-    Decoders take memory for whatever size a codestream claims, end the process where there isn't any, and make up the
-    rest of an image that is cut.
-
-    Raises:
-        ValueError: the codestream must not be decoded.
-    """
-    if frame.rstrip(b"\0")[-2:] != b"\xff\xd9":
-        raise ValueError("The codestream has no end.")
-    if _codestream_size(frame) != size:
-        raise ValueError("The codestream has another size than the header says.")
-
-
-def _codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """Rows and columns that a codestream claims; None where it says nothing."""
-    if frame[:4] == b"\xff\x4f\xff\x51" and len(frame) >= 24:  # JPEG 2000: SOC and SIZ (ISO/IEC 15444-1 A.5.1)
-        right, bottom, left, top = struct.unpack(">4L", frame[8:24])
-        return bottom - top, right - left
-    at = 2
-    while frame[:2] == b"\xff\xd8" and at + 9 <= len(frame) and frame[at] == 0xFF:
-        marker = frame[at + 1]
-        if marker == 0xFF:  # a fill byte
-            at += 1
-        elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            rows, columns = struct.unpack(">HH", frame[at + 5 : at + 9])  # ISO/IEC 10918-1 B.2.2
-            return rows, columns
-        else:
-            at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
-    return None
-
-
-def _decode_into(frame: bytes, syntax: str, slice_hu: HounsfieldUnits, bits: int, is_signed: bool) -> bool:
-    """Whether a compressed frame was decoded into `slice_hu`, as bits that could be stored ones."""
+def _decode_into(codestream: bytes, syntax: str, slice_hu: HounsfieldUnits, bits: int, is_signed: bool) -> bool:
+    """Whether a compressed frame was decoded into `slice_hu`, whole, as bits that could be stored ones."""
     target = slice_hu if is_signed and syntax in _JPEG_2000 else slice_hu.view(np.uint16)
     try:
-        _decoder(_DECODERS[UID(syntax)])(frame, out=target)
+        if syntax in _HUFFMAN:
+            if not _decode_whole(codestream, syntax, target):
+                return False
+        else:
+            _decoder(_DECODERS[UID(syntax)])(codestream, out=target)
     except Exception:  # Decoders raise whatever they like; another's turn.
         return False
     return _fits(slice_hu, bits, False) or _fits(slice_hu, bits, is_signed)
 
 
+def _decode_whole(codestream: bytes, syntax: str, target: StoredPixels) -> bool:
+    """Whether a JPEG codestream holds the whole image, which is decoded: decoders make up what is missing in silence.
+
+    With noise behind its data one that is cut ends in noise, or in whole rows made up once that is used up. So where
+    only the last pixels are all alike, as outside the circle of a reconstruction, nothing is missing; else the same
+    pixels have to come out without the noise.
+    """
+    decode = _decoder(_DECODERS[UID(syntax)])
+    size = (target.shape[0], target.shape[1])
+    if not has_all_restarts(codestream, size):
+        return False
+    decode(lengthened(codestream, size), out=target)
+    is_last = target[-1] == target[-1, -1]
+    if is_last[-_LEAST_ALIKE:].all() and not is_last.all():
+        return True
+    return np.array_equal(decode(codestream), target)
+
+
+def _is_whole(codestream: bytes, syntax: str, size: tuple[int, int]) -> bool:
+    """Whether a JPEG codestream that pydicom is to read, since its pixels aren't plain ones, holds the whole image.
+
+    What this decoder refuses comes through as its error: nobody else tells whether data are missing.
+    """
+    decode = _decoder(_DECODERS[UID(syntax)])
+    return has_all_restarts(codestream, size) and np.array_equal(
+        decode(codestream), decode(lengthened(codestream, size))
+    )
+
+
 _WALKED = frozenset({str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)})
-_CODESTREAMS = frozenset({str(syntax) for syntax in (*_DECODERS, JPEGBaseline8Bit, JPEGExtended12Bit)})
+_CODESTREAMS = frozenset(map(str, _DECODERS))
+_HUFFMAN = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1})
+"""Whose decoders don't tell where data are missing."""
 _JPEG_2000 = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
 """Their codestreams say themselves whether the values are signed."""
 

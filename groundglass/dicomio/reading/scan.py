@@ -7,6 +7,7 @@ too, so that a missing slice never goes unnoticed.
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,8 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from groundglass.dicomio.reading.attributes import items, quiet_pydicom, text
+from groundglass.dicomio.reading.attributes import quiet_pydicom, text
+from groundglass.dicomio.reading.file_set import listed_images
 from groundglass.dicomio.reading.header import Header, read_header
 from groundglass.dicomio.reading.pixels import pixel_digest
 from groundglass.domain.errors import Refusal
@@ -40,8 +42,18 @@ _UNREADABLE = "the DICOM header cannot be read: the file is cut, not valid, or i
 
 _NOT_OPENED = "the file cannot be opened"
 
-_OF_THE_FILE_SYSTEM = ("lost+found", "System Volume Information")
-"""Folders in the root of a disk that hold no user's files, and that few may list."""
+_NOT_LOOKED_INTO = re.compile(
+    r"lost\+found|system volume information|\$recycle\.bin|recycler|#recycle|@recycle|\.trash(-\d+|es)?|\.trashed"
+    r"|[.~#]snapshots?|\.zfs|@recently-snapshot|@eadir|\.@__thumb|\.spotlight-v100|\.fseventsd|\.appledouble|__macosx"
+    r"|\.nfs|\.glusterfs",
+    re.IGNORECASE,
+)
+"""Folders that a file system or a file server keeps for itself: what was deleted, earlier states, thumbnails. They hold
+no study as it is now, and few may list them."""
+
+_LINK = (
+    "symbolic link to a folder or out of the input folder, not followed: copy or mount what it leads to into the folder"
+)
 
 _START = 1 << 14
 """Bytes of a file that are read at once."""
@@ -58,6 +70,7 @@ class Series:
         damaged: number of images of this series that are missing here because their files are cut. Such a series is
             incomplete.
         absent: number of images of this series that a file-set directory (DICOMDIR) lists and the folder doesn't hold.
+        left_out: objects that are none of its slices, counted by the attribute that tells so (`strays`).
     """
 
     study_instance_uid: str
@@ -65,6 +78,7 @@ class Series:
     instances: tuple[Dataset, ...]
     damaged: int = 0
     absent: int = 0
+    left_out: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,9 +154,9 @@ def find_studies(folder: Path, on_file: Callable[[], None] | None = None) -> Arc
     def add(name: str, header: Header, is_cut: bool) -> None:
         if _is_directory(header):
             studies = set()
-            for (study, series), uids in _listed_images(header):
-                studies.add(study)
-                images.setdefault(study, set()).add(_digest("listed", series, *uids))
+            for listed in listed_images(header):
+                studies.add(listed.study)
+                images.setdefault(listed.study, set()).add(_digest("listed", listed.series, listed.uid))
         else:
             (study, series), uid = _identify(header)
             studies = {study}
@@ -206,13 +220,15 @@ class _Found:
     images: dict[_Key, list[Dataset]] = field(default_factory=dict)
     cut: dict[_Key, set[str]] = field(default_factory=dict)
     listed: dict[_Key, set[str]] = field(default_factory=dict)
+    perhaps_listed: dict[_Key, set[str]] = field(default_factory=dict)
     alike: dict[tuple[str, ...], tuple[Header, set[bytes | None]]] = field(default_factory=dict)
     ignored: list[IgnoredFile] = field(default_factory=list)
 
     def add(self, header: Header, is_cut: bool) -> None:
         if _is_directory(header):
-            for key, uids in _listed_images(header):
-                self.listed.setdefault(key, set()).update(uids)
+            for listed in listed_images(header):
+                by_series = self.listed if listed.is_sure else self.perhaps_listed
+                by_series.setdefault((listed.study, listed.series), set()).update({listed.uid} - {""})
             raise _Ignored("file-set directory, its files are read directly")
         key, instance_uid = _identify(header)
         if is_cut:
@@ -236,11 +252,15 @@ class _Found:
 
     def scan(self) -> Scan:
         series = []
+        everywhere = {text(header, "SOPInstanceUID") for headers in self.images.values() for header in headers}
+        everywhere.update(*self.cut.values())
         for key, headers in self.images.items():
             there = {text(header, "SOPInstanceUID") for header in headers}
             # An image that was cut and then sent again is there.
             damaged = self.cut.get(key, set()) - there
             absent = self.listed.get(key, set()) - there - damaged
+            # Of which series they are is a guess, so that they are absent only where no series has them.
+            absent |= self.perhaps_listed.get(key, set()) - everywhere
             series.append(Series(*key, tuple(headers), len(damaged), len(absent)))
         return Scan(tuple(series), tuple(self.ignored))
 
@@ -260,22 +280,29 @@ def _read_all(folder: str, names: Sequence[str] | None = None) -> Iterator[tuple
 
 
 def list_files(folder: str | Path) -> list[str]:
-    """Relative paths of all that is not a folder, links to folders included, sorted part by part.
+    """Relative paths of all that is not a folder, sorted part by part; also of folders that aren't looked into.
+
+    Those are links to folders, and what a file system or a file server keeps for itself.
 
     Raises:
         OSError: a folder can't be listed. Nobody knows then what it held: slices at the end of a series may be missing.
     """
 
     def refuse(error: OSError) -> None:
-        if os.path.basename(error.filename) not in _OF_THE_FILE_SYSTEM:
-            raise error
+        raise error
 
     found = []
     for parent, folders, files in os.walk(folder, onerror=refuse, followlinks=False):
-        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        shut = [name for name in folders if is_kept_by_server(name) or os.path.islink(os.path.join(parent, name))]
+        folders[:] = [name for name in folders if name not in shut]
         inner = os.path.relpath(parent, folder)
-        found += [name if inner == "." else os.path.join(inner, name) for name in files + links]
+        found += [name if inner == "." else os.path.join(inner, name) for name in files + shut]
     return sorted(found, key=lambda path: path.replace(os.sep, "\0"))  # part by part, without a list for each
+
+
+def is_kept_by_server(name: str) -> bool:
+    """Whether a folder of this name is a file system's or a file server's own."""
+    return _NOT_LOOKED_INTO.fullmatch(name) is not None
 
 
 def _read(path: str, root: str) -> tuple[Header, bool] | _Ignored:
@@ -284,8 +311,10 @@ def _read(path: str, root: str) -> tuple[Header, bool] | _Ignored:
         status = os.lstat(path)
         if stat.S_ISLNK(status.st_mode):
             if os.path.isdir(path) or not Path(os.path.realpath(path)).is_relative_to(root):
-                return _Ignored("symbolic link to a folder or out of the input folder, not followed")
+                return _Ignored(_LINK)
             status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode) and is_kept_by_server(os.path.basename(path)):
+            return _Ignored("folder of a file system or file server for deleted files, snapshots or the like, left out")
         if not stat.S_ISREG(status.st_mode):
             return _Ignored("not a regular file")
         if status.st_size == 0:
@@ -312,23 +341,6 @@ def _is_directory(header: Header) -> bool:
         return text(header.file_meta, "MediaStorageSOPClassUID") == MediaStorageDirectoryStorage
     except Refusal as refusal:
         raise _Ignored(_UNREADABLE) from refusal
-
-
-def _listed_images(directory: Header) -> Iterator[tuple[_Key, list[str]]]:
-    """The series of a file-set directory and the SOP Instance UIDs of their images (PS3.3 F.5).
-
-    The records stand in the order of the tree, as every known writer puts them; the offsets are not followed.
-    """
-    study = series = ""
-    for record in items(directory, "DirectoryRecordSequence"):
-        kind = text(record, "DirectoryRecordType")
-        if kind == "STUDY":
-            study, series = text(record, "StudyInstanceUID"), ""
-        elif kind == "SERIES":
-            series = text(record, "SeriesInstanceUID")
-        elif kind == "IMAGE" and series:
-            uid = text(record, "ReferencedSOPInstanceUIDInFile")
-            yield (study, series), [uid] if uid else []
 
 
 def _identify(header: Dataset) -> tuple[_Key, str]:

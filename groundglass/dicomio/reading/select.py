@@ -4,17 +4,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage
 
-from groundglass.dicomio.reading.attributes import quiet_pydicom, text
+from groundglass.dicomio.reading.attributes import number, quiet_pydicom, text
 from groundglass.dicomio.reading.body_part import parts_elsewhere
 from groundglass.dicomio.reading.checked_series import CheckedSeries, check_series
+from groundglass.dicomio.reading.derived_images import derived_reasons
 from groundglass.dicomio.reading.frames import MULTI_FRAME_CT, is_multi_frame_ct, take_apart
 from groundglass.dicomio.reading.preference import in_order_of_preference
 from groundglass.dicomio.reading.rule_language import NamedSelection, unmet_conditions
 from groundglass.dicomio.reading.scan import Series
 from groundglass.dicomio.reading.stacking import spacing_and_extent_mm, stacking, thickness_mm
+from groundglass.dicomio.reading.strays import without_strays
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,6 @@ class Selection:
     """The other eligible series, best first; they are among the rejected too."""
 
 
-_PROJECTIONS = frozenset({"MIP", "MINIP", "MAXIP", "AIP", "PROJECTION", "VRT", "SSD", "3D"})
-"""Words of ImageType that mark images whose pixels are not single slices."""
-
-
 @quiet_pydicom()
 def judge_series(series: Series, rules: SelectionRules) -> list[str]:
     """Every reason why a series is not eligible, as sentences without patient data; empty where it is eligible.
@@ -85,14 +82,16 @@ def judge_series(series: Series, rules: SelectionRules) -> list[str]:
     sop_classes = {text(image, "SOPClassUID") for image in images}
     if not sop_classes <= {CTImageStorage, *MULTI_FRAME_CT}:
         reasons.append("The SOP class is not CT Image Storage, nor Enhanced or Legacy Converted Enhanced CT.")
-    reasons += _image_type_reasons(images)
+    reasons += derived_reasons(images)
     body_parts = parts_elsewhere(images)
     if body_parts:
         reasons.append(f"The body part examined is {_code_strings(body_parts)}, not the chest.")
 
     slices = len(images) + series.damaged + series.absent
     if slices < rules.minimum_slices:
-        reasons.append(f"The series has {slices} slices; at least {rules.minimum_slices} are needed.")
+        have_frames = any((number(image, "NumberOfFrames") or 1) > 1 for image in images)
+        as_one = ", each image with several frames counted as one since its SOP class has none" if have_frames else ""
+        reasons.append(f"The series has {slices} slices{as_one}; at least {rules.minimum_slices} are needed.")
     depths_mm, angle_degrees = stacking(images)
     if angle_degrees > rules.maximum_angle_degrees:
         reasons.append(
@@ -123,9 +122,11 @@ def choose_series(study_series: Sequence[Series], rules: SelectionRules) -> Sele
     """
     with quiet_pydicom():
         study_series = [
-            replace(series, instances=take_apart(series.instances))
-            if any(map(is_multi_frame_ct, series.instances))
-            else series
+            without_strays(
+                replace(series, instances=take_apart(series.instances))
+                if any(map(is_multi_frame_ct, series.instances))
+                else series
+            )
             for series in study_series
         ]
     reasons = {id(series): judge_series(series, rules) for series in study_series}
@@ -172,19 +173,3 @@ def _code_strings(values: set[str]) -> str:
     """Values for a reason; a value that is no code string (PS3.5 6.2) might be anything, so it is not repeated."""
     valid = [item if re.fullmatch(r"[A-Z0-9_ ]{1,16}", item) else "not readable" for item in values]
     return " and ".join(sorted(set(valid)))
-
-
-def _image_type_reasons(images: Sequence[Dataset]) -> list[str]:
-    """Reasons from ImageType (PS3.3 C.8.2.1.1.1)."""
-    localizers = secondary = projections = 0
-    for image in images:
-        values = text(image, "ImageType").upper().split("\\")
-        localizers += "LOCALIZER" in values
-        secondary += values[:2] == ["DERIVED", "SECONDARY"]
-        projections += bool(_PROJECTIONS & set(re.split(r"[^A-Z0-9]+", " ".join(values))))
-    found = [
-        (localizers, "localizers"),
-        (secondary, "derived secondary images, not slices of the scanner"),
-        (projections, "projections through several slices"),
-    ]
-    return [f"{count} of {len(images)} images are {what}." for count, what in found if count]

@@ -31,7 +31,12 @@ def stacking(images: Sequence[Dataset]) -> tuple[Coordinates, float]:
     depths_mm = positions_mm @ normals[0]
     way_mm = positions_mm[depths_mm.argmax()] - positions_mm[depths_mm.argmin()]
     length_mm = np.linalg.norm(way_mm)
-    if length_mm > 0 and abs(way_mm @ normals[0]) / length_mm > np.cos(np.radians(LARGEST_TILT_DEGREES)):
+    is_one_plane = bool((np.abs(normals @ normals[0]) > np.cos(np.radians(1))).all())
+    if (
+        is_one_plane
+        and length_mm > 0
+        and abs(way_mm @ normals[0]) / length_mm > np.cos(np.radians(LARGEST_TILT_DEGREES))
+    ):
         # Slices of a tilted gantry follow one another along the table, whichever way they look.
         angles = np.minimum(angles, np.degrees(np.arccos(min(abs(way_mm[2]) / length_mm, 1.0))))
     return np.sort(depths_mm), float(angles.max())

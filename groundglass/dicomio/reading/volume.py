@@ -7,23 +7,28 @@ from dataclasses import dataclass
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import UID
+from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
-from groundglass.dicomio.reading.attributes import number, quiet_pydicom
+from groundglass.dicomio.reading.attributes import quiet_pydicom, text
 from groundglass.dicomio.reading.defects import Defect
 from groundglass.dicomio.reading.geometry import Grid, check_geometry
-from groundglass.dicomio.reading.pixels import PADDING_HU, read_slice_hu, transfer_syntax
+from groundglass.dicomio.reading.pixels import (
+    PADDING_HU,
+    SEND_AGAIN,
+    UnreadablePixels,
+    high_bit_contradicts,
+    read_slice_hu,
+    transfer_syntax,
+)
+from groundglass.dicomio.reading.plausibility import check_plausible, check_stored_alike, tissue_counts
 from groundglass.domain.arrays import HounsfieldUnits, Indices
 from groundglass.domain.errors import Refusal
 from groundglass.domain.placement import Placement
 from groundglass.domain.refusals import RefusalCode
 from groundglass.domain.volume import CTVolume
 
-_AIR_HU, _AIR_FRACTION = -800, 0.01
-_SOFT_TISSUE_HU, _SOFT_TISSUE_FRACTION = (-100, 150), 0.05
-"""What every chest CT in Hounsfield units contains, as a fraction of its voxels."""
-_STORED_AS = ("RescaleSlope", "RescaleIntercept", "BitsStored", "PixelRepresentation")
-"""What makes Hounsfield units of stored bits."""
+_LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless})
+"""Transfer syntaxes that always lose something."""
 
 
 @dataclass(frozen=True)
@@ -80,29 +85,46 @@ def read_grid(grid: Grid, threads: int = 2, on_slice: Callable[[], None] | None 
     """
     volume, store = _volume_of(grid)
 
-    def read(index: int) -> Indices | None:
+    def read(index: int) -> Indices | UnreadablePixels:
         try:
-            return _tissue_counts(store(index))
-        except Exception:  # Decoders raise whatever they like; the count of failures is reported.
-            return None
+            return tissue_counts(store(index))
+        except UnreadablePixels as reason:
+            return reason.with_traceback(None)
+        except Exception:  # Decoders raise whatever they like.
+            return _not_decoded(grid.headers[index])
 
-    counts = []
+    counts, unreadable = [], []
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for found in pool.map(read, range(len(grid.headers))):
-            counts.append(found)
+            if isinstance(found, UnreadablePixels):
+                unreadable.append(found)
+            else:
+                counts.append(found)
             if on_slice is not None:
                 on_slice()
-    tissues = np.array([found for found in counts if found is not None])
-    if len(tissues) < len(counts):
-        raise Refusal(RefusalCode.PIXELS, _undecoded(grid.headers, len(counts) - len(tissues)))
-    _check_plausible(tissues, "the voxels")
-    stored_as = [tuple(number(header, name) for name in _STORED_AS) for header in grid.headers]
-    usual, _ = Counter(stored_as).most_common(1)[0]
-    # Every image may be stored in a way of its own, but a wrong one in a few images is lost among all the others.
-    others = np.array([way != usual for way in stored_as])
-    if others.any():
-        _check_plausible(tissues[others], f"the voxels in {others.sum()} images with another rescale or other bits")
-    return ReadSeries(volume, grid.headers, grid.placement, grid.notes, grid.goes_on_below)
+    if unreadable:
+        raise Refusal(RefusalCode.PIXELS, _tell_unreadable(unreadable, len(grid.headers)))
+    tissues = np.array(counts)
+    check_plausible(tissues, "the voxels")
+    check_stored_alike(grid.headers, tissues)
+    notes = (*grid.notes, *_loss_of(grid.headers), *_high_bits_of(grid.headers))
+    return ReadSeries(volume, grid.headers, grid.placement, notes, grid.goes_on_below)
+
+
+def _loss_of(headers: Sequence[Dataset]) -> tuple[Defect, ...]:
+    """A note where the values are no longer those that the scanner has measured."""
+    lossy = sum(
+        text(header, "LossyImageCompression") == "01" or transfer_syntax(header) in _LOSSY for header in headers
+    )
+    problem = f"tells of a lossy compression of {lossy} of {len(headers)} images: their values are not exact"
+    return (Defect("LossyImageCompression", problem),) if lossy else ()
+
+
+def _high_bits_of(headers: Sequence[Dataset]) -> tuple[Defect, ...]:
+    """A note on a HighBit that contradicts BitsStored, without a doubt about the values (`read_slice_hu`)."""
+    wrong = sum(map(high_bit_contradicts, headers))
+    problem = f"is not BitsStored minus one in {wrong} of {len(headers)} images: their values are the same either way"
+    return (Defect("HighBit", problem),) if wrong else ()
 
 
 def _volume_of(grid: Grid) -> tuple[CTVolume, Callable[[int], HounsfieldUnits]]:
@@ -128,32 +150,22 @@ def _volume_of(grid: Grid) -> tuple[CTVolume, Callable[[int], HounsfieldUnits]]:
     return CTVolume(placed_hu, placement.spacing_mm, placement.origin_mm, grid.directions), place
 
 
-def _undecoded(headers: Sequence[Dataset], failed: int) -> str:
-    syntaxes = {UID(transfer_syntax(header)) for header in headers} - {UID("")}
-    names = ", ".join(sorted(uid.name if uid.is_transfer_syntax else "an unknown one" for uid in syntaxes)) or "none"
-    return (
-        f"The pixels of {failed} of {len(headers)} images cannot be decoded (transfer syntax: {names}). "
-        "Send the series again, uncompressed if the error stays."
-    )
+def _not_decoded(header: Dataset) -> UnreadablePixels:
+    """Why a decoder has failed, as far as the header of the image tells."""
+    syntax = UID(transfer_syntax(header))
+    name = syntax.name if syntax.is_transfer_syntax else "an unknown one"
+    if syntax.is_transfer_syntax and not syntax.is_encapsulated:
+        problem = f"the pixel data aren't what the headers say, though they are uncompressed ({name})"
+        return UnreadablePixels(problem, "Send the original images of the scanner.")
+    return UnreadablePixels(f"they can't be decoded (transfer syntax: {name})", SEND_AGAIN)
 
 
-def _tissue_counts(slice_hu: HounsfieldUnits) -> Indices:
-    """How many of a sample of the pixels are air, how many soft tissue, and how many there are."""
-    sample_hu = np.ascontiguousarray(slice_hu[::4, ::4])
-    lowest, highest = _SOFT_TISSUE_HU
-    soft_tissue = np.count_nonzero((sample_hu >= lowest) & (sample_hu <= highest))
-    return np.array([np.count_nonzero(sample_hu < _AIR_HU), soft_tissue, sample_hu.size])
-
-
-def _check_plausible(tissues: Indices, which: str) -> None:
-    """Refuse what is no chest in Hounsfield units; `tissues` are the counts of images, `(image, 3)`."""
-    air_count, soft_tissue_count, total = tissues.sum(axis=0)
-    air, soft_tissue = air_count / total, soft_tissue_count / total
-    if air < _AIR_FRACTION or soft_tissue < _SOFT_TISSUE_FRACTION:
-        raise Refusal(
-            RefusalCode.NOT_HU,
-            f"{air:.1%} of {which} are air (below {_AIR_HU} HU) and {soft_tissue:.1%} soft tissue "
-            f"({_SOFT_TISSUE_HU[0]} to {_SOFT_TISSUE_HU[1]} HU); a chest CT has at least {_AIR_FRACTION:.0%} and "
-            f"{_SOFT_TISSUE_FRACTION:.0%}. The pixel values are not Hounsfield units, or the images do not show a "
-            "chest. Send the original images.",
-        )
+def _tell_unreadable(reasons: Sequence[UnreadablePixels], total: int) -> str:
+    """The sentences of a refusal, with the most frequent reason first."""
+    counts = Counter((reason.problem, reason.remedy) for reason in reasons)
+    (_, remedy), _ = counts.most_common(1)[0]
+    if len(counts) == 1:
+        problems = reasons[0].problem
+    else:
+        problems = "; ".join(f"of {count} {problem}" for (problem, _), count in counts.most_common())
+    return f"The pixels of {len(reasons)} of {total} images cannot be read: {problems}. {remedy}"

@@ -190,7 +190,8 @@ def source_headers(
         known: copies that were made before; new ones are added.
     """
     frames = (text(source, "FrameOfReferenceUID") for source in series or sources)
-    # Images without a frame of reference lie in that of the others; the volume has checked that there are not two.
+    # Images without a frame of reference lie in that of the others; the volume has checked that there are not two,
+    # or that each image has its own, for which the first one's stands.
     frame_uid = next((frame for frame in frames if frame and "\\" not in frame), "")
     frame_uid = frame_uid or derive_uid(str(sources[0].get("SeriesInstanceUID", "")), "frame of reference")
     # As in every image that the volume accepts; made once for all headers, as are the UIDs that many images share.

@@ -40,6 +40,56 @@ def test_a_missing_slice_is_refused_with_the_numbers() -> None:
     assert "10.00 mm at 1 of 28 places" in error.reason
 
 
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        (
+            {"RescaleType": "HU_MOD"},
+            "RescaleType is HU_MOD (modified Hounsfield units: a material was removed, or replaced) in 2 of 30 images",
+        ),
+        ({"RescaleType": "mgml"}, "RescaleType is MGML (milligrams per millilitre) in 2 of 30 images"),
+        ({"RescaleType": "SECRET"}, "RescaleType is no term of the standard in 2 of 30 images"),
+        ({"RescaleSlope": None}, "2 of 30 images have no readable RescaleSlope, so"),
+        ({"RescaleIntercept": None}, "2 of 30 images have no readable RescaleIntercept, so"),
+        ({"RescaleSlope": 0}, "2 of 30 images have a RescaleSlope of 0, so"),
+    ],
+)
+def test_what_keeps_values_from_being_hounsfield_units_is_named(attributes: dict[str, object], reason: str) -> None:
+    error = refusal(make_series(edit=on({4, 5}, **attributes)))
+    assert error.code == "NO_RESCALE"
+    assert error.reason.startswith(reason)
+
+
+@pytest.mark.parametrize("name", ["hu", "Hounsfield Units", "US", "unspecified", ""])
+def test_hounsfield_units_are_known_however_they_are_spelt(name: str) -> None:
+    assert read_images(make_series(edit=on(EVERY, RescaleType=name))).volume.hu.shape[0] == 30
+
+
+def test_one_wrong_rescale_is_not_hidden_by_images_that_are_stored_in_other_ways() -> None:
+    def rescale(image: Dataset, index: int) -> None:
+        if index % 2:
+            image.BitsStored, image.HighBit = 15, 14
+        if index == 7:
+            image.RescaleIntercept = 0
+
+    error = refusal(make_series(edit=rescale))
+    assert error.code == "NOT_HU"
+    assert "in 1 images with another rescale" in error.reason
+
+
+def test_a_frame_of_reference_for_each_image_is_noted_and_for_some_images_refused() -> None:
+    def own(image: Dataset, index: int) -> None:
+        image.FrameOfReferenceUID = f"1.2.3.{index}"
+
+    (note,) = (note for note in read_images(make_series(edit=own)).notes if note.attribute == "FrameOfReferenceUID")
+    assert "another in each of the 30 images, whose positions make one even stack" in note.problem
+
+    def in_pairs(image: Dataset, index: int) -> None:
+        image.FrameOfReferenceUID = f"1.2.3.{index // 2}"
+
+    assert "in 15 frames of reference" in refusal(make_series(edit=in_pairs)).reason
+
+
 def test_a_missing_slice_is_seen_among_very_thin_ones() -> None:
     assert refusal(make_series(Sample(slices=60, spacing_mm=(0.15, 7, 7)), skip=[30])).code == "GAP"
 
