@@ -107,7 +107,7 @@ def _forget() -> None:
 
     gc.collect()
     give_back_memory()
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.empty_cache()
 
 

@@ -265,7 +265,8 @@ def _frame_bytes(image: Dataset, index: int, frames: int) -> bytes:
 
 def _decode_into(codestream: bytes, syntax: str, slice_hu: HounsfieldUnits, bits: int, is_signed: bool) -> bool:
     """Whether a compressed frame was decoded into `slice_hu`, whole, as bits that could be stored ones."""
-    target = slice_hu if is_signed and syntax in _JPEG_2000 else slice_hu.view(np.uint16)
+    signed = is_signed and syntax in _JPEG_2000
+    target: NDArray[np.int16 | np.uint16] = slice_hu if signed else slice_hu.view(np.uint16)
     try:
         if syntax in _HUFFMAN:
             if not _decode_whole(codestream, syntax, target):
@@ -277,7 +278,7 @@ def _decode_into(codestream: bytes, syntax: str, slice_hu: HounsfieldUnits, bits
     return _fits(slice_hu, bits, False) or _fits(slice_hu, bits, is_signed)
 
 
-def _decode_whole(codestream: bytes, syntax: str, target: StoredPixels) -> bool:
+def _decode_whole(codestream: bytes, syntax: str, target: NDArray[np.int16 | np.uint16]) -> bool:
     """Whether a JPEG codestream holds the whole image, which is decoded: decoders make up what is missing in silence.
 
     With noise behind its data one that is cut ends in noise, or in whole rows made up once that is used up. So where
