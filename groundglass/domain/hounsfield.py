@@ -23,6 +23,8 @@ def as_hounsfield_units(array: AnyArray) -> HounsfieldUnits:
         UsageError: a value is not a number, or larger than any CT's.
         Refusal: NOT_HU: scaled to [0, 1], grey values of a picture, or too little air or soft tissue for a chest.
     """
+    if array.dtype.kind not in "iuf":
+        raise UsageError(f"The array holds values of the type {array.dtype}, and Hounsfield units are numbers.")
     if not np.isfinite(array).all() or array.max() > 32767 or array.min() < -32768:
         raise UsageError("The array holds values that are no Hounsfield units: NaN, infinite or beyond 16 bits.")
     lowest, highest = float(array.min()), float(array.max())

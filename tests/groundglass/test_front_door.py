@@ -125,6 +125,8 @@ SPACING_MM = (8.0, 8.0, 8.0)
         (CHEST, (80.0, 8.0, 8.0), "3200 mm high"),
         (np.where(CHEST > 0, np.nan, CHEST), SPACING_MM, "no Hounsfield units"),
         (CHEST + 40000, SPACING_MM, "no Hounsfield units"),
+        (CHEST.astype(complex), SPACING_MM, "the type complex128"),
+        (CHEST.astype(str), SPACING_MM, "the type <U32"),
     ],
 )
 def test_an_array_that_is_no_ct_volume_can_not_be_used(
