@@ -59,7 +59,8 @@ def judges_of_folds() -> list[Judge]:
     judges = []
     for fold, network in enumerate(networks):
         temperature = 1.0 if kept_temperature(calibrated) == 1.0 else calibrated["temperatures"][str(fold)]
-        decision = DecisionRule(*points["by_fold"][str(fold)], points["kind_above"])
+        absent_below, present_from = points["by_fold"][str(fold)]
+        decision = DecisionRule(absent_below, present_from, points["kind_above"])
         judges.append(Judge(fold_temperature(network, temperature), decision))
     return judges
 

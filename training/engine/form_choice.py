@@ -70,7 +70,7 @@ def choose_form(
     if folds < 2:
         raise ValueError("A form is chosen by cross-validation, which needs two groups of figures of each class.")
     parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(label, label, group))
-    areas = {}
+    areas: dict[Form, list[float]] = {}
     for form in tqdm(forms, desc="forms", unit="form"):
         seen = form.select(features)
         areas[form] = []
