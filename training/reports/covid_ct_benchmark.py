@@ -14,7 +14,7 @@ PUBLISHED = {
     "Self-Trans, ImageNet pretraining (He et al. 2020)": {"ACC": None, "F1": 0.85, "AUC": 0.94},
 }
 """As their authors state them, on the official test split."""
-EARLIER = {
+EARLIER: dict[str, dict[str, dict[str, Any] | None]] = {
     "this project's row before, whose form val chose (AUC there .911)": {
         "ACC": {"value": 0.675, "interval": None},
         "F1": None,
@@ -60,16 +60,16 @@ def as_markdown(report: dict[str, Any]) -> str:
             cells = [_cell(figure) for figure in scored["figures"].values()]
             # What chose a row does not score it.
             chose = split in row["chosen_by"]
-            first = [f"{row['title']} ({name})", split, str(sum(scored["images"].values()))]
-            rows.append([*first, *(f"[{cell}]" if chose else cell for cell in cells)])
+            head = [f"{row['title']} ({name})", split, str(sum(scored["images"].values()))]
+            rows.append([*head, *(f"[{cell}]" if chose else cell for cell in cells)])
         if "choice" in row:
             best = row["choice"]["forms"][row["choice"]["chosen"]]["mean"]
             rows.append([f"the same ({name})", "train, which chose the form", "–", "–", "–", f"[{best:.3f}]"])
-    for title, earlier in EARLIER.items():
-        rows.append([title, "test", str(report["published_images"]), *map(_cell, earlier.values())])
+    for title, measured in EARLIER.items():
+        rows.append([title, "test", str(report["published_images"]), *map(_cell, measured.values())])
     for title, published in report["published"].items():
-        known = ["–" if value is None else f"{value:.3f}" for value in published.values()]
-        rows.append([title, "test, published", str(report["published_images"]), *known])
+        figures = ["–" if value is None else f"{value:.3f}" for value in published.values()]
+        rows.append([title, "test, published", str(report["published_images"]), *figures])
     choice = next((row["choice"] for row in report["rows"].values() if "choice" in row), None)
     return render("covid_ct_benchmark", splits=report["splits"], rows=rows, choice=choice)
 
