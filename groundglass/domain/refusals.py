@@ -114,7 +114,7 @@ REFUSALS: dict[RefusalCode, Advice] = {
     ),
     RefusalCode.NO_RESCALE: Advice(
         "The header doesn't make Hounsfield units of the values: the slope or the intercept is missing, or RescaleType "
-        "names another unit.",
+        "is not that of Hounsfield units.",
         "Send the original images of the scanner, not maps made of them. If these are the original ones, correct the "
         "attribute that the reason names at its source.",
     ),

@@ -385,8 +385,9 @@ CASES = tuple(
         *((f"{name}, one stream cut, but with an end and other bytes behind it", stream(
             12, COMPRESSED[name], lambda content: half(content) + END + BEHIND), refused("PIXELS"))
           for name in CODESTREAMS),
+        # Of JPEG-LS nobody can tell then whether its last zeros are data, and its decoders take no others.
         *((f"{name}, no stream has an end", with_files(without_ends, syntax=COMPRESSED[name]), reads())
-          for name in CODESTREAMS),
+          for name in ("JPEG Lossless", "JPEG 2000")),
         *((f"{name}, the last bytes of one stream cut, but for its end", stream(
             12, COMPRESSED[name], lambda content: content.rstrip(b"\0")[:-8] + END), refused("PIXELS"))
           for name in CODESTREAMS),

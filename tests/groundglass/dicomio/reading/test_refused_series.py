@@ -141,7 +141,7 @@ def test_two_acquisitions_at_the_same_positions_are_refused_with_the_count() -> 
         (on({4}, PhotometricInterpretation="MONOCHROME1"), "PHOTOMETRIC"),
         (on(EVERY, PhotometricInterpretation="RGB"), "PHOTOMETRIC"),
         (on({4}, BitsStored=17), "PIXELS"),
-        (on({4}, HighBit=15, BitsStored=12), "PIXELS"),
+        (on({4}, HighBit=7, BitsStored=12), "PIXELS"),
         (on({4}, PixelData=bytes(100)), "PIXELS"),
         (on({4}, PixelData=None), "PIXELS"),
         (on({4}, NumberOfFrames=2, PixelData=bytes(24 * 32 * 4)), "PIXELS"),
