@@ -24,14 +24,14 @@ APP = {
     "output": {"path": "output", "format": None},
     "timeout": 3600,
     "type": "application",
-    "version": "0.1.0",
+    "version": copy_in(ROOT).version,
     "workingDirectory": "/var/holoscan",
 }
 
 
 PKG = {
     "apiVersion": "1.0.0",
-    "version": "0.1.0",
+    "version": copy_in(ROOT).version,
     "models": [
         {"name": "lungs", "path": "/opt/holoscan/models/lungs"},
         {"name": "classifier", "path": "/opt/holoscan/models/classifier"},
