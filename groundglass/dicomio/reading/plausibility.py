@@ -14,11 +14,9 @@ from groundglass.dicomio.reading.attributes import number
 from groundglass.dicomio.reading.pixels import has_values_within, read_slice_hu
 from groundglass.domain.arrays import AnyArray, HounsfieldUnits, Indices
 from groundglass.domain.errors import Refusal
+from groundglass.domain.hounsfield import AIR_FRACTION, AIR_HU, SOFT_TISSUE_FRACTION, SOFT_TISSUE_HU
 from groundglass.domain.refusals import RefusalCode
 
-_AIR_HU, _AIR_FRACTION = -800, 0.01
-_SOFT_TISSUE_HU, _SOFT_TISSUE_FRACTION = (-100, 150), 0.05
-"""What every chest CT in Hounsfield units contains, as a fraction of its voxels."""
 _RESCALE = ("RescaleSlope", "RescaleIntercept", "PixelRepresentation")
 """What makes Hounsfield units of stored bits, with the number of them."""
 _LARGEST_CHANGE_HU = 100
@@ -28,7 +26,7 @@ _LARGEST_CHANGE_HU = 100
 def tissue_counts(slice_hu: HounsfieldUnits) -> Indices:
     """How many of a sample of the pixels are air, how many soft tissue, and how many there are."""
     sample_hu = _sample(slice_hu)
-    return np.array([np.count_nonzero(sample_hu < _AIR_HU), np.count_nonzero(_is_soft(sample_hu)), sample_hu.size])
+    return np.array([np.count_nonzero(sample_hu < AIR_HU), np.count_nonzero(_is_soft(sample_hu)), sample_hu.size])
 
 
 def check_plausible(tissues: Indices, which: str) -> None:
@@ -38,12 +36,12 @@ def check_plausible(tissues: Indices, which: str) -> None:
         Refusal: NOT_HU.
     """
     air, soft_tissue = _fractions(tissues)
-    if air < _AIR_FRACTION or soft_tissue < _SOFT_TISSUE_FRACTION:
+    if air < AIR_FRACTION or soft_tissue < SOFT_TISSUE_FRACTION:
         raise Refusal(
             RefusalCode.NOT_HU,
-            f"{air:.1%} of {which} are air (below {_AIR_HU} HU) and {soft_tissue:.1%} soft tissue "
-            f"({_SOFT_TISSUE_HU[0]} to {_SOFT_TISSUE_HU[1]} HU); a chest CT has at least {_AIR_FRACTION:.0%} and "
-            f"{_SOFT_TISSUE_FRACTION:.0%}. The pixel values are not Hounsfield units, or the images do not show a "
+            f"{air:.1%} of {which} are air (below {AIR_HU} HU) and {soft_tissue:.1%} soft tissue "
+            f"({SOFT_TISSUE_HU[0]} to {SOFT_TISSUE_HU[1]} HU); a chest CT has at least {AIR_FRACTION:.0%} and "
+            f"{SOFT_TISSUE_FRACTION:.0%}. The pixel values are not Hounsfield units, or the images do not show a "
             "chest. Send the original images.",
         )
 
@@ -74,7 +72,7 @@ def check_stored_alike(headers: Sequence[Dataset], tissues: Indices) -> None:
     for way in set(ways):  # the usual one too: right images may hide that most are wrong
         alike = np.array([other == way for other in ways])
         air, soft_tissue = _fractions(tissues[alike])
-        is_sound |= alike & (air >= _AIR_FRACTION) & (soft_tissue >= _SOFT_TISSUE_FRACTION)
+        is_sound |= alike & (air >= AIR_FRACTION) & (soft_tissue >= SOFT_TISSUE_FRACTION)
     sound = np.flatnonzero(is_sound)
     odd = [
         index
@@ -86,8 +84,8 @@ def check_stored_alike(headers: Sequence[Dataset], tissues: Indices) -> None:
         raise Refusal(
             RefusalCode.NOT_HU,
             f"The voxels in {len(odd)} images with another rescale or other bits than others do not fit: "
-            f"{air:.1%} are air (below {_AIR_HU} HU) and {soft_tissue:.1%} soft tissue ({_SOFT_TISSUE_HU[0]} to "
-            f"{_SOFT_TISSUE_HU[1]} HU), and the soft tissue of the neighbouring images does not go on in them. Their "
+            f"{air:.1%} are air (below {AIR_HU} HU) and {soft_tissue:.1%} soft tissue ({SOFT_TISSUE_HU[0]} to "
+            f"{SOFT_TISSUE_HU[1]} HU), and the soft tissue of the neighbouring images does not go on in them. Their "
             "pixel values are not Hounsfield units by their headers. Send the original images.",
         )
 
@@ -111,7 +109,7 @@ def _sample(slice_hu: HounsfieldUnits) -> HounsfieldUnits:
 
 
 def _is_soft(hu: AnyArray) -> AnyArray:
-    lowest, highest = _SOFT_TISSUE_HU
+    lowest, highest = SOFT_TISSUE_HU
     return (hu >= lowest) & (hu <= highest)
 
 
