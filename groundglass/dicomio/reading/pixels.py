@@ -269,7 +269,7 @@ def _decode_into(codestream: bytes, syntax: str, slice_hu: HounsfieldUnits, bits
     target: NDArray[np.int16 | np.uint16] = slice_hu if signed else slice_hu.view(np.uint16)
     try:
         if syntax in _HUFFMAN:
-            if not _decode_whole(codestream, syntax, target):
+            if not _decode_whole(codestream, syntax, slice_hu.view(np.uint16)):
                 return False
         else:
             _decoder(_DECODERS[UID(syntax)])(codestream, out=target)

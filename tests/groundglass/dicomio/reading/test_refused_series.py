@@ -82,7 +82,13 @@ def test_a_frame_of_reference_for_each_image_is_noted_and_for_some_images_refuse
         image.FrameOfReferenceUID = f"1.2.3.{index}"
 
     (note,) = (note for note in read_images(make_series(edit=own)).notes if note.attribute == "FrameOfReferenceUID")
-    assert "another in each of the 30 images, whose positions make one even stack" in note.problem
+    assert "another in each of the 30 images that have one, and the positions of all images make one" in note.problem
+
+    def own_or_none(image: Dataset, index: int) -> None:
+        image.FrameOfReferenceUID = f"1.2.3.{index}" if index else ""
+
+    read = read_images(make_series(edit=own_or_none))
+    assert "another in each of the 29 images" in "".join(note.problem for note in read.notes)
 
     def in_pairs(image: Dataset, index: int) -> None:
         image.FrameOfReferenceUID = f"1.2.3.{index // 2}"
