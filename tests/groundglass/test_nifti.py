@@ -134,7 +134,11 @@ def test_a_volume_whose_result_could_be_wrong_is_refused(changes: dict[str, Any]
         read_nifti(write(tmp_path / "ct.nii.gz", **changes))
 
 
-@pytest.mark.parametrize("content", [b"", b"no NIfTI at all", gzip.compress(b"x" * 400), b"\x1f\x8b broken"])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no NIfTI at all", gzip.compress(b"x" * 400, mtime=0), b"\x1f\x8b broken"],
+    ids=["empty", "text", "another file in gzip", "broken gzip"],
+)
 def test_a_damaged_file_is_told_in_a_sentence(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "ct.nii.gz").write_bytes(content)
     with pytest.raises(UsageError, match="damaged"):
