@@ -351,5 +351,5 @@ def _identify(header: Dataset) -> tuple[_Key, str]:
     found = [text(header, name) for name in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")]
     uids = ["" if "\\" in uid else uid for uid in found]
     if not uids[2] or not any(uids[:2]):
-        raise _Ignored("the DICOM header has no Study and Series, or no SOP Instance UID")
+        raise _Ignored("the DICOM header has no readable Study and Series, or no SOP Instance UID")
     return (uids[0], uids[1]), uids[2]

@@ -84,7 +84,7 @@ def test_other_files_are_listed_with_the_reason(tmp_path: Path) -> None:
         "empty": "empty file",
         "sub/zeros": "not a DICOM file",
         "group8.bin": "not a DICOM file",
-        "preamble_only": "the DICOM header has no Study and Series, or no SOP Instance UID",
+        "preamble_only": "the DICOM header has no readable Study and Series, or no SOP Instance UID",
     }
 
 
@@ -115,7 +115,7 @@ def test_an_image_without_its_own_uid_or_those_of_study_and_series_is_ignored(
     tmp_path: Path, keywords: tuple[str, ...], is_empty: bool
 ) -> None:
     write_without(keywords, is_empty, tmp_path / "image.dcm")
-    reason = "the DICOM header has no Study and Series, or no SOP Instance UID"
+    reason = "the DICOM header has no readable Study and Series, or no SOP Instance UID"
     assert reasons(scan_folder(tmp_path)) == {"image.dcm": reason}
 
 
