@@ -18,11 +18,11 @@ from training.engine.loop import Plan, fit, once
 from training.engine.scale_loss import EveryScale, scale_loss
 
 BASE_PLAN = Plan(
-    iterations=800, batch=16, learning_rate=5e-4, betas=(0.9, 0.99), cosine=True, average_decay=0.995,
+    iterations=1600, batch=16, learning_rate=5e-4, betas=(0.9, 0.99), cosine=True, average_decay=0.995,
     validate_every=10**9,
 )  # fmt: skip
 """Of the base network, on painted disease and on what looks like it."""
-REAL_PLAN = replace(BASE_PLAN, iterations=850, learning_rate=1e-3)
+REAL_PLAN = replace(BASE_PLAN, iterations=1400, learning_rate=2.5e-4)
 """Of each network after it, on the public data."""
 OWN_PLAN = Plan(iterations=120, batch=16, learning_rate=1.2e-4, cosine=True, average_decay=0.99, validate_every=10**9)
 """Of each network after it, on a hospital's own patients."""

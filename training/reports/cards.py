@@ -56,4 +56,4 @@ def describe_weights(name: str) -> dict[str, Any]:
 
 def licence() -> str:
     """Under which terms the weights may be used, and why."""
-    return render("licence", sources=SOURCES)
+    return render("licence", sources=SOURCES, of_this_recipe="folds" in read_report("classifier"))
