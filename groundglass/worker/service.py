@@ -107,7 +107,7 @@ def _forget() -> None:
 
     gc.collect()
     give_back_memory()
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
