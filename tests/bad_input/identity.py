@@ -63,7 +63,7 @@ CASES = tuple(
         ("no SOP Instance UID in one image", series(on(ONE, SOPInstanceUID=None)), refused("GAP")),
         ("no SOP Instance UID at all", series(every(SOPInstanceUID=None)), rejected("no SOP Instance UID")),
         ("no UID at all", series(every(StudyInstanceUID=None, SeriesInstanceUID=None, SOPInstanceUID=None)),
-         rejected("no Study and Series")),
+         rejected("no readable Study and Series")),
         ("one SOP Instance UID for all images", series(every(SOPInstanceUID="1.2.3")),
          refused("SHARED_SOP_INSTANCE_UID")),
         ("one SOP Instance UID for two images", series(on({3, 4}, SOPInstanceUID="1.2.3")),

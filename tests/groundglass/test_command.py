@@ -29,7 +29,7 @@ def test_only_commands_without_processes_of_their_own_take_hold_of_signals(
     [
         ("analyze", "there is no command 'analyze'; did you mean 'analyse'?"),
         ("Demo", "did you mean 'demo'?"),
-        ("qqq", "there is no command 'qqq'. Commands: analyse, demo, cohort, quality, selftest, version"),
+        ("qqq", "there is no command 'qqq'. Commands: analyse, demo, worker, cohort, quality, selftest, version"),
     ],
 )
 def test_a_misspelt_command_is_told_with_the_one_that_was_meant(
