@@ -107,11 +107,7 @@ def _forget() -> None:
 
     gc.collect()
     give_back_memory()
-<<<<<<< HEAD
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-=======
-    if torch.cuda.is_available():
->>>>>>> s29
         torch.cuda.empty_cache()
 
 

@@ -6,12 +6,12 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from tqdm import tqdm
 
 from training.data.covid_ct_figures import VIEWS
 from training.networks.frozen_features import CopiesMachine
-from training.reports.metrics import area_under_curve
 
 FOLDS = 5
 BLOCKS: tuple[tuple[int, ...], ...] = ((0, 1, 2, 3, 4), (0, 1, 2), (2, 3, 4), (3, 4))
@@ -76,7 +76,7 @@ def choose_form(
         areas[form] = []
         for learned, asked in parts:
             found = CopiesMachine(form.penalty).fit(seen[learned], label[learned]).predict(seen[asked])
-            areas[form].append(area_under_curve(found[label[asked] == 1], found[label[asked] == 0]))
+            areas[form].append(float(roc_auc_score(label[asked], found)))
     ordered = sorted(areas, key=lambda form: -float(np.mean(areas[form])))
     return ordered[0], {
         "folds": folds,

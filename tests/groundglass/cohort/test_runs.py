@@ -59,7 +59,7 @@ def test_a_cohort_redoes_no_study_but_one_whose_images_changed_and_finds_what_th
     resumed = start(tmp_path / "archive", results.folder, quick)
     told = resumed.communicate(timeout=600)[1]
     assert resumed.returncode == 0, told
-    assert f"{len(before)} of them have their results already" in told
+    assert f"Studies that have their results already: {len(before)}." in told
     assert {path.name for path in results.finished()} == sources.keys()
     assert {path: (path / "result.json").stat().st_mtime_ns for path in before} == before
     assert list(results.folder.glob("studies/*/.*")) == []
