@@ -4,9 +4,11 @@
 `case.expected` tells the exit code, the status and the reason, or the volume to the last bit.
 """
 
-from tests.bad_input import files, geometry, identity, pixels, selection
+from tests.bad_input import codestreams, file_sets, files, geometry, identity, pixels, selection
 from tests.bad_input.case import BadInput, Expected
 
-CASES: tuple[BadInput, ...] = files.CASES + identity.CASES + geometry.CASES + pixels.CASES + selection.CASES
+CASES: tuple[BadInput, ...] = (
+    files.CASES + file_sets.CASES + identity.CASES + geometry.CASES + pixels.CASES + codestreams.CASES + selection.CASES
+)
 
 __all__ = ["CASES", "BadInput", "Expected"]

@@ -6,24 +6,17 @@ import socket
 import struct
 import zipfile
 import zlib
-from dataclasses import replace
 from pathlib import Path
 
-from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.fileset import FileSet
 from pydicom.uid import (
-    UID,
     DeflatedExplicitVRLittleEndian,
     EncapsulatedPDFStorage,
     ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    MediaStorageDirectoryStorage,
 )
 
 from tests.bad_input.case import BadInput, Make, beside, every, reads, refused, rejected, series, with_files
 from tests.bad_input.series import CHEST, relabel, write, write_all, write_bare
-from tests.groundglass.dicomio.scans import sort_by_level
 
 MIDDLE, LAST = 12, 23
 
@@ -188,35 +181,6 @@ def listening(folder: Path) -> None:
         os.chdir(here)
 
 
-def file_set(with_images: bool) -> Make:
-    """A disc with its DICOMDIR, with or without the images it names."""
-
-    def make(folder: Path) -> None:
-        images = CHEST.images(every(StudyID="1", SeriesNumber=1))
-        catalogue = FileSet()
-        for image in images:
-            image.preamble = b"\0" * 128
-            catalogue.add(image)
-        catalogue.write(folder)
-        if not with_images:
-            for path in sorted(folder.rglob("*")):
-                if path.is_file() and path.name != "DICOMDIR":
-                    path.unlink()
-
-    return make
-
-
-def disc_by_level(folder: Path) -> None:
-    """A whole disc with two series, whose DICOMDIR has the records of each level side by side."""
-    catalogue = FileSet()
-    others = every(StudyID="1", SeriesNumber=2, Modality="MR")
-    for image in CHEST.images(every(StudyID="1", SeriesNumber=1)) + replace(CHEST, series="1.2.3.66").images(others):
-        image.preamble = b"\0" * 128
-        catalogue.add(image)
-    catalogue.write(folder)
-    sort_by_level(folder / "DICOMDIR")
-
-
 def kept_by_server(name: str) -> Make:
     """The series, and in a folder that a file server keeps for itself the same images under another patient's ID."""
 
@@ -225,25 +189,6 @@ def kept_by_server(name: str) -> Make:
         write_all(folder / name / "study", CHEST.images(every(PatientID="PLANTED-OLD")))
 
     return make
-
-
-def traversing_directory(folder: Path) -> None:
-    """A DICOMDIR, made by hand, whose file-set ID and records lead out of the folder."""
-    record = Dataset()
-    record.OffsetOfTheNextDirectoryRecord, record.RecordInUseFlag = 0, 0xFFFF
-    record.OffsetOfReferencedLowerLevelDirectoryEntity, record.DirectoryRecordType = 0, "IMAGE"
-    record.ReferencedFileID = ["..", "..", "ETC", "PASSWD"]
-    directory = Dataset()
-    directory.FileSetID = "../../ETC"
-    directory.OffsetOfTheFirstDirectoryRecordOfTheRootDirectoryEntity = 0
-    directory.OffsetOfTheLastDirectoryRecordOfTheRootDirectoryEntity = 0
-    directory.FileSetConsistencyFlag = 0
-    directory.DirectoryRecordSequence = [record]
-    directory.file_meta = FileMetaDataset()
-    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
-    directory.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
-    directory.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    directory.save_as(folder / "DICOMDIR", enforce_file_format=True)
 
 
 def zipped(folder: Path) -> None:
@@ -382,12 +327,8 @@ CASES = tuple(
         ("a slice that only a link out of the folder leads to", one_outside, refused("GAP")),
         ("a pipe that nobody writes to", and_then(pipe), reads(said="not a regular file")),
         ("a socket", and_then(listening), reads(said="not a regular file")),
-        ("a disc with its DICOMDIR", file_set(True), reads(said="file-set directory")),
-        ("a disc whose DICOMDIR is sorted by level", disc_by_level, reads(said="file-set directory")),
         *((f"a folder {name} with the images of another patient", kept_by_server(name), reads(said="file server"))
           for name in (".snapshot", "@eaDir", ".Trash-1000")),
-        ("a DICOMDIR without its images", file_set(False), rejected("file-set directory")),
-        ("a DICOMDIR that leads out of the folder", and_then(traversing_directory), reads(said="file-set directory")),
         ("cut in the pixels", cut(MIDDLE, 0.9), refused("DAMAGED_FILES")),
         ("cut in the pixels of the last slice", cut(LAST, 0.9), refused("DAMAGED_FILES")),
         ("cut by one byte", cut_by(LAST, 1), refused("DAMAGED_FILES")),
