@@ -1,9 +1,7 @@
 """Runs the application, whichever way a site runs it, on one study."""
 
 import json
-import os
 import shutil
-import signal
 import subprocess
 import threading
 import time
@@ -13,7 +11,8 @@ from pathlib import Path
 
 from deploy.orthanc.settings import ROOT, Settings
 from groundglass.exit_codes import ExitCode
-from groundglass.worker.held import HeldWorker, Interrupted, Limits, NotFound, Overdue
+from groundglass.worker.child_process import NotFound, bound_to_this_process, end
+from groundglass.worker.held import HeldWorker, Interrupted, Limits, Overdue
 
 RESULT_FILE = "result.json"
 _ROOM_BYTES = 1 << 26
@@ -21,7 +20,6 @@ _ROOM_BYTES = 1 << 26
 _OF_THE_DISK = ("DISK_FULL", "OUTPUT_NOT_WRITABLE")
 _NO_ROOM = "The work folder has no room for results, or can't be written. Make room there, or correct its permissions."
 _NOT_FOUND = "The program {!r} of the setting application.command can't be found or started."
-_GRACE_S = 10
 _LOOK_S = 0.5
 
 
@@ -127,14 +125,14 @@ def _judge(code: int, results: Path, log: Path) -> Results:
 
 
 def _run(command: Sequence[str], log: Path, timeout_s: float, stop: threading.Event) -> int:
-    # The application ends with the bridge, however that ends; a container doesn't, and writes into a folder of its own.
-    setpriv = shutil.which("setpriv")
-    prefix = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
-    if shutil.which(command[0]) is None:
-        raise CannotRun(_NOT_FOUND.format(command[0]))
+    # The application ends with the bridge; a container doesn't, and writes into a folder of its own.
+    try:
+        words = bound_to_this_process(command)
+    except NotFound as program:
+        raise CannotRun(_NOT_FOUND.format(str(program))) from None
     with log.open("wb") as told:
         process = subprocess.Popen(
-            [*prefix, *command], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=told, stderr=told, start_new_session=True
+            words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=told, stderr=told, start_new_session=True
         )
     deadline = time.monotonic() + timeout_s
     try:
@@ -147,18 +145,7 @@ def _run(command: Sequence[str], log: Path, timeout_s: float, stop: threading.Ev
                 if time.monotonic() > deadline:
                     raise Failed(f"The application did not end within {timeout_s:g} s.") from None
     finally:
-        _end(process)
-
-
-def _end(process: subprocess.Popen) -> None:
-    """End what is left of a run: as asked first, then by force."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(_GRACE_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        end(process)
 
 
 def _cases(file: Path) -> list[tuple[str, str | None]]:

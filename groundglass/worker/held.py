@@ -3,8 +3,6 @@
 import json
 import os
 import select
-import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from groundglass.exit_codes import ExitCode
+from groundglass.worker.child_process import bound_to_this_process, end
 
 _LOOK_S = 0.2
 _GRACE_S = 10
@@ -24,10 +23,6 @@ class Overdue(Exception):
 
 class Interrupted(Exception):
     """Whoever holds the worker was asked to end; the worker was ended with its study."""
-
-
-class NotFound(Exception):
-    """The worker's program can't be found or started."""
 
 
 @dataclass(frozen=True)
@@ -125,24 +120,14 @@ class HeldWorker:
                     pipe.close()
                 except BrokenPipeError:
                     continue
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(_GRACE_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        end(process)
 
     def _start(self, log: Path) -> None:
         self.close()
-        if shutil.which(self._command[0]) is None:
-            raise NotFound(self._command[0])
-        # It ends with this process, however that ends.
-        setpriv = shutil.which("setpriv")
-        prefix = [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []
+        command = bound_to_this_process(self._command)
         with log.open("ab") as told:
             self._process = subprocess.Popen(
-                [*prefix, *self._command],
+                command,
                 cwd=self._folder,
                 env=os.environ | self._environment,
                 stdin=subprocess.PIPE,

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from groundglass.locations import ROOT
-from groundglass.worker.held import HeldWorker, Interrupted, Limits, NotFound, Overdue
+from groundglass.worker.child_process import NotFound
+from groundglass.worker.held import HeldWorker, Interrupted, Limits, Overdue
 
 PROGRAM = [sys.executable, str(Path(__file__).with_name("small_worker.py"))]
 
