@@ -10,11 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import nibabel
 import numpy as np
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
-from nibabel.wrapstruct import WrapStructError
 from numpy.typing import NDArray
 
 from groundglass.domain.arrays import AnyArray, Coordinates, Scalar
@@ -28,8 +24,6 @@ _TO_DICOM = np.array([-1.0, -1.0, 1.0])
 _SKEW = 1e-3
 """Cosine between two axes of a volume from which it counts as sheared."""
 _GZIP_LEVEL = 6
-_BROKEN = (ImageFileError, HeaderDataError, WrapStructError)
-"""What nibabel raises for a file that it can't read."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +48,8 @@ class NiftiVolume:
 
     def encode(self, array: NDArray[Scalar]) -> bytes:
         """An array on the grid of `volume` as the bytes of a .nii.gz file on the grid of the source."""
+        import nibabel  # here and below: a run on DICOM starts without it
+
         image = nibabel.Nifti1Image(np.ascontiguousarray(self.on_file_grid(array)), self.affine)
         image.header.set_xyzt_units("mm")
         return gzip.compress(image.to_bytes(), _GZIP_LEVEL, mtime=0)
@@ -74,13 +70,18 @@ def read_nifti(file: Path | str) -> NiftiVolume:
         Refusal: TILT, the axes of the volume are not at right angles; NOT_HU, its values are no Hounsfield units of a
             chest.
     """
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
+
     file = Path(file)
     if not file.is_file():
         raise UsageError("The NIfTI file does not exist or is no file. Check its path.")
     try:
         image = nibabel.Nifti1Image.from_filename(file)
         data = np.asanyarray(image.dataobj)
-    except (*_BROKEN, OSError, EOFError, ValueError, zlib.error) as error:
+    except (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error) as error:
         raise UsageError(
             f"The NIfTI file can't be read ({type(error).__name__}): it is damaged, or no NIfTI."
         ) from error

@@ -113,6 +113,7 @@ def _held_together(
     on_slice: dict[int, list[int]] = {}
     for number, (box, _) in enumerate(found):
         on_slice.setdefault(box.slice_index, []).append(number)
+    # By hand: SciPy's components of a graph take a fifth of a second of every start to import, for some hundred boxes.
     group_of = list(range(len(found)))  # the first of each group stands for it
 
     def first_of(one: int) -> int:
