@@ -36,7 +36,6 @@ from training.reports.shipped import EVIDENCE, read_report
 PATIENTS = ("P001", "cap001", "normal001", "normal002")
 MOSTLY = 0.5
 """Part of a box's salient pixels that decides where it lies."""
-PLACES = {"hila": "at a hilum", "domes": "over a dome"}
 Counts = dict[str, int]
 
 

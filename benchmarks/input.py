@@ -10,7 +10,6 @@ export has them.
 import argparse
 import ctypes
 import gc
-import json
 import multiprocessing
 import os
 import shutil
@@ -27,10 +26,10 @@ from pydicom import dcmread
 
 from benchmarks.machine import describe_machine, machine_in_words
 from benchmarks.memory import status_mib
+from benchmarks.report_files import write_report
 from benchmarks.sdk import make_graph, make_reader
 from groundglass.dicomio.reading.measures import order_by_position
 from groundglass.dicomio.reading.scan import scan_folder
-from groundglass.dicomio.writing.files import write_text
 from groundglass.phantom.study import write_study
 from groundglass.phantom.thorax import make_thorax
 from groundglass.presets import SHIPPED
@@ -228,11 +227,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             print("P001 is left out: no folder 'dicom/P001' under GROUNDGLASS_DATA.")
         report = measure(studies, many, Path(folder), options.repeat)
-    options.out.mkdir(parents=True, exist_ok=True)
-    write_text(json.dumps(report, indent=1) + "\n", options.out / "input.json")
-    told = as_markdown(report)
-    write_text(told, options.out / "input.md")
-    print(told)
+    write_report(report, as_markdown(report), options.out, "input")
     return 0
 
 

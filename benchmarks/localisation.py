@@ -6,7 +6,6 @@ are counted as well (`benchmarks.boxes_off_disease`).
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from tqdm import tqdm
 from benchmarks import boxes_off_disease
 from benchmarks.attribution_maps import AttributionMaps
 from benchmarks.lesion_slices import LesionSlice, UnusableSet, read_pictures, read_volumes
+from benchmarks.report_files import write_report
 from groundglass.domain.class_names import CLASSES
 from groundglass.domain.software import sha256_of
 from groundglass.locations import ROOT
@@ -240,13 +240,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (UnusableSet, NoPictures, PictureRefused, WeightsRefused) as error:
         print(error, file=sys.stderr)
         return 2
-    options.out.mkdir(parents=True, exist_ok=True)
-    text = as_markdown(report)
-    (options.out / "localisation.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (options.out / "localisation.md").write_text(text, encoding="utf-8")
+    write_report(report, as_markdown(report), options.out, "localisation")
     draw_cases(cases, options.out / "localisation.png", with_ct=False)
     draw_cases(cases, options.out / "localisation_with_ct.png", with_ct=True)
-    print(text)
     return 0
 
 

@@ -8,7 +8,6 @@ float64; it takes minutes a slice, so that correlations with it are of the middl
 import argparse
 import copy
 import hashlib
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from tqdm import tqdm
 from benchmarks.captum_gradients import PAPERS_RULE, captum_attributions
 from benchmarks.machine import describe_machine
 from benchmarks.memory import status_mib
+from benchmarks.report_files import write_report
 from groundglass.domain.class_names import CLASSES
 from groundglass.domain.software import sha256_of
 from groundglass.locations import ROOT
@@ -231,11 +231,7 @@ def main(arguments: list[str] | None = None) -> int:
         "rows": measure(samples, network, target, power, settings.explanation),
         "peak_mib": status_mib("VmHWM"),
     }
-    options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "saliency.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    text = as_markdown(report)
-    (options.out / "saliency.md").write_text(text, encoding="utf-8")
-    print(text)
+    write_report(report, as_markdown(report), options.out, "saliency")
     return 0
 
 

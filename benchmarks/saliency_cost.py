@@ -23,6 +23,7 @@ from tqdm import tqdm
 from benchmarks.lesion_slices import LesionSlice, cut_slice, evenly, read_pictures, usable_slices
 from benchmarks.localisation import SliceScores, score_map
 from benchmarks.machine import describe_machine
+from benchmarks.report_files import write_report
 from groundglass.domain.class_names import CLASSES
 from groundglass.domain.software import sha256_of
 from groundglass.locations import ROOT
@@ -201,10 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
         "slices_in_all": len(samples),
         "rows": summarise(measure(samples[: options.slices], classifier, options.target, options.kept)),
     }
-    (options.out / "saliency_cost.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    text = as_markdown(report)
-    (options.out / "saliency_cost.md").write_text(text, encoding="utf-8")
-    print(text)
+    write_report(report, as_markdown(report), options.out, "saliency_cost")
     return 0
 
 

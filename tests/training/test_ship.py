@@ -1,7 +1,7 @@
 """What is shipped agrees with itself: weights, hashes, evidence, cards and README."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -111,10 +111,20 @@ def test_the_folds_were_scored_by_the_networks_in_the_evidence() -> None:
         assert SliceScores.load(EVIDENCE / "scores" / f"shipped.{name}.npz").weights.tolist() == networks
 
 
+def evidence_shipped_of(files: Sequence[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """What the evidence holds after shipping, where there were these files, empty, of run, tables and evidence."""
+    for file in files:
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(b"")
+    evidence = folder / "evidence"
+    monkeypatch.setattr(ship, "EVIDENCE", evidence)
+    ship.ship_evidence(folder / "run", folder / "tables")
+    return {path.relative_to(evidence).as_posix() for path in evidence.rglob("*") if path.is_file()}
+
+
 def test_the_evidence_is_the_networks_of_the_folds_with_their_predictions_and_scores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, tables, evidence = tmp_path / "run", tmp_path / "tables", tmp_path / "evidence"
     files = [
         "run/classifier/fold1.safetensors",
         "run/classifier/all.safetensors",
@@ -122,12 +132,7 @@ def test_the_evidence_is_the_networks_of_the_folds_with_their_predictions_and_sc
         "run/classifier/predictions/shipped.npz",
         "tables/scores/shipped.mosmed.npz",
     ]
-    for file in files:
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_bytes(b"")
-    monkeypatch.setattr(ship, "EVIDENCE", evidence)
-    ship.ship_evidence(run, tables)
-    assert {path.relative_to(evidence).as_posix() for path in evidence.rglob("*") if path.is_file()} == {
+    assert evidence_shipped_of(files, tmp_path, monkeypatch) == {
         "fold1.safetensors",
         "cross_validation.json",
         "predictions/shipped.npz",
@@ -138,20 +143,15 @@ def test_the_evidence_is_the_networks_of_the_folds_with_their_predictions_and_sc
 def test_a_run_without_lungs_leaves_their_ablation_in_the_evidence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, tables, evidence = tmp_path / "run", tmp_path / "tables", tmp_path / "evidence"
-    for file in (
+    files = [
         "evidence/lungs/none/lungs.safetensors",
         "evidence/scores/old.npz",
         "evidence/fold3.safetensors",
         "run/classifier/cross_validation.json",
         "run/classifier/predictions/new.npz",
         "tables/scores/new.npz",
-    ):
-        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / file).write_bytes(b"")
-    monkeypatch.setattr(ship, "EVIDENCE", evidence)
-    ship.ship_evidence(run, tables)
-    assert {path.relative_to(evidence).as_posix() for path in evidence.rglob("*") if path.is_file()} == {
+    ]
+    assert evidence_shipped_of(files, tmp_path, monkeypatch) == {
         "cross_validation.json",
         "lungs/none/lungs.safetensors",
         "predictions/new.npz",
