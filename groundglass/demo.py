@@ -100,8 +100,9 @@ def print_table(result: dict[str, Any], truth: Truth, results: Path) -> None:
 
 def write_phantom(preset: str, slices: int, folder: Path, size: int = 512) -> tuple[CTVolume, Truth]:
     """A phantom study of `slices` images of `size` x `size` pixels in `folder`, which is empty or new."""
-    with tqdm(total=2 * slices, desc="making slices", unit="slice") as bar:
+    with tqdm(total=slices, desc="making slices", unit="slice") as bar:
         volume, truth = make_thorax(preset, slices=slices, size=size, on_slice=bar.update)
+    with tqdm(total=slices, desc="writing images", unit="image") as bar:
         write_study(volume, folder, preset=preset, on_slice=bar.update)
     return volume, truth
 

@@ -209,7 +209,7 @@ def _tell(record: "RunRecord", code: ExitCode) -> None:
         for warning in case.warnings:
             LOG.warning("%s: %s", case.name, warning)
     if code is ExitCode.NO_ELIGIBLE_SERIES and not record.series_rejected and not record.files_ignored:
-        LOG.error("No series can be analysed: the input folder holds no file.")
+        LOG.error("No series can be analysed: the input folder holds no file. Give the folder that holds the images.")
     elif code is ExitCode.NO_ELIGIBLE_SERIES:
         LOG.error(
             "No series can be analysed: %d series rejected, %d files ignored. result.json gives the reasons.",

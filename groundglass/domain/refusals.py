@@ -8,6 +8,7 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 
+from groundglass.domain.slice_limits import LARGEST_STEP, LARGEST_TILT_DEGREES, LEAST_STEP
 from groundglass.locations import ROOT
 
 DOCUMENT = ROOT / "docs" / "refusals.md"
@@ -97,11 +98,13 @@ REFUSALS: dict[RefusalCode, Advice] = {
         "Different images lie at one position, and no single acquisition among them shows the whole chest.", _SPLIT
     ),
     RefusalCode.GAP: Advice(
-        "Neighbouring slices are not all equally far apart: slices are missing, or reconstructions are mixed.",
+        f"Neighbouring slices are less than {LEAST_STEP} or more than {LARGEST_STEP} times as far apart as most: "
+        "slices are missing, or reconstructions are mixed. Distances in between are evened out.",
         _SEND_AGAIN,
     ),
     RefusalCode.TILT: Advice(
-        "The slices move sideways along the series, as with a tilted gantry.",
+        f"The slices move sideways along the series, unevenly, or as with a gantry tilted by more than "
+        f"{LARGEST_TILT_DEGREES} degrees. A smaller tilt is put right.",
         "Send a series that was reconstructed without tilt.",
     ),
     RefusalCode.TOO_LARGE: Advice(

@@ -10,15 +10,12 @@ from groundglass.domain.arrays import Coordinates
 from groundglass.domain.errors import Refusal
 from groundglass.domain.placement import Placement
 from groundglass.domain.refusals import RefusalCode
+from groundglass.domain.slice_limits import LARGEST_STEP, LARGEST_TILT_DEGREES, LEAST_STEP
 
 _UNEVEN_FRACTION, _UNEVEN_MM = 0.10, 0.2
 """Deviation from the usual distance of slices, the larger of the two, that rounding in the header explains."""
 _SIDEWAYS_MM = 1.0
 """Drift of the slices across their normal over the whole series."""
-_LEAST_STEP, _LARGEST_STEP = 0.55, 1.45
-"""Distances of neighbouring slices, in parts of the usual one, that are evened out. A missing slice makes it two."""
-LARGEST_TILT_DEGREES = 30.0
-"""What gantries are built for."""
 
 
 def are_even(depths_mm: Coordinates) -> bool:
@@ -32,7 +29,7 @@ def are_even(depths_mm: Coordinates) -> bool:
     # Half the usual distance is the limit for very thin slices, so that a missing one is always seen.
     tolerance_mm = min(max(_UNEVEN_FRACTION * usual_mm, _UNEVEN_MM), 0.5 * usual_mm)
     uneven = np.abs(steps_mm - usual_mm) > tolerance_mm
-    refused = uneven & ~((steps_mm > _LEAST_STEP * usual_mm) & (steps_mm < _LARGEST_STEP * usual_mm))
+    refused = uneven & ~((steps_mm > LEAST_STEP * usual_mm) & (steps_mm < LARGEST_STEP * usual_mm))
     if refused.any():
         wrong_mm = steps_mm[refused]
         raise Refusal(

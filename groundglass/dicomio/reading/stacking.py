@@ -6,8 +6,8 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from groundglass.dicomio.reading.measures import measures
-from groundglass.dicomio.reading.regular_grid import LARGEST_TILT_DEGREES
 from groundglass.domain.arrays import Coordinates
+from groundglass.domain.slice_limits import LARGEST_TILT_DEGREES
 
 
 def stacking(images: Sequence[Dataset]) -> tuple[Coordinates, float]:
