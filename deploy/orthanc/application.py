@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.orthanc.settings import ROOT, Settings
+from groundglass.domain.refusals import OF_THE_DISK
 from groundglass.exit_codes import ExitCode
 from groundglass.worker.child_process import NotFound, bound_to_this_process, end
-from groundglass.worker.held import HeldWorker, Interrupted, Limits, Overdue
+from groundglass.worker.held import HeldWorker, Interrupted, Limits, Overdue, last_line
 
 RESULT_FILE = "result.json"
 _ROOM_BYTES = 1 << 26
 """Less is free: it was the disk, and not how the application is set up, that ended a run with the code of both."""
-_OF_THE_DISK = ("DISK_FULL", "OUTPUT_NOT_WRITABLE")
 _NO_ROOM = "The work folder has no room for results, or can't be written. Make room there, or correct its permissions."
 _NOT_FOUND = "The program {!r} of the setting application.command can't be found or started."
 _LOOK_S = 0.5
@@ -106,7 +106,7 @@ def _judge(code: int, results: Path, log: Path) -> Results:
     if code == ExitCode.USAGE:
         if shutil.disk_usage(results).free < _ROOM_BYTES:
             raise WorkFolderUnusable(_NO_ROOM)
-        raise CannotRun(f"The application can't be used as it is set up. It says: {_last_line(log)}")
+        raise CannotRun(f"The application can't be used as it is set up. It says: {last_line(log) or 'nothing.'}")
     if code not in (ExitCode.SUCCESS, ExitCode.NO_ELIGIBLE_SERIES, ExitCode.ALL_FAILED, ExitCode.PARTIAL):
         ended = f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
         raise Failed(f"The application {ended}.")
@@ -114,7 +114,7 @@ def _judge(code: int, results: Path, log: Path) -> Results:
     cases = _cases(results / RESULT_FILE)
     if code == ExitCode.NO_ELIGIBLE_SERIES:
         return Results("not_eligible", ())
-    if any(reason in _OF_THE_DISK for _, reason in cases):
+    if any(reason in OF_THE_DISK for _, reason in cases):
         raise WorkFolderUnusable(_NO_ROOM)
     if "failed" in [status for status, _ in cases]:
         # Unlike a refusal, which the study is the reason of: a defect, or too little memory. It may pass.
@@ -155,8 +155,3 @@ def _cases(file: Path) -> list[tuple[str, str | None]]:
         return [(case["status"], (case.get("reason") or {}).get("code")) for case in cases]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise Failed("The application left no result.json that can be read.") from None
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1] if lines else "nothing."

@@ -8,12 +8,12 @@ from typing import Any
 from groundglass.cohort.results import RESULT_FILE, Results, Study
 from groundglass.cohort.worker import CaseFailed, CohortStopped, Job
 from groundglass.domain.errors import OutputFailed, UsageError
+from groundglass.domain.refusals import OF_THE_DISK
 from groundglass.exit_codes import ExitCode
 from groundglass.locations import LIBRARY
-from groundglass.worker.held import HeldWorker, Limits, Overdue
+from groundglass.worker.held import HeldWorker, Limits, Overdue, last_line
 
 LIMITS = Limits(studies=200, memory_mib=8192)
-_OF_THE_DISK = frozenset({"DISK_FULL", "OUTPUT_NOT_WRITABLE"})
 _LOG = "worker.log"
 
 
@@ -50,10 +50,12 @@ class WorkerInProcess:
                 told = _read_cases(folder / RESULT_FILE)
                 for case in told:
                     reason = case.get("reason") or {}
-                    if reason.get("code") in _OF_THE_DISK:
+                    if reason.get("code") in OF_THE_DISK:
                         raise CohortStopped(reason["text"])
                 if code == ExitCode.USAGE:
-                    raise UsageError(_last_line(log))
+                    raise UsageError(
+                        last_line(log).removeprefix("ERROR ") or "The worker can't be used as it is set up."
+                    )
                 if code < 0 or code == ExitCode.DEFECT:
                     raise WorkerDied
                 if any(case["status"] == "failed" for case in told):
@@ -76,8 +78,3 @@ def _read_cases(file: Path) -> list[dict[str, Any]]:
     except FileNotFoundError:
         return []
     return cases
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("ERROR ") if lines else "The worker can't be used as it is set up."

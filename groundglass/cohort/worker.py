@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from groundglass.cohort.results import Results, Study
-
-_OF_THE_DISK = frozenset({"DISK_FULL", "OUTPUT_NOT_WRITABLE"})
+from groundglass.domain.refusals import OF_THE_DISK
 
 
 class CohortStopped(Exception):
@@ -72,7 +71,7 @@ class Worker:
                 scan = scan_folder(self._job.archive, names=study.files)
                 record = Run(self._pipeline, folder, _tell_nobody).whole(scan)
                 for case, _ in record.cases:
-                    if case.reason_code in _OF_THE_DISK:
+                    if case.reason_code in OF_THE_DISK:
                         raise CohortStopped(case.reason)
                 if any(case.status == "failed" for case, _ in record.cases):
                     raise CaseFailed

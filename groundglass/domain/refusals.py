@@ -45,6 +45,10 @@ class RefusalCode(StrEnum):
     DEFECT = "DEFECT"
 
 
+OF_THE_DISK = frozenset({RefusalCode.DISK_FULL, RefusalCode.OUTPUT_NOT_WRITABLE})
+"""Reasons that lie in the folder of the results, and not in the study: the next one would meet the same."""
+
+
 @dataclass(frozen=True)
 class Advice:
     """What a code means, and what clinical IT can do about it."""

@@ -177,3 +177,9 @@ class HeldWorker:
             code = int(ExitCode.DEFECT)
         self.close()
         return code or int(ExitCode.DEFECT)
+
+
+def last_line(log: Path) -> str:
+    """What was said last before an end: the reason, where there is one; empty where nothing was said."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
