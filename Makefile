@@ -22,7 +22,7 @@ DEVELOPMENT := $(VENV)/.development
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: help demo cohort-demo validate test everything fuzz lint train evaluate bench bundle docs conformance conformance-tools
-.PHONY: viewer viewer-tools deploy-files map map-lock map-sizing map-test map-tools pacs-demo pacs-demo-tools clean FORCE
+.PHONY: viewer viewer-tools tools deploy-files map map-lock map-sizing map-test map-tools pacs-demo pacs-demo-tools clean FORCE
 
 help: ## List the commands
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -123,6 +123,7 @@ viewer-tools: NEEDED := chromium:chromium node:nodejs npm:npm dcmsend:dcmtk Orth
 # An image can be built and run with no registry.
 map-tools: NEEDED := podman:podman runc:runc /usr/lib/podman/netavark:netavark /usr/lib/podman/aardvark-dns:aardvark-dns \
 	iptables:iptables mmdebstrap:mmdebstrap
+tools: conformance-tools pacs-demo-tools viewer-tools map-tools
 conformance-tools pacs-demo-tools viewer-tools map-tools:
 	@command -v apt-get >/dev/null || exit 0; \
 	missing=; \
