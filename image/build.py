@@ -35,6 +35,10 @@ BASES = {
 }
 """Name: image, its Python, the variant that is built on it unless another is asked for."""
 
+_NO_TORCH = (
+    "PyTorch's CPU build is not on the usual package index: point pip at PyTorch's own CPU index, or put the wheel in "
+    "a folder that pip is told of, PIP_FIND_LINKS=FOLDER."
+)
 _GLIBC_OLDEST, _GLIBC_NEWEST = 17, 39  # Ubuntu 24.04 has 2.39, Debian 12 has 2.36
 
 
@@ -123,10 +127,9 @@ def fetch_wheels(variant: str, python: str) -> Path:
     target += [item for abi in (f"cp{python.replace('.', '')}", "abi3", "none") for item in ("--abi", abi)]
     for lock in locks:
         if subprocess.run([*pip, *target, "--require-hashes", "-r", str(lock)], check=False).returncode:
+            advice = _NO_TORCH if lock.name == "torch-cpu.lock" else "`make map-lock` writes the locks again."
             raise BuildError(
-                f"The wheels of {lock.name} for Python {python} could not be fetched (see above). PyTorch's CPU build "
-                "is not on the usual package index: point pip at PyTorch's own CPU index, or put the wheel in a folder "
-                "that pip is told of, PIP_FIND_LINKS=FOLDER."
+                f"The wheels of {lock.name} for Python {python} could not be fetched (see above). {advice}"
             )
     _write(complete, content)
     return folder

@@ -33,25 +33,33 @@ TORCH_CPU_HASHES = {
 """SHA-256 of PyTorch's CPU wheels for Linux x86-64: their own index has them, not the package index."""
 
 HEADER = "# Written by image/lock.py from {}: `make map-lock`. For Python 3.11 and 3.12, Linux x86-64.\n"
-_ENTRY = re.compile(
+ENTRY = re.compile(
     r"^(?P<name>[a-z0-9.-]+)==(?P<version>\S+)(?P<marker> ; [^\\]*)? \\\n(?P<hashes>(?:    --hash=.*\n)+)", re.M
 )
 
 
 def index_settings() -> dict[str, str]:
-    """The package indexes that pip is set up with, as uv's environment."""
+    """The package indexes that pip is set up with, as uv's environment.
+
+    Those in a local folder are left out: they may hold the files of one Python alone, and then so would the lock.
+    """
     command = [sys.executable, "-m", "pip", "config", "list"]
     listing = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = dict(re.findall(r"^(?:global|:env:)\.(index-url|extra-index-url)='(.*)'$", listing, re.M))
     names = {"index-url": "UV_DEFAULT_INDEX", "extra-index-url": "UV_INDEX"}
-    return {names[key]: value.replace("\\n", " ") for key, value in found.items()}
+    remote = {
+        key: [url for url in value.replace("\\n", " ").split() if "://" in url and not url.startswith("file:")]
+        for key, value in found.items()
+    }
+    return {names[key]: " ".join(urls) for key, urls in remote.items() if urls}
 
 
 def resolve(required: Path, current: str) -> str:
     """All that a file of requirements brings in, as uv writes it; versions in `current` are kept where possible."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "all.lock"
-        output.write_text(current, encoding="utf-8")
+        # Without its hashes, which uv would take over, and with them what they lack.
+        output.write_text(re.sub(r" \\\n(    --hash=.*\n)+", "\n", current), encoding="utf-8")
         command = [sys.executable, "-m", "uv", "pip", "compile", str(required), "--quiet"]
         command += ["--universal", "--python-version", "3.11", "--generate-hashes", "--only-binary", ":all:"]
         command += ["--index-strategy", "unsafe-best-match", "--no-header", "--no-annotate", "-o", str(output)]
@@ -69,7 +77,7 @@ def main() -> int:
     files = (REST, TORCH_CUDA, PIP)
     resolved = resolve(REQUIRED, "".join(file.read_text(encoding="utf-8") for file in files if file.exists()))
     texts = dict.fromkeys((REST, TORCH_CPU, TORCH_CUDA, PIP), HEADER.format(REQUIRED.name))
-    for entry in _ENTRY.finditer(resolved):
+    for entry in ENTRY.finditer(resolved):
         name, version = entry["name"], entry["version"]
         if name in LEFT_OUT or "win32" in (entry["marker"] or ""):
             continue
@@ -82,7 +90,7 @@ def main() -> int:
             texts[TORCH_CPU] += f"{name}=={version} \\\n{hashes}\n"
     current = TOOLS.read_text(encoding="utf-8") if TOOLS.exists() else ""
     texts[TOOLS] = HEADER.format(f"image/{REQUIRED_TOOLS.name}")
-    for entry in _ENTRY.finditer(resolve(REQUIRED_TOOLS, resolved + current)):
+    for entry in ENTRY.finditer(resolve(REQUIRED_TOOLS, resolved + current)):
         texts[TOOLS] += f"{entry['name']}=={entry['version']} \\\n{entry['hashes']}"
     for file, text in texts.items():
         file.write_text(text, encoding="utf-8")

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,23 @@ def test_every_locked_package_has_a_hash(file: Path) -> None:
     entries = re.split(r"^(?=[a-z])", file.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]
     assert entries
     assert [entry for entry in entries if not re.search(r"--hash=sha256:[0-9a-f]{64}\n", entry)] == []
+
+
+def test_a_package_that_is_compiled_for_one_python_has_a_hash_for_each() -> None:
+    """A list of one Python's wheels would refuse those of the other as tampered with."""
+    hashes = {
+        entry["name"]: entry["hashes"].count("sha256")
+        for entry in lock.ENTRY.finditer(lock.REST.read_text(encoding="utf-8"))
+    }
+    lacking = []
+    for name, count in hashes.items():
+        try:
+            tags = re.findall(r"^Tag: (\S+)$", metadata.distribution(name).read_text("WHEEL") or "", re.M)
+        except metadata.PackageNotFoundError:
+            continue
+        if all(re.match(r"cp\d+-cp\d+-", tag) for tag in tags) and count < 2:
+            lacking.append(name)
+    assert lacking == []
 
 
 def test_the_cpu_image_has_no_package_of_cuda_but_its_runtime_library() -> None:
