@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from groundglass.command.folders import lies_in, why_unwritable
 
 from groundglass.command.startup import many_imports
 from groundglass.domain.errors import OutputFailed, UsageError
@@ -92,7 +93,7 @@ def _analyse(
     settings = load_settings(settings_file) if pipeline is None else pipeline.settings
     if not input_folder.is_dir():
         raise UsageError("The input folder does not exist or is no folder. Check its path.")
-    with _prepared(output_folder):
+    with _prepared(output_folder, input_folder):
         check_room(output_folder, LEAST_ROOM_BYTES)
         return _run(input_folder, output_folder, model_folder, settings, carry_out, pipeline, names)
 
@@ -150,15 +151,17 @@ def as_text(path: Path | str) -> str:
 
 
 @contextmanager
-def _prepared(folder: Path) -> Iterator[None]:
-    """Make the folder, prove that it can be written, and hold it."""
+def _prepared(folder: Path, input_folder: Path) -> Iterator[None]:
+    """Make the folder, prove that it can be written and doesn't lie among the images, and hold it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
         lock = _lock(folder)
+        if lies_in(folder, input_folder):
+            raise UsageError("The result folder lies in the study folder. Give another one.")
     except OSError as error:
-        raise _not_writable(error) from error
+        raise _not_writable(error, folder) from error
     try:
         yield
     finally:
@@ -177,11 +180,12 @@ def _clear(folder: Path) -> None:
             if _OWN_FILES.fullmatch(path.name):
                 path.unlink()
     except OSError as error:
-        raise _not_writable(error) from error
+        raise _not_writable(error, folder) from error
 
 
-def _not_writable(error: OSError) -> UsageError:
-    return UsageError(f"The output folder can't be written ({error.strerror}). Give a folder that can be written.")
+def _not_writable(error: OSError, folder: Path) -> UsageError:
+    why = why_unwritable(error, folder)
+    return UsageError(f"The output folder can't be written ({why}). Give a folder that can be written.")
 
 
 def _lock(folder: Path) -> int:

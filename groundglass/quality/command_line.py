@@ -7,6 +7,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from groundglass.command.folders import why_unwritable
 from groundglass.command.logs import exit_with
 from groundglass.command.options import positive
 from groundglass.domain.software import NAME, VERSION
@@ -84,7 +85,9 @@ def _report(options: argparse.Namespace, observations: "Observations") -> Qualit
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise QualityError(f"The folder for the report can't be made ({error.strerror}).") from error
+        raise QualityError(
+            f"The folder for the report can't be made ({why_unwritable(error, options.out)}). Give another with --out."
+        ) from error
     with FileGroup(options.out, _READABLE_BY_ALL) as files:
         files.write_text(to_metrics(report), "groundglass-quality.prom")
         files.write_text(to_html(report), "groundglass-quality.html")

@@ -47,7 +47,8 @@ def run(program: str) -> str:
 def test_neither_the_library_nor_its_command_loads_the_graphs_engine(tmp_path: Path) -> None:
     program = "import sys, groundglass; print('torch' in sys.modules, 'holoscan' in sys.modules)\n"
     program += "from groundglass import Pipeline, read_study; from groundglass.__main__ import main\n"
-    program += f"main(['analyse', {str(tmp_path)!r}, {str(tmp_path / 'out')!r}, '-l', 'error'])\n"
+    (tmp_path / "in").mkdir()
+    program += f"main(['analyse', {str(tmp_path / 'in')!r}, {str(tmp_path / 'out')!r}, '-l', 'error'])\n"
     program += "print('torch' in sys.modules, 'holoscan' in sys.modules, 'monai' in sys.modules)"
     assert run(program).split() == ["False", "False", "True", "False", "False"]
 
