@@ -15,7 +15,7 @@ from tqdm import tqdm
 from groundglass.command.analyse import tell_unlisted
 from groundglass.command.folders import lies_in
 from groundglass.command.logs import exit_with, set_up_logging
-from groundglass.command.options import positive
+from groundglass.command.options import Parser, positive
 from groundglass.domain.errors import UsageError
 from groundglass.domain.software import NAME, VERSION
 from groundglass.exit_codes import ExitCode
@@ -184,7 +184,7 @@ def _analyse(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m groundglass.cohort",
         description=f"{NAME} {VERSION} on a retrospective archive: every study under a folder is analysed; tables "
         "(Parquet) and a page with pictures follow. Research use only; not for clinical decisions.",

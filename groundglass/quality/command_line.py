@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from groundglass.command.folders import why_unwritable
 from groundglass.command.logs import exit_with
-from groundglass.command.options import positive
+from groundglass.command.options import Parser, positive
 from groundglass.domain.software import NAME, VERSION
 
 if TYPE_CHECKING:  # the help answers at once
@@ -100,7 +100,7 @@ def _report(options: argparse.Namespace, observations: "Observations") -> Qualit
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m groundglass.quality",
         description=f"{NAME} {VERSION}: what results say day by day, and whether it has drifted from a reference.",
         epilog=_EXAMPLES,

@@ -310,4 +310,11 @@ def test_an_empty_folder_is_told_as_one(quick: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     done = call(tmp_path / "in", tmp_path / "out", "--settings", str(quick))
     assert done.code == ExitCode.NO_ELIGIBLE_SERIES
-    assert "the input folder holds no file" in done.told
+    assert "the folder holds no file" in done.told
+
+
+def test_the_log_gives_the_reason_of_each_series_that_is_rejected(nothing_eligible: Run) -> None:
+    lines = nothing_eligible.told.splitlines()
+    assert "No series can be analysed: 3 series rejected, 1 files ignored." in lines
+    assert "1 series rejected: The modality is MR, not CT." in lines
+    assert any(line.startswith("1 files ignored: ") for line in lines)
