@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from groundglass.command.analyse import analyse
 from groundglass.command.logs import LEVELS, exit_with, set_up_logging
-from groundglass.command.options import path
+from groundglass.command.options import Parser, path
 from groundglass.command.startup import many_imports
 from groundglass.domain.errors import UsageError
 from groundglass.domain.software import NAME, VERSION
@@ -66,7 +66,7 @@ def run_graph(run: "Run", scan: "Callable[[], Scan]") -> None:
 
 def _parser() -> argparse.ArgumentParser:
     environment = os.environ
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m app",
         description=f"{NAME} {VERSION}: chest CT in; lung segmentation, classification, saliency and report out. "
         "Research use only; not for clinical decisions.",

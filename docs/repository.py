@@ -25,6 +25,8 @@ _LINK = re.compile(r"(?P<before>\]\()(?P<target>[^)\s#]+)(?P<after>(?:#[^)\s]*)?
 _FENCED = re.compile(r"^(?P<fence>```+).*?^(?P=fence)", re.MULTILINE | re.DOTALL)
 _ANSWERS = "<!-- an answer for each refusal code -->"
 _FIGURES = "<!-- README's figures -->"
+_OF_THE_FILE = re.compile(r"^<!-- for readers of this file.*?^<!-- end -->\n", re.MULTILINE | re.DOTALL)
+"""What a page says in place of what is generated, to who reads its file."""
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -63,7 +65,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
             return link[0]
         return f"{link['before']}{posixpath.relpath(_uri(target), here or '.')}{link['after']}"
 
-    return _LINK.sub(at_its_copy, markdown).replace(_ANSWERS, _answers()).replace(_FIGURES, _figures())
+    markdown = _LINK.sub(at_its_copy, _OF_THE_FILE.sub("", markdown))
+    return markdown.replace(_ANSWERS, _answers()).replace(_FIGURES, _figures())
 
 
 def _answers() -> str:

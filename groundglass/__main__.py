@@ -2,13 +2,12 @@
 
 import argparse
 import sys
-from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 
-from groundglass.command.options import path
+from groundglass.command.options import Parser, did_you_mean, path
 from groundglass.domain.software import NAME, VERSION
-from groundglass.exit_codes import EXPLAINED
+from groundglass.exit_codes import EXPLAINED, ExitCode
 from groundglass.locations import MODEL_FOLDER, SETTINGS_FILE
 
 _EXAMPLES = """
@@ -49,8 +48,12 @@ def main(arguments: list[str] | None = None) -> int:
         module, _ = _OTHERS[words[0]]
         return int(import_module(module).main(words[1:]))
     parser = _parser()
+    if not words:
+        parser.print_help(sys.stderr)
+        return ExitCode.USAGE
     if words and not words[0].startswith("-") and words[0] not in _COMMANDS:
-        parser.error(f"there is no command '{words[0]}'{_meant(words[0])} Commands: {', '.join(_COMMANDS)}")
+        meant = did_you_mean(words[0], _COMMANDS) or "."
+        parser.error(f"there is no command '{words[0]}'{meant} Commands: {', '.join(_COMMANDS)}")
     options = parser.parse_args(words)
     if options.word == "version":
         print(f"{NAME} {VERSION}")
@@ -67,14 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
 _COMMANDS = ("analyse", *_OTHERS, "version")
 
 
-def _meant(word: str) -> str:
-    """What was probably meant, as a question."""
-    close = get_close_matches(word.lower(), _COMMANDS, 1)
-    return f"; did you mean '{close[0]}'?" if close else "."
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="groundglass",
         description=f"{NAME} {VERSION}: chest CT in; lung segmentation, classification, saliency and report out. "
         "Research use only; not for clinical decisions.",
@@ -108,6 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     for word, (_, what) in _OTHERS.items():
         commands.add_parser(word, help=what)
     commands.add_parser("version", help="print the version")
+    parser.add_argument("--version", action="version", version=f"{NAME} {VERSION}")
     return parser
 
 

@@ -1,6 +1,5 @@
 """`make demo`: a synthetic study through the whole application, and what came out beside what is true."""
 
-import argparse
 import json
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from tqdm import tqdm
 from groundglass.changed_settings import write_changed_settings
 from groundglass.command.analyse import analyse
 from groundglass.command.logs import set_up_logging
+from groundglass.command.options import Parser
 from groundglass.demo_folder import make_anew
 from groundglass.dicomio.writing.files import write_text
 from groundglass.domain.arrays import LabelMap
@@ -118,7 +118,7 @@ def step(number: int, what: str) -> Iterator[None]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Make the phantom, analyse it, print the table; returns the application's exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="groundglass demo",
         description=__doc__,
         epilog="example: groundglass demo --preset cap --slices 120 --size 512 --all --out demo",

@@ -83,7 +83,7 @@ def read_nifti(file: Path | str) -> NiftiVolume:
         data = np.asanyarray(image.dataobj)
     except (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError, zlib.error) as error:
         raise UsageError(
-            f"The NIfTI file can't be read ({type(error).__name__}): it is damaged, or no NIfTI."
+            f"The NIfTI file can't be read ({type(error).__name__}): it is empty, cut, damaged, or no NIfTI."
         ) from error
     if data.ndim != 3:
         raise UsageError(f"The NIfTI file has {data.ndim} axes, and a CT volume has three: give one volume.")

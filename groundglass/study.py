@@ -1,5 +1,7 @@
 """A DICOM study as one CT volume: scan, choice of the series, geometry, pixels."""
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from groundglass.dicomio.reading.scan import scan_folder
@@ -27,6 +29,11 @@ def read_study(folder: Path | str, rules: SelectionRules | None = None) -> ReadS
         Refusal: the series must not be analysed, because its result could be wrong.
     """
     folder = Path(folder)
+    if folder.is_file():
+        raise UsageError(
+            "The study is a file. Give the folder that holds its DICOM files; `read_nifti` reads a NIfTI file (.nii, "
+            ".nii.gz)."
+        )
     if not folder.is_dir():
         raise UsageError("The study's folder does not exist or is no folder.")
     scan = scan_folder(folder)
@@ -35,6 +42,23 @@ def read_study(folder: Path | str, rules: SelectionRules | None = None) -> ReadS
         raise UsageError(f"The folder holds {len(studies)} studies: give one study's, or use `groundglass analyse`.")
     selection = choose_series(list(scan.series), rules or load_settings().selection)
     if selection.chosen is None:
-        reasons = " ".join(reason for item in selection.rejected for reason in item.reasons)
-        raise UsageError(f"No series of the folder can be analysed. {reasons}".strip())
+        rejected = [item.reasons for item in selection.rejected]
+        raise UsageError("\n".join(why_none(rejected, [item.reason for item in scan.ignored])))
     return read_grid(selection.chosen.grid)
+
+
+def why_none(rejected: Sequence[Sequence[str]], ignored: Sequence[str]) -> Iterator[str]:
+    """Why nothing of a folder can be analysed, line by line; like reasons are counted.
+
+    Args:
+        rejected: the reasons of each series.
+        ignored: the reason of each file that belongs to no series.
+    """
+    if not rejected and not ignored:
+        yield "No series can be analysed: the folder holds no file. Give the folder that holds the images."
+        return
+    yield f"No series can be analysed: {len(rejected)} series rejected, {len(ignored)} files ignored."
+    for reasons, count in Counter(" ".join(reasons) for reasons in rejected).most_common():
+        yield f"{count} series rejected: {reasons}"
+    for reason, count in Counter(ignored).most_common():
+        yield f"{count} files ignored: {reason}"

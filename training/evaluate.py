@@ -23,7 +23,7 @@ from training.data.patients import TrainingSetError
 from training.data.public_slices import NoPictures
 from training.data.slices import PAINTING_BASES, prepare_slices
 from training.data.sources import count_sources
-from training.engine.options import add_data_option
+from training.engine.options import add_data_option, require_data
 from training.engine.slice_scores import SliceScores, score_folds, slices_of_patients
 from training.reports import folds
 from training.reports.classifier import as_markdown, patients_of_folds, score_classifier, shipped_of
@@ -53,8 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     add_data_option(parser)
     options = parser.parse_args(arguments)
-    if not options.data.is_dir():
-        parser.error(f"the data folder '{options.data}' does not exist: name it with --data or GROUNDGLASS_DATA")
+    require_data(parser, options.data)
     options.out.mkdir(parents=True, exist_ok=True)
     if options.only == "folds":
         data = _read_data(parser, options)

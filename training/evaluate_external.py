@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from groundglass.command.folders import why_unwritable
 from groundglass.domain.errors import UsageError
 from groundglass.locations import SETTINGS_FILE
 from groundglass.pipeline import Pipeline
@@ -39,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         with tempfile.TemporaryFile(dir=options.out):
             pass  # scoring takes long: its figures must have a place to go
     except OSError as error:
-        print(f"The output folder can't be written ({error.strerror}). Give another with --out.", file=sys.stderr)
+        why = why_unwritable(error, options.out)
+        print(f"The output folder can't be written ({why}). Give another with --out.", file=sys.stderr)
         return 2
     try:
         images = list_images(options.images)

@@ -7,7 +7,7 @@ right and left on series stored in four ways, and an overlay of each whole chest
 import argparse
 from pathlib import Path
 
-from training.engine.options import DATA_FOLDER
+from training.engine.options import DATA_FOLDER, require_data
 from training.reports.lung_report import PARTS, write_lung_report
 
 
@@ -27,6 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True, help="folder for tables and pictures")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="default: all")
     options = parser.parse_args(arguments)
+    require_data(parser, options.data)
     print(write_lung_report(options.run, options.lungs, options.data, options.out, options.parts))
     return 0
 

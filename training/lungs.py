@@ -9,7 +9,7 @@ from training.data.normalisation import NORMALISATIONS
 from training.engine.checkpoint import export_weights
 from training.engine.loop import Plan
 from training.engine.lung_training import train_lungs
-from training.engine.options import add_training_options
+from training.engine.options import add_training_options, require_data
 from training.engine.run_record import bind_or_end
 from training.reports.lung_figures import score_held_out
 
@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         "(default sliding)",
     )
     options = parser.parse_args(arguments)
+    require_data(parser, options.data)
     plan = Plan(
         iterations=options.iterations,
         batch=options.batch,

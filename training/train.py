@@ -9,7 +9,7 @@ from pathlib import Path
 from training import classifier, cross_validation, evaluate, lungs
 from training.data.normalisation import NORMALISATIONS
 from training.engine.classifier_run import WITHOUT
-from training.engine.options import add_data_option
+from training.engine.options import add_data_option, require_data
 
 ABLATION_ITERATIONS = 100
 """Of each of Fig. 3's three networks: equal, and far fewer than the shipped one's."""
@@ -28,8 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--without", choices=WITHOUT, help="train the classifier without this set")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of everything made (default runs)")
     options = parser.parse_args(arguments)
-    if not options.data.is_dir():
-        parser.error(f"the data folder '{options.data}' does not exist: name it with --data or GROUNDGLASS_DATA")
+    require_data(parser, options.data)
     data = ["--data", str(options.data)]
     own = ["--training-set", str(options.training_set)] if options.training_set else []
     lungs.main([*data, "--out", str(options.out / "lungs")])

@@ -185,7 +185,9 @@ def _talking(asked: str) -> Iterator[None]:
         hint = " Check orthanc.username and orthanc.password_file." if code in (401, 403) else " Its log says why."
         raise Refused(f"Orthanc was asked for {asked} and answered with HTTP status {code}.{hint}") from None
     except httpx.TransportError as error:
-        raise Unreachable(f"Orthanc does not answer ({type(error).__name__}).") from None
+        raise Unreachable(
+            f"Orthanc does not answer ({type(error).__name__}). Check orthanc.url, and that Orthanc runs."
+        ) from None
     except (KeyError, json.JSONDecodeError):
         raise Refused(
             f"What answers at orthanc.url, asked for {asked}, is no Orthanc of version 1.9.4 or newer."

@@ -13,8 +13,9 @@ import yaml
 from tqdm import tqdm
 
 from groundglass.command.analyse import tell_unlisted
+from groundglass.command.folders import lies_in
 from groundglass.command.logs import exit_with, set_up_logging
-from groundglass.command.options import positive
+from groundglass.command.options import Parser, positive
 from groundglass.domain.errors import UsageError
 from groundglass.domain.software import NAME, VERSION
 from groundglass.exit_codes import ExitCode
@@ -74,6 +75,7 @@ def main(arguments: list[str] | None = None) -> ExitCode:
     from groundglass.domain.errors import OutputFailed
 
     try:
+        _check_folders(options.input, options.output)
         results = Results(options.output.absolute())
         with results.alone():
             return run(options, results)
@@ -97,8 +99,6 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:
     settings = load_settings(options.settings)
     content = yaml.safe_load(options.settings.read_text(encoding="utf-8"))
     package = content.pop("package")
-    if not options.input.is_dir():
-        raise CohortError("The archive does not exist or is no folder. Give it with --input.")
     results.bind({"version": VERSION, "schema_version": SCHEMA_VERSION, "settings": content})
 
     with tqdm(desc="reading headers", unit=" files", disable=None) as bar:
@@ -151,6 +151,20 @@ def run(options: argparse.Namespace, results: "Results") -> ExitCode:
     return ExitCode.PARTIAL if counts["without results"] or archive.unopened else ExitCode.SUCCESS
 
 
+def _check_folders(archive: Path, output: Path) -> None:
+    if not archive.is_dir():
+        raise CohortError("The archive does not exist or is no folder. Give it with --input.")
+    try:
+        nested = lies_in(output, archive)
+    except OSError as error:
+        raise CohortError(
+            f"The results folder can't be used ({error.strerror}). Give another with --output."
+        ) from error
+    if nested:
+        # They would be read as images of the archive by the next run.
+        raise CohortError("The results folder lies in the archive. Give another one with --output.")
+
+
 def _analyse(
     options: argparse.Namespace, queue: "Queue", package_cores: int, timeout_s: float, use_gpus: bool
 ) -> Iterator["Outcome"]:
@@ -170,7 +184,7 @@ def _analyse(
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m groundglass.cohort",
         description=f"{NAME} {VERSION} on a retrospective archive: every study under a folder is analysed; tables "
         "(Parquet) and a page with pictures follow. Research use only; not for clinical decisions.",

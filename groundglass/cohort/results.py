@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from groundglass.command.folders import why_unwritable
 from groundglass.dicomio.writing.files import output_failure, write_text
 
 LOG = logging.getLogger("groundglass")
@@ -130,7 +131,8 @@ class Results:
             lock = (self.folder / ".lock").open("w")
         except OSError as error:
             raise ResultsError(
-                f"The results folder can't be written ({error.strerror}). Give a writable folder with --output."
+                f"The results folder can't be written ({why_unwritable(error, self.folder)}). Give a writable folder "
+                "with --output."
             ) from error
         with lock:
             try:

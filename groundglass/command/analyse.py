@@ -5,13 +5,13 @@ import logging
 import os
 import re
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from groundglass.command.folders import lies_in, why_unwritable
 from groundglass.command.startup import many_imports
 from groundglass.domain.errors import OutputFailed, UsageError
 from groundglass.exit_codes import ExitCode
@@ -90,9 +90,14 @@ def _analyse(
         from groundglass.settings import load_settings
 
     settings = load_settings(settings_file) if pipeline is None else pipeline.settings
+    if input_folder.is_file():
+        raise UsageError(
+            "The input is a file. Give the folder that holds the DICOM files. `groundglass analyse` also takes a NIfTI "
+            "file (.nii, .nii.gz)."
+        )
     if not input_folder.is_dir():
         raise UsageError("The input folder does not exist or is no folder. Check its path.")
-    with _prepared(output_folder):
+    with _prepared(output_folder, input_folder):
         check_room(output_folder, LEAST_ROOM_BYTES)
         return _run(input_folder, output_folder, model_folder, settings, carry_out, pipeline, names)
 
@@ -150,15 +155,17 @@ def as_text(path: Path | str) -> str:
 
 
 @contextmanager
-def _prepared(folder: Path) -> Iterator[None]:
-    """Make the folder, prove that it can be written, and hold it."""
+def _prepared(folder: Path, input_folder: Path) -> Iterator[None]:
+    """Make the folder, prove that it can be written and doesn't lie among the images, and hold it."""
     try:
+        if lies_in(folder, input_folder):
+            raise UsageError("The result folder lies in the study folder. Give another one.")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
         lock = _lock(folder)
     except OSError as error:
-        raise _not_writable(error) from error
+        raise _not_writable(error, folder) from error
     try:
         yield
     finally:
@@ -177,11 +184,12 @@ def _clear(folder: Path) -> None:
             if _OWN_FILES.fullmatch(path.name):
                 path.unlink()
     except OSError as error:
-        raise _not_writable(error) from error
+        raise _not_writable(error, folder) from error
 
 
-def _not_writable(error: OSError) -> UsageError:
-    return UsageError(f"The output folder can't be written ({error.strerror}). Give a folder that can be written.")
+def _not_writable(error: OSError, folder: Path) -> UsageError:
+    why = why_unwritable(error, folder)
+    return UsageError(f"The output folder can't be written ({why}). Give a folder that can be written.")
 
 
 def _lock(folder: Path) -> int:
@@ -208,13 +216,9 @@ def _tell(record: "RunRecord", code: ExitCode) -> None:
             LOG.error("%s: %s (%s). %s", case.name, case.status, case.reason_code, case.reason)
         for warning in case.warnings:
             LOG.warning("%s: %s", case.name, warning)
-    if code is ExitCode.NO_ELIGIBLE_SERIES and not record.series_rejected and not record.files_ignored:
-        LOG.error("No series can be analysed: the input folder holds no file. Give the folder that holds the images.")
-    elif code is ExitCode.NO_ELIGIBLE_SERIES:
-        LOG.error(
-            "No series can be analysed: %d series rejected, %d files ignored. result.json gives the reasons.",
-            len(record.series_rejected),
-            len(record.files_ignored),
-        )
-        for reason, count in Counter(item["reason"] for item in record.files_ignored).most_common():
-            LOG.error("%d files ignored: %s", count, reason)
+    if code is ExitCode.NO_ELIGIBLE_SERIES:
+        from groundglass.study import why_none
+
+        rejected = [item["reasons"] for item in record.series_rejected]
+        for line in why_none(rejected, [item["reason"] for item in record.files_ignored]):
+            LOG.error("%s", line)

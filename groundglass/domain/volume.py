@@ -90,10 +90,16 @@ class CTVolume:
                 "The spacing is missing. Give the distances between voxels in mm along (slice, row, col), for example "
                 "(1.5, 0.7, 0.7): without them neither sizes nor lungs can be found."
             )
-        if len(spacing_mm) != 3 or not all(0 < step < np.inf for step in spacing_mm):
-            raise UsageError(f"The spacing must be three lengths in mm above 0, not {tuple(spacing_mm)}.")
-        check_extent(array.shape, spacing_mm)
-        slice_mm, row_mm, col_mm = map(float, spacing_mm)
+        try:
+            steps_mm = tuple(float(step) for step in spacing_mm)
+        except (TypeError, ValueError):  # one number, or none at all
+            steps_mm = ()
+        if len(steps_mm) != 3 or not all(0 < step < np.inf for step in steps_mm):
+            raise UsageError(
+                f"The spacing must be three lengths in mm above 0, along (slice, row, col), not {spacing_mm}."
+            )
+        slice_mm, row_mm, col_mm = steps_mm
+        check_extent(array.shape, (slice_mm, row_mm, col_mm))
         return cls(as_hounsfield_units(array), (slice_mm, row_mm, col_mm), np.zeros(3), CANONICAL_AXES.copy())
 
     @property

@@ -7,8 +7,9 @@ from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from groundglass.command.folders import why_unwritable
 from groundglass.command.logs import exit_with
-from groundglass.command.options import positive
+from groundglass.command.options import Parser, positive
 from groundglass.domain.software import NAME, VERSION
 
 if TYPE_CHECKING:  # the help answers at once
@@ -84,7 +85,9 @@ def _report(options: argparse.Namespace, observations: "Observations") -> Qualit
     try:
         options.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise QualityError(f"The folder for the report can't be made ({error.strerror}).") from error
+        raise QualityError(
+            f"The folder for the report can't be made ({why_unwritable(error, options.out)}). Give another with --out."
+        ) from error
     with FileGroup(options.out, _READABLE_BY_ALL) as files:
         files.write_text(to_metrics(report), "groundglass-quality.prom")
         files.write_text(to_html(report), "groundglass-quality.html")
@@ -97,7 +100,7 @@ def _report(options: argparse.Namespace, observations: "Observations") -> Qualit
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m groundglass.quality",
         description=f"{NAME} {VERSION}: what results say day by day, and whether it has drifted from a reference.",
         epilog=_EXAMPLES,

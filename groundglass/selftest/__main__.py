@@ -12,6 +12,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from groundglass.command.folders import why_unwritable
+from groundglass.command.options import Parser
 from groundglass.dicomio.writing.files import write_text
 from groundglass.domain.software import sha256_of
 from groundglass.selftest.catalogue import INSTALLATION, OPERATION
@@ -37,7 +39,7 @@ exit codes: 0 passed; 1 a check failed, the report says which; 2 the command lin
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m groundglass.selftest",
         description="Proves that this copy is the one that was built, and that it does here what it promises. "
         "It verifies the installed files, weights and packages against the build record, and sends synthetic studies "
@@ -62,7 +64,8 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         with tempfile.TemporaryFile(dir=options.out):
             pass
     except OSError as error:
-        parser.error(f"The folder {options.out} can't be written ({error.strerror}). Give a writable one with --out.")
+        why = why_unwritable(error, options.out)
+        parser.error(f"The folder {options.out} can't be written ({why}). Give a writable one with --out.")
     return options
 
 

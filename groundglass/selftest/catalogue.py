@@ -48,7 +48,7 @@ REQUIREMENTS = {
     "R-31": "It ends within 5 s of SIGTERM, and leaves nothing behind.",
     "R-32": "Memory holds one or two volumes, however many studies the input has.",
     "R-33": "It runs with a read-only root, without capabilities and network, and beside other instances.",
-    "R-34": "The image's entry point runs the application, and show, extract, selftest and version.",
+    "R-34": "The image's entry point runs the application, and show, extract, selftest, quality and version.",
 }
 """The contracts that tests and other programs rely on; ids are never used again for other requirements."""
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from groundglass.command.analyse import analyse
 from groundglass.command.logs import exit_with, set_up_logging
+from groundglass.command.options import Parser
 from groundglass.command.startup import many_imports
 from groundglass.domain.errors import UsageError
 from groundglass.exit_codes import ExitCode
@@ -117,7 +118,7 @@ def _resident_mib() -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="groundglass worker", description=_DESCRIPTION)
+    parser = Parser(prog="groundglass worker", description=_DESCRIPTION)
     parser.add_argument("-m", "--models", type=Path, default=MODEL_FOLDER, help="folder with the weights")
     parser.add_argument("--settings", type=Path, default=SETTINGS_FILE, help="settings file (default: app.yaml)")
     parser.add_argument("--threads", type=int, help="of the networks (default: one for each core)")

@@ -161,7 +161,20 @@ def test_an_output_folder_that_cannot_be_written_is_a_usage_error(tmp_path: Path
     (tmp_path / "out").write_text("a file stands where the folder should be", encoding="utf-8")
     done = call(study, tmp_path / "out")
     assert done.code == ExitCode.USAGE
-    assert "can't be written" in done.told
+    assert "can't be written (it is a file)" in done.told
+
+
+@pytest.mark.parametrize("place", ["in", "in/results", "link", "link/results", "out/../in"])
+def test_results_never_lie_among_the_images(tmp_path: Path, study: Path, place: str) -> None:
+    (tmp_path / "link").symlink_to(study)
+    done = call(study, tmp_path / place)
+    assert done.code == ExitCode.USAGE
+    assert done.told == "The result folder lies in the study folder. Give another one."
+    assert not list(study.iterdir())
+
+
+def test_a_study_may_lie_in_the_folder_of_its_results(tmp_path: Path, study: Path) -> None:
+    assert call(study, tmp_path).code == ExitCode.NO_ELIGIBLE_SERIES
 
 
 def test_a_second_run_into_one_output_folder_is_refused_and_takes_nothing_away(tmp_path: Path, study: Path) -> None:
@@ -297,4 +310,11 @@ def test_an_empty_folder_is_told_as_one(quick: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     done = call(tmp_path / "in", tmp_path / "out", "--settings", str(quick))
     assert done.code == ExitCode.NO_ELIGIBLE_SERIES
-    assert "the input folder holds no file" in done.told
+    assert "the folder holds no file" in done.told
+
+
+def test_the_log_gives_the_reason_of_each_series_that_is_rejected(nothing_eligible: Run) -> None:
+    lines = nothing_eligible.told.splitlines()
+    assert "No series can be analysed: 3 series rejected, 1 files ignored." in lines
+    assert "1 series rejected: The modality is MR, not CT." in lines
+    assert any(line.startswith("1 files ignored: ") for line in lines)

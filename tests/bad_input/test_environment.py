@@ -145,7 +145,7 @@ BY_HASH = "SHA-256"
 # fmt: off
 UNUSABLE: dict[str, tuple[Prepare, str]] = {
     "no input folder": (no_input, "does not exist"),
-    "the input folder is a file": (input_is_a_file, "is no folder"),
+    "the input folder is a file": (input_is_a_file, "The input is a file"),
     "the output folder is a file": (out_is_a_file, "can't be written"),
     "the output folder lies under a file": (out_lies_under_a_file, "can't be written"),
     "a folder stands where result.json belongs": (result_is_a_folder, "can't be written"),

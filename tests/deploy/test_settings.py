@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 import yaml
 
+from deploy.orthanc.archive import Archive, Unreachable
 from deploy.orthanc.settings import DEFAULTS, load_settings
 from deploy.settings_page import files
 from groundglass.locations import ROOT, SETTINGS_FILE
@@ -92,3 +93,10 @@ def test_an_editor_takes_a_file_of_a_site_with_some_settings_alone() -> None:
     jsonschema.validate({"queue": {"attempts": 2}}, schema)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"queue": {"attempts": 0}}, schema)
+
+
+def test_an_orthanc_that_does_not_answer_is_told_with_what_to_check(tmp_path: Path) -> None:
+    file = tmp_path / "site.yaml"
+    file.write_text("orthanc: {url: 'http://127.0.0.1:1'}\n")  # no program listens there
+    with pytest.raises(Unreachable, match=r"\(ConnectError\)\. Check orthanc\.url, and that Orthanc runs\."):
+        Archive(load_settings(file)).last_change()

@@ -15,7 +15,8 @@ pytestmark = pytest.mark.slow
 QUICK_SETTINGS = {name: value for name, value in QUICK.items() if name != "saliency"}
 SMALLER = {
     "tutorial": f"slices, size = 30, 128\nexplained = 1\nchanges = {QUICK_SETTINGS | {'selection': {}}!r}",
-    "retrain": 'patients = 2\nslices, size = 20, 96\niterations = 2\nclasses = ("np", "cap", "covid19")',
+    "retrain": 'export, folder, patients = None, "kept", 2\nslices, size = 20, 96\niterations = 2\n'
+    'classes = ("np", "cap", "covid19")',
 }
 """The cell of parameters, so that a test takes no longer than it has to."""
 
@@ -48,5 +49,7 @@ def test_the_tutorial_goes_from_an_array_to_dicom_and_back(monkeypatch: pytest.M
 
 def test_the_classifier_is_retrained_on_a_folder_of_classes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     told = run("retrain", monkeypatch, tmp_path)
-    assert "export/covid19/patient2" in told[1]
+    assert "'covid19/patient2'" in told[1]
     assert "np" in told[4]
+    assert "kept/models/classifier/classifier.safetensors" in told[5]
+    assert (tmp_path / "kept" / "site.yaml").is_file()

@@ -98,6 +98,15 @@ def test_the_page_on_benchmarks_has_the_figures_of_readme() -> None:
     assert figures in shown
 
 
+@pytest.mark.parametrize("name", ["api", "faq", "benchmarks"])
+def test_what_is_said_in_place_of_a_generated_part_is_not_on_the_site(name: str) -> None:
+    text = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+    shown = repository.on_page_markdown(text, page(f"{name}.md"))
+    assert "`make docs`" in text
+    assert "`make docs`" not in shown
+    assert "readers of this file" not in shown
+
+
 @pytest.mark.parametrize(
     ("tag", "loads"),
     [

@@ -7,6 +7,7 @@ import pytest
 
 from groundglass import __main__ as command
 from groundglass.command.startup import many_imports
+from groundglass.domain.software import NAME, VERSION
 
 
 @pytest.mark.parametrize(
@@ -39,6 +40,24 @@ def test_a_misspelt_command_is_told_with_the_one_that_was_meant(
         command.main([word, "study", "out"])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_misspelt_option_is_told_with_the_one_that_was_meant(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["analyse", "study", "out", "--setings", "app.yaml"])
+    assert ended.value.code == 2
+    assert "--setings app.yaml; did you mean '--settings'?" in capsys.readouterr().err
+
+
+def test_the_command_alone_prints_what_can_be_asked_of_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main([]) == 2
+    assert "analyse the chest CTs" in capsys.readouterr().err
+
+
+def test_the_version_is_an_option_as_well(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"{NAME} {VERSION}\n")
 
 
 def test_garbage_is_left_alone_while_libraries_load_and_never_longer() -> None:

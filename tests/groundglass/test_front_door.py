@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -47,7 +48,8 @@ def run(program: str) -> str:
 def test_neither_the_library_nor_its_command_loads_the_graphs_engine(tmp_path: Path) -> None:
     program = "import sys, groundglass; print('torch' in sys.modules, 'holoscan' in sys.modules)\n"
     program += "from groundglass import Pipeline, read_study; from groundglass.__main__ import main\n"
-    program += f"main(['analyse', {str(tmp_path)!r}, {str(tmp_path / 'out')!r}, '-l', 'error'])\n"
+    (tmp_path / "in").mkdir()
+    program += f"main(['analyse', {str(tmp_path / 'in')!r}, {str(tmp_path / 'out')!r}, '-l', 'error'])\n"
     program += "print('torch' in sys.modules, 'holoscan' in sys.modules, 'monai' in sys.modules)"
     assert run(program).split() == ["False", "False", "True", "False", "False"]
 
@@ -96,8 +98,13 @@ def test_a_study_gives_dicom_and_the_same_findings_as_its_array(
 def test_a_folder_that_is_no_study_is_refused_with_a_reason(tmp_path: Path, study: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         read_study(tmp_path / "nowhere")
-    with pytest.raises(UsageError, match="No series of the folder can be analysed"):
+    with pytest.raises(UsageError, match="No series can be analysed: the folder holds no file"):
         read_study(tmp_path)
+    (tmp_path / "notes.txt").write_text("no image", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"0 series rejected, 1 files ignored\.\n1 files ignored: "):
+        read_study(tmp_path)
+    with pytest.raises(UsageError, match="The study is a file"):
+        read_study(tmp_path / "notes.txt")
     with pytest.raises(UsageError, match="at least 20"):
         read_study(study)  # a dozen slices
 
@@ -120,6 +127,7 @@ SPACING_MM = (8.0, 8.0, 8.0)
         (CHEST[0], SPACING_MM, "axes"),
         (CHEST, (5.0, 0.0, 1.0), "spacing"),
         (CHEST, (5.0, 1.0), "spacing"),
+        (CHEST, 2.5, "three lengths in mm above 0, along"),
         (CHEST, None, "spacing is missing"),
         (CHEST, (0.8, 0.8, 0.8), "32 mm wide, which is no chest"),  # in cm
         (CHEST, (80.0, 8.0, 8.0), "3200 mm high"),
@@ -129,9 +137,7 @@ SPACING_MM = (8.0, 8.0, 8.0)
         (CHEST.astype(str), SPACING_MM, "the type <U32"),
     ],
 )
-def test_an_array_that_is_no_ct_volume_can_not_be_used(
-    hu: np.ndarray, spacing_mm: tuple[float, ...] | None, said: str
-) -> None:
+def test_an_array_that_is_no_ct_volume_can_not_be_used(hu: np.ndarray, spacing_mm: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         CTVolume.from_array(hu, spacing_mm)
 

@@ -141,7 +141,7 @@ def test_a_volume_whose_result_could_be_wrong_is_refused(changes: dict[str, Any]
 )
 def test_a_damaged_file_is_told_in_a_sentence(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "ct.nii.gz").write_bytes(content)
-    with pytest.raises(UsageError, match="damaged"):
+    with pytest.raises(UsageError, match="it is empty, cut, damaged, or no NIfTI"):
         read_nifti(tmp_path / "ct.nii.gz")
 
 

@@ -1,11 +1,12 @@
 """What result.json tells other systems."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from groundglass.domain.statement import LIMITS, NO_ADULT
-from groundglass.result import MERCURE_KEY
+from groundglass.result import MERCURE_KEY, result_schema
 from tests.app.results import analysed_case, make_result, refused_case
 
 SICK, DOUBTFUL, HEALTHY = (0.14, 0.4, 0.46), (0.5, 0.3, 0.2), (0.9, 0.06, 0.04)
@@ -53,3 +54,19 @@ def test_mercure_reads_the_notification_as_it_is_written() -> None:
     found = output.get("__mercure_notification")
     assert found.get("requested")
     assert found.get("text")
+
+
+def fields(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every field that the schema names, at any depth."""
+    for name, field in schema.get("properties", {}).items():
+        yield name, field
+        yield from fields(field)
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            yield from fields(schema[key])
+    for one in schema.get("anyOf", ()):
+        yield from fields(one)
+
+
+def test_the_schema_describes_every_field() -> None:
+    assert [name for name, field in fields(result_schema()) if not field.get("description", "").endswith(".")] == []

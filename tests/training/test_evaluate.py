@@ -28,3 +28,14 @@ def test_a_run_of_other_patients_is_not_scored(
         main(["--run", str(tmp_path), "--data", str(tmp_path), "--out", str(tmp_path / "tables")])
     assert ended.value.code == 2
     assert "is of other patients than these 4 patients of export" in capsys.readouterr().err
+
+
+def test_a_folder_of_data_that_is_not_there_is_told_with_what_goes_without_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--training-set", str(tmp_path), "--data", str(tmp_path / "nowhere")])
+    assert ended.value.code == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert "beside your --training-set: docs/retrain.md lists them" in told
+    assert "docs/notebooks/retrain.ipynb trains the classifier without it" in told

@@ -9,7 +9,7 @@ from training.data.classifier_data import ClassifierData, read_classifier_data
 from training.data.patients import TrainingSetError
 from training.data.public_slices import NoPictures
 from training.engine.loop import Plan
-from training.engine.options import add_data_option
+from training.engine.options import add_data_option, require_data
 from training.engine.run_record import bind_or_end
 
 WITHOUT = ("mosmed",)
@@ -32,6 +32,7 @@ def add_classifier_options(parser: argparse.ArgumentParser) -> None:
 
 def read_data(parser: argparse.ArgumentParser, options: argparse.Namespace, lungs: LungUNet) -> ClassifierData:
     """The hospital's own training set where one is named, else the public one; ends with what is wrong."""
+    require_data(parser, options.data)
     # A hospital's own patients take the place of all real slices with pneumonia.
     mosmed = options.training_set is None and options.without != "mosmed"
     try:

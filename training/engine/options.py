@@ -22,3 +22,13 @@ def add_training_options(parser: argparse.ArgumentParser, iterations: int, batch
     parser.add_argument("--learning-rate", type=float, default=learning_rate, help=f"default {learning_rate}")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same run (default 0)")
     parser.add_argument("--save-every", type=int, default=100, help="iterations between checkpoints (default 100)")
+
+
+def require_data(parser: argparse.ArgumentParser, folder: Path) -> None:
+    """End the command where the folder of the public data is not there."""
+    if not folder.is_dir():
+        parser.error(
+            f"the data folder '{folder}' does not exist: name it with --data or GROUNDGLASS_DATA. It holds the public "
+            "sets that lungs and painted disease are learnt from, beside your --training-set: docs/retrain.md lists "
+            "them. docs/notebooks/retrain.ipynb trains the classifier without it."
+        )

@@ -19,12 +19,13 @@ def readme_figures(lungs: dict[str, Any], volumes: dict[str, Any], classifier: d
     return (
         f"- Lungs, axial slices: mean Dice {lungs['mean_dice']:.3f} on {lungs['patients']} patients held out of "
         f"training; whole lungs, as the application does it: {_whole_lungs(volumes)}.\n"
-        f"- Pneumonia or none, a slice of each of {sum(folds['mosmed_patients'].values())} patients in two folds by "
-        f"patient: {'; '.join(areas)}.\n"
+        f"- Pneumonia or no pneumonia (NP), a slice of each of {sum(folds['mosmed_patients'].values())} patients in "
+        f"two folds by patient: {'; '.join(areas)}.\n"
         f"- Infected slices against the same patient's others, by a network that did not train on the patient: AUC "
         f"{', '.join(inside)}.\n"
-        f"- CAP against COVID-19: AUC {kinds['auc']:.2f} on slices of {len(kinds['studies'])} patients; on patients of "
-        "other hospitals no rule held, so that no kind is named in words by default.\n"
+        f"- Community-acquired pneumonia (CAP) against COVID-19: AUC {kinds['auc']:.2f} on slices of "
+        f"{len(kinds['studies'])} patients; on patients of other hospitals no rule held, so that no kind "
+        "is named in words by default.\n"
     )
 
 
@@ -32,10 +33,14 @@ def _whole_lungs(report: dict[str, Any]) -> str:
     """Dice of the shipped network with all views, by set of volumes."""
     figures = report["dice"]["figures"]["shipped weights"]["multi-view voting"]
     return ", ".join(
-        f"{found['dice']['mean']:.3f} on {name} (patients: {found['dice']['patients']}"
-        f"{', the middle of the lungs alone' if name == 'lesion_masks' else ''})"
+        f"{found['dice']['mean']:.3f} on a public set of {_patients(found['dice']['patients'])} with lungs marked by "
+        f"hand{' (the middle of the lungs alone)' if name == 'lesion_masks' else ''}"
         for name, found in figures.items()
     )
+
+
+def _patients(count: int) -> str:
+    return f"{count} patient{'' if count == 1 else 's'}"
 
 
 TEXTS = (ROOT / "README.md", ROOT / "docs" / "benchmarks.md")

@@ -32,9 +32,10 @@ def are_even(depths_mm: Coordinates) -> bool:
     refused = uneven & ~((steps_mm > LEAST_STEP * usual_mm) & (steps_mm < LARGEST_STEP * usual_mm))
     if refused.any():
         wrong_mm = steps_mm[refused]
+        span = " to ".join(dict.fromkeys(f"{length:.2f}" for length in (wrong_mm.min(), wrong_mm.max())))
         raise Refusal(
             RefusalCode.GAP,
-            f"Neighbouring slices are {usual_mm:.2f} mm apart, but {wrong_mm.min():.2f} to {wrong_mm.max():.2f} mm "
+            f"Neighbouring slices are {usual_mm:.2f} mm apart, but {span} mm "
             f"at {wrong_mm.size} of {steps_mm.size} places: slices are missing, or the series mixes reconstructions. "
             "Send the whole series again.",
         )

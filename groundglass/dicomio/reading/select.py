@@ -91,7 +91,8 @@ def judge_series(series: Series, rules: SelectionRules) -> list[str]:
     if slices < rules.minimum_slices:
         have_frames = any((number(image, "NumberOfFrames") or 1) > 1 for image in images)
         as_one = ", each image with several frames counted as one since its SOP class has none" if have_frames else ""
-        reasons.append(f"The series has {slices} slices{as_one}; at least {rules.minimum_slices} are needed.")
+        counted = "one slice" if slices == 1 else f"{slices} slices"
+        reasons.append(f"The series has {counted}{as_one}; at least {rules.minimum_slices} are needed.")
     depths_mm, angle_degrees = stacking(images)
     if angle_degrees > rules.maximum_angle_degrees:
         reasons.append(

@@ -282,13 +282,23 @@ def main(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_an_archive_without_a_study_is_told_by_the_code(tmp_path: Path, main: Any) -> None:
-    (tmp_path / "notes.txt").write_text("not an image", encoding="utf-8")
-    assert main(["--input", str(tmp_path), "--output", str(tmp_path / "out")]) is ExitCode.NO_ELIGIBLE_SERIES
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "archive" / "notes.txt").write_text("not an image", encoding="utf-8")
+    arguments = ["--input", str(tmp_path / "archive"), "--output", str(tmp_path / "out")]
+    assert main(arguments) is ExitCode.NO_ELIGIBLE_SERIES
 
 
 def test_a_wrong_folder_is_told_in_a_sentence(tmp_path: Path, main: Any, caplog: pytest.LogCaptureFixture) -> None:
     assert main(["--input", str(tmp_path / "no"), "--output", str(tmp_path / "out")]) is ExitCode.USAGE
     assert "The archive does not exist" in caplog.text
+
+
+def test_results_never_lie_in_the_archive(tmp_path: Path, main: Any, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "archive").mkdir()
+    (tmp_path / "link").symlink_to("archive")
+    assert main(["--input", str(tmp_path / "archive"), "--output", str(tmp_path / "link" / "out")]) is ExitCode.USAGE
+    assert "The results folder lies in the archive" in caplog.text
+    assert not list((tmp_path / "archive").iterdir())
 
 
 def test_a_folder_that_can_not_be_listed_stops_before_anything_is_analysed(

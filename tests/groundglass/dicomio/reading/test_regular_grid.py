@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 
+from groundglass.dicomio.reading.regular_grid import are_even
 from groundglass.dicomio.reading.volume import read_images
 from groundglass.domain.errors import Refusal
 from groundglass.domain.findings import Box, Findings, Prediction, Region, SliceFinding
@@ -53,6 +54,12 @@ def test_the_slices_of_a_tilted_gantry_are_set_upright_without_a_change_of_a_pix
     for index in range(len(read.sources)):
         outside[(index, *placement.window(index))] = False
     assert (read.volume.hu[outside] == -1024).all()
+
+
+def test_a_gap_of_one_length_is_told_with_that_length_alone() -> None:
+    missing_one = np.delete(np.arange(0.0, 5.0 * 31, 5.0), 12)
+    with pytest.raises(Refusal, match=r"5\.00 mm apart, but 10\.00 mm at 1 of 29 places"):
+        are_even(missing_one)
 
 
 def test_a_steeper_tilt_and_a_crooked_drift_are_refused() -> None:
