@@ -8,7 +8,7 @@ from importlib import metadata
 from typing import Any
 
 from groundglass.domain.class_names import CLASSES, LONG_CLASS_NAMES
-from groundglass.domain.software import VERSION
+from groundglass.domain.software import INTENDED_USE, VERSION
 
 Configuration = dict[str, Any]
 
@@ -78,7 +78,7 @@ def make_metadata(network: str) -> Configuration:
         "description": description,
         "authors": "The Groundglass contributors",
         "copyright": "Code: Apache-2.0. Weights: research only, see docs/model_card.md",
-        "intended_use": "Research. Not for clinical decisions, not a medical device.",
+        "intended_use": INTENDED_USE,
         "references": ["Hu et al., IEEE Access 2020, doi:10.1109/ACCESS.2020.3005510"],
         "network_data_format": {"inputs": {"image": _IMAGE}, "outputs": {"pred": _OUTPUTS[network]}},
     }

@@ -16,6 +16,7 @@ from groundglass.domain.arrays import FloatMap, LabelMap
 from groundglass.domain.errors import UsageError
 from groundglass.domain.findings import Box, Findings, Prediction, Region, SliceFinding
 from groundglass.domain.software import SoftwareIdentity
+from groundglass.domain.statement import warnings_of_saliency
 from groundglass.domain.volume import CTVolume
 from groundglass.nifti import NiftiVolume
 from groundglass.outputs import write_analysed
@@ -122,7 +123,8 @@ class Analysis:
         with FileGroup(folder) as files:
             files.write_text(text + "\n", "findings.json")
             shown = key_slices(self.findings, self.settings.key_images)
-            files.write_image(make_preview(self.volume, self.findings, indices=shown), "preview.png")
+            told = warnings_of_saliency(self.findings)
+            files.write_image(make_preview(self.volume, self.findings, indices=shown, warnings=told), "preview.png")
             pictures = SlicePictures(self.volume, self.findings, SliceNames.counted(self.volume))
             for number, index in enumerate(shown, start=1):
                 files.write_image(Image.fromarray(draw_key_image(pictures, index)), f"key-image-{number:02d}.png")

@@ -19,7 +19,7 @@ from groundglass.dicomio.reading.select import Selection, choose_series
 from groundglass.dicomio.reading.volume import ReadSeries, read_grid
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
 from groundglass.domain.findings import Findings
-from groundglass.domain.statement import warnings_of
+from groundglass.domain.statement import warnings_of_patient
 from groundglass.outputs import check_room_for, write_analysed, write_refused
 from groundglass.pipeline import ClassifiedSlices, Pipeline, SegmentedLungs
 from groundglass.whole_lungs import Look, best_of, look_at, next_to_look_at, why_this_one
@@ -158,7 +158,7 @@ class Run:
         case = attempt("writing", case, partial(self._write, written=written))
         if case.status != ANALYSED:
             if case.sources:
-                told = warnings_of(is_minor(case.sources[0]), lungs_ml=0.0, are_whole=False)
+                told = warnings_of_patient(is_minor(case.sources[0]))
                 case = replace(case, warnings=(*case.warnings, *told))
                 # The case's own reason stands, whether or not it can be told in a report.
                 refused = replace(case, status=ANALYSED)

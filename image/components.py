@@ -10,6 +10,7 @@ import platform
 import re
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -118,8 +119,11 @@ def loaded_libraries() -> list[Path]:
     from app.accelerator import load_cuda_runtime
 
     load_cuda_runtime()
-    for module in IMPORTS:
-        importlib.import_module(module)
+    with warnings.catch_warnings():
+        # Holoscan's wish for its graph's threads, at its import: nothing is run here, and runs do with less.
+        warnings.filterwarnings("ignore", message="Current stack size")
+        for module in IMPORTS:
+            importlib.import_module(module)
     maps = Path("/proc/self/maps").read_text(encoding="utf-8")
     return sorted({Path(name) for name in re.findall(r"\s(/\S+\.so[.\d]*)$", maps, re.MULTILINE)})
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 NAME = "Groundglass"
 RESEARCH_USE = "Research use only; not for clinical decisions"
+INTENDED_USE = "Research. Not for clinical decisions, not a medical device, not validated prospectively."
+"""As the model cards and the report of the self-test say it."""
 VERSION = "0.2.0"
 """The one place of it: the package's metadata and all that tells a version read it here."""
 

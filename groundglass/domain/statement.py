@@ -1,7 +1,7 @@
 """What is said of a study in words: the same first lines in every output, in the report as on the pictures."""
 
 from groundglass.domain.class_names import CLASS_NAMES, CLASSES
-from groundglass.domain.findings import Prediction
+from groundglass.domain.findings import Findings, Prediction
 from groundglass.domain.software import RESEARCH_USE
 
 LIMITS = (
@@ -80,8 +80,27 @@ def statement(prediction: Prediction) -> tuple[str, ...]:
     return (state_sentence(prediction), *kind, LIMITS)
 
 
-def warnings_of(is_minor: bool, lungs_ml: float, are_whole: bool) -> tuple[str, ...]:
-    """What a reader must know where the study is not of the kind that the networks have learned from."""
-    if is_minor:
-        return (NO_ADULT,)
-    return (SMALL_LUNGS,) if are_whole and lungs_ml < SMALLEST_ADULT_ML else ()
+def warnings_of_patient(is_minor: bool) -> tuple[str, ...]:
+    """What a reader must know of a patient of whom nothing was found."""
+    return (NO_ADULT,) if is_minor else ()
+
+
+def warnings_of(is_minor: bool, findings: Findings) -> tuple[str, ...]:
+    """What a reader must know where the study is not of the kind that the networks have learned from, or where its
+    saliency leaves slices out.
+    """
+    is_small = not findings.reach_border and findings.volume_ml < SMALLEST_ADULT_ML
+    of_lungs = (SMALL_LUNGS,) if is_small and not is_minor else ()
+    return (*warnings_of_patient(is_minor), *of_lungs, *warnings_of_saliency(findings))
+
+
+def warnings_of_saliency(findings: Findings) -> tuple[str, ...]:
+    """How many slices were explained, where not all could be that suggest pneumonia."""
+    explained = sum(item.explained for item in findings.slices)
+    left_out = sum(item.why_not_explained == "budget" for item in findings.slices)
+    if not left_out:
+        return ()
+    return (
+        f"Saliency was computed on {explained} of {explained + left_out} slices that suggest pneumonia: "
+        "regions were sought on no others, so their volumes may be too small.",
+    )

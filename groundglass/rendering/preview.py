@@ -35,6 +35,8 @@ _TABLE = Frame(_MARGIN, _OVERVIEW.bottom + _GAP, _OVERVIEW.right, 1176)
 _TILES = Frame(_OVERVIEW.right + _GAP, _OVERVIEW.top, _HEADER.right, _TABLE.bottom)
 _HEADING, _FIGURES, _SMALL = 21, 25, 20
 _ZONE_HEIGHT = 48
+_TYPE_SIZES = ((33, 26, 36), (26, 20, 24), (22, 17, 19))
+"""Of the conclusion's sentence, of those below it, and these lines' distance: the largest at which warnings fit."""
 
 
 def make_preview(
@@ -75,7 +77,7 @@ def make_preview(
 def _draw_conclusion(draw: ImageDraw.ImageDraw, findings: Findings, palette: Palette, warnings: Sequence[str]) -> None:
     """The lines that every output begins with, the state in the largest type."""
     prediction = findings.prediction
-    left, top, right, _ = _HEADER
+    left, top, right, bottom = _HEADER
     _draw_symbol(draw, prediction.state, (left + 72, top + 66), palette.states[prediction.state])
     x, y = left + 136, top + 92
     title = state_words(prediction)
@@ -83,16 +85,16 @@ def _draw_conclusion(draw: ImageDraw.ImageDraw, findings: Findings, palette: Pal
     after = x + text_width(title, 76) + 34
     draw_text(draw, (after, y), f"probability {prediction.pneumonia_probability:.2f}", 46, palette.text)
     y += 54
-    # Warnings take the room of larger letters.
-    size, small, step = (26, 20, 24) if warnings else (33, 26, 36)
-    sentences = [state_meaning(prediction), "" if prediction.state == "absent" else kind_sentence(prediction)]
-    if any(sentences):
-        draw_text(draw, (x, y), " ".join(filter(None, sentences)), size, palette.text)
-        y += step + 8
-    for sentence in (*warnings, LIMITS):
-        for line in wrap(sentence, small, right - x - _INSET):
-            draw_text(draw, (x, y), line, small, palette.text)
-            y += step
+    meaning = [state_meaning(prediction), "" if prediction.state == "absent" else kind_sentence(prediction)]
+    for sizes in _TYPE_SIZES:
+        size, small, step = sizes
+        first = y + (step + 8 if any(meaning) else 0)
+        lines = [line for sentence in (*warnings, LIMITS) for line in wrap(sentence, small, right - x - _INSET)]
+        if first + (len(lines) - 1) * step <= bottom - 4:
+            break
+    draw_text(draw, (x, y), " ".join(filter(None, meaning)), size, palette.text)
+    for number, line in enumerate(lines):
+        draw_text(draw, (x, first + number * step), line, small, palette.text)
 
 
 def _draw_symbol(draw: ImageDraw.ImageDraw, state: State, middle: tuple[int, int], color: Color) -> None:

@@ -29,7 +29,7 @@ RESULTS, REPORT = "results.json", "report.html"
 
 _EXAMPLES = f"""examples:
   python -m groundglass.selftest --out validation-report
-      everything, some minutes; {REPORT} to read and sign, {RESULTS} for programs
+      everything, a quarter of an hour or more without a GPU; {REPORT} to read and sign, {RESULTS} for programs
   python -m groundglass.selftest --out validation-report --no-operational
       the installation alone, half a minute
   python -m groundglass.selftest --out DIR --models /opt/holoscan/models --build-record /opt/holoscan/build-record.json
@@ -107,6 +107,7 @@ def summarise(copy: Copy, outcomes: list[Outcome], operational: bool) -> dict[st
             "Version": str(record.get("version", "unknown")),
             "Built": str(record.get("created") or "unknown"),
             "Commit": str(record.get("commit") or "unknown"),
+            "Build record": copy.record_origin,
             "Code": str(copy.code),
             "Models": str(copy.models),
             "Settings": f"{copy.settings_file}, SHA-256 {sha256_of(copy.settings_file)}"
@@ -154,7 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
                 progress.tell(f"There are no pictures: {error}")
     results = summarise(copy, outcomes, operational)
     write_text(json.dumps(results, indent=2, ensure_ascii=False) + "\n", copy.out / RESULTS)
-    write_text(to_html(results, pictures), copy.out / REPORT)
+    write_text(to_html(results, sha256_of(copy.out / RESULTS), pictures), copy.out / REPORT)
     counts = ", ".join(f"{count} {verdict}" for verdict, count in results["counts"].items())
     print(f"{results['verdict'].capitalize()}: {counts}. Read and sign {copy.out / REPORT}")
     return 0 if results["verdict"] == "passed" else 1

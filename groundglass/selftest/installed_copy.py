@@ -68,6 +68,23 @@ class Copy:
             raise RecordError(f"The build's record {self.record_file} lacks version, files or packages.")
         return record
 
+    @property
+    def record_origin(self) -> str:
+        """Where the build's record comes from, and so what it proves, in a sentence."""
+        if self.record_file is None:
+            if record_of_wheel() is None:
+                return "There is none."
+            return "It came with the package that pip installed."
+        record_file = self.record_file.resolve()
+        if record_file == (self.code / FILE_NAME).resolve():
+            return (
+                "This record was made just before this test, from a checkout: it does not prove that this is the "
+                "released copy."
+            )
+        if record_file == (self.code.parent / FILE_NAME).resolve():
+            return "It comes from the build of the image."
+        return "It was named with --build-record: where it comes from is for the validator to say."
+
     def recorded(self, name: str) -> Path:
         """The file that the record means by `name`: paths are relative to the record's own folder, or absolute."""
         return (self.record_file.parent if self.record_file else LIBRARY.parent) / name

@@ -76,6 +76,19 @@ def test_an_array_gives_findings_pictures_and_json(of_array: Analysis, tmp_path:
 
 
 @pytest.mark.slow
+def test_the_picture_of_an_array_says_how_many_slices_were_explained(
+    of_array: Analysis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("groundglass.rendering.preview.draw_text", lambda _, __, text, *___, **____: told.append(text))
+    of_array.save(tmp_path)
+    explained = sum(item.explained for item in of_array.slices)
+    left_out = sum(item.why_not_explained == "budget" for item in of_array.slices)
+    assert left_out
+    assert f"Saliency was computed on {explained} of {explained + left_out} slices" in " ".join(told)
+
+
+@pytest.mark.slow
 def test_the_stages_are_what_the_one_call_does(pipeline: Pipeline, of_array: Analysis) -> None:
     lungs = pipeline.segment(of_array.volume)
     assert np.array_equal(lungs.labels, of_array.lungs)

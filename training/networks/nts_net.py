@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from monai.networks.nets.resnet import ResNet
 from torch import Tensor, nn
 
 from groundglass.method.classifier_network import INPUT_SIZE, classification_loss
+from training.networks.monai_parts import ResNet
 
 PROPOSALS = 6
 """M: regions that the Teacher scores in training."""

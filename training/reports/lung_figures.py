@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from monai.metrics import compute_hausdorff_distance
 from tqdm import tqdm
 
 from groundglass.dicomio.reading.scan import scan_folder
@@ -22,6 +21,7 @@ from training.data.lung_images import LungImages, threshold_images
 from training.data.normalisation import Normalisation
 from training.data.scored_lungs import ScoredSet, fingerprint
 from training.data.segmentation import find_lungs, segment, segment_planes
+from training.networks.monai_parts import compute_hausdorff_distance
 
 
 def dice_score(found: np.ndarray, true: np.ndarray) -> float:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from groundglass.domain.software import INTENDED_USE
+
 _TEMPLATES = Environment(  # Markdown for readers: nothing is escaped
     loader=FileSystemLoader(Path(__file__).with_name("templates")),
     undefined=StrictUndefined,
@@ -12,6 +14,7 @@ _TEMPLATES = Environment(  # Markdown for readers: nothing is escaped
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+_TEMPLATES.globals["INTENDED_USE"] = INTENDED_USE
 
 
 def render(template: str, **values: object) -> str:

@@ -69,10 +69,10 @@ class AnalysedSeries:
             read: the series.
             findings: on the grid of `read.volume`.
             software: who found it.
-            warnings: of the choice of the series; those of the patient and of the lungs are added.
+            warnings: of the choice of the series; those of the patient and of the findings are added.
         """
-        told = warnings_of(is_minor(read.sources[0]), findings.volume_ml, not findings.reach_border)
         volume = read.volume
         if read.placement is not None:
             volume, findings = read.placement.to_sources(volume, findings)
+        told = warnings_of(is_minor(read.sources[0]), findings)  # of the images, which result.json counts as well
         return cls(read.sources, volume, findings, software, (*warnings, *told))

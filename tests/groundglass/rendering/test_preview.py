@@ -97,10 +97,15 @@ def test_warnings_stand_in_the_header_which_holds_them(monkeypatch: pytest.Monke
 
     monkeypatch.setattr("groundglass.rendering.preview.draw_text", note)
     case = make_case(positive=positive)
-    warnings = (NO_ADULT, "Another series of the study is preferred by its headers, but its images cut the lungs.")
+    warnings = (
+        "Another series of the study is preferred by its headers, but its images cut the lungs.",
+        NO_ADULT,
+        "Saliency was computed on 150 of 220 slices that suggest pneumonia: regions were sought on no others, so their "
+        "volumes may be too small.",
+    )
     make_preview(case.volume, case.findings, warnings=warnings)
     heights = [lines[text] for text in warnings] + [y for text, y in lines.items() if text.endswith("decisions.")]
-    assert len(heights) == 3
+    assert len(heights) == 4
     assert heights == sorted(heights)
     assert heights[-1] <= 286  # the card ends at 290
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from groundglass.domain.software import sha256_of
 from groundglass.locations import ROOT
 from groundglass.selftest import __main__ as command_line
 from groundglass.selftest.build_record import FILE_NAME
@@ -21,6 +22,10 @@ def test_a_sound_copy_passes_and_its_report_is_written(installed: Path, tmp_path
     results = json.loads((out / "results.json").read_text(encoding="utf-8"))
     assert results["verdict"] == "passed"
     assert results["software"]["Commit"] == "1f0c2d3"
+    assert "made just before this test, from a checkout" in results["software"]["Build record"]
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert sha256_of(out / "results.json") in report
+    assert "operational part is open" in report
     assert [check["id"] for check in results["checks"]] == [check.id for check in INSTALLATION]
     assert {item["verdict"] for item in results["requirements"] if item["id"] == "R-15"} == {"not run"}
 

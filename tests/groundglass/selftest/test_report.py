@@ -7,7 +7,10 @@ from typing import Any
 
 from PIL import Image
 
-from groundglass.selftest.report import to_html, to_picture
+from groundglass.domain.software import INTENDED_USE
+from groundglass.selftest.report import to_html, to_picture, to_sign
+
+SHA256 = "0123456789abcdef" * 4
 
 
 class Page(HTMLParser):
@@ -46,15 +49,39 @@ def results_of(*checks: dict[str, Any]) -> dict[str, Any]:
 def test_the_report_needs_no_other_file_and_has_fields_to_sign(tmp_path: Path) -> None:
     Image.new("RGB", (2000, 1000)).save(tmp_path / "preview.png")
     picture = to_picture("Phantom <covid19>", tmp_path / "preview.png")
-    text = to_html(results_of({"id": "OQ-07", "verdict": "passed"}), [picture])
+    text = to_html(results_of({"id": "OQ-07", "verdict": "passed"}), SHA256, [picture])
     page = Page(text)
     assert [load[:23] for load in page.loads] == ["data:image/jpeg;base64,"]
     assert not re.search(r"@import|url\(", text)
-    for field in ("Name", "Date", "Signature", "<node>", "Phantom <covid19>", "Not covered: No defect."):
+    for field in ("Site or department", "Report number", "<node>", "Phantom <covid19>", "Not covered: No defect."):
         assert field in page.text
+    for field in ("Name", "Date", "Signature"):
+        assert page.text.count(field) >= 2  # of the validator, and of a second person
+    assert f"results.json with SHA-256 {SHA256}" in page.text
 
 
 def test_the_report_names_what_failed_before_anything_else() -> None:
     checks = [{"id": "IQ-02", "verdict": "passed"}, {"id": "OQ-07", "verdict": "failed", "measured": "12 % off"}]
-    text = Page(to_html(results_of(*checks), [])).text
+    text = Page(to_html(results_of(*checks), SHA256, [])).text
     assert text.index("Failed") < text.index("OQ-07 Lungs: 12 % off") < text.index("Installation qualification")
+
+
+def test_a_signature_states_the_intended_use_in_words() -> None:
+    results = results_of({"id": "OQ-07", "verdict": "passed"})
+    said = to_sign(results)
+    assert "fits the intended use" in said
+    assert INTENDED_USE in said
+    assert said in Page(to_html(results, SHA256, [])).text
+
+
+def test_a_signature_below_the_installation_part_leaves_the_operational_part_open() -> None:
+    said = to_sign(results_of({"id": "IQ-02", "verdict": "passed"}) | {"operational": False})
+    assert "installation part only" in said
+    assert "operational part is open" in said
+    assert "What it shows fits" not in said
+
+
+def test_a_signature_below_a_failed_check_accepts_nothing() -> None:
+    said = to_sign(results_of({"id": "OQ-07", "verdict": "failed"}))
+    assert "not accepted" in said
+    assert "What it shows fits" not in said

@@ -7,7 +7,7 @@ import pytest
 
 from groundglass.dicomio.reading.volume import read_images
 from groundglass.dicomio.writing.analysed_series import AnalysedSeries
-from groundglass.domain.findings import Findings, Prediction
+from groundglass.domain.findings import Findings, Prediction, SliceFinding
 from tests.groundglass.dicomio.ct_samples import Sample, make_series
 from tests.groundglass.dicomio.outputs_fixture import SOFTWARE, make_case
 
@@ -58,3 +58,17 @@ def test_slices_that_were_placed_on_a_grid_come_back_to_their_images() -> None:
     assert analysed.volume.hu.shape == (30, 40, 40)
     np.testing.assert_array_equal(analysed.findings.lungs, analysed.volume.hu == -850)
     assert analysed.sources == read.sources
+
+
+def test_slices_beyond_the_budget_are_warned_of_after_the_choice_of_the_series() -> None:
+    read = read_images(make_series(Sample(rows=40, columns=40, spacing_mm=(5.0, 1.0, 2.0))))
+    slices = tuple(
+        SliceFinding(index, 500.0, (0.1, 0.8, 0.1), index < 4, why_not_explained=None if index < 4 else "budget")
+        for index in range(13)
+    )
+    prediction = Prediction((0.1, 0.8, 0.1), "present", "undetermined")
+    lungs = (read.volume.hu == -850).astype(np.uint8)
+    findings = Findings(lungs, 2000.0, 1500.0, prediction, 0.1, slices)
+    first, second = AnalysedSeries.of(read, findings, SOFTWARE, ("Look out.",)).warnings
+    assert first == "Look out."
+    assert "on 4 of 13 slices" in second
