@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from groundglass.method.weights import load_lung_network
 from training.engine.classifier_run import add_classifier_options, bind_recipe, read_data
-from training.engine.classifier_training import BASE_PLAN, OWN_PLAN, REAL_PLANS, plans_of, train_base, train_further
+from training.engine.classifier_training import BASE_PLAN, OWN_PLAN, REAL_PLAN, plan_of, train_base, train_further
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,18 +30,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--fine-tune-iterations",
         type=int,
-        help="of each round of each network after it (default "
-        f"{' and '.join(str(plan.iterations) for plan in REAL_PLANS)}; own patients {OWN_PLAN.iterations}, one round)",
+        help=f"of each network after it (default {REAL_PLAN.iterations}; own patients {OWN_PLAN.iterations})",
     )
     options = parser.parse_args(arguments)
     data = read_data(parser, options, load_lung_network(options.lungs))
     base_plan = replace(BASE_PLAN, iterations=options.iterations)
-    plans = [replace(plan, iterations=options.fine_tune_iterations or plan.iterations) for plan in plans_of(data)]
-    bind_recipe(parser, options, data, base_plan, plans)
+    plan = plan_of(data)
+    plan = replace(plan, iterations=options.fine_tune_iterations or plan.iterations)
+    bind_recipe(parser, options, data, base_plan, plan)
     base = train_base(options.out, data, base_plan, options.seed)
     runs = {"all": data} | {f"fold{fold + 1}": data.trained_on(fold) for fold in range(len(data.folds))}
     for name, part in runs.items():
-        train_further(options.out / name, base, part, plans, options.seed)
+        train_further(options.out / name, base, part, plan, options.seed)
     return 0
 
 

@@ -24,7 +24,7 @@ from groundglass.domain.class_names import CLASSES
 from groundglass.method.weights import load_lung_network
 from training.data.patients import Patient
 from training.engine.classifier_run import add_classifier_options, bind_recipe, read_data
-from training.engine.classifier_training import BASE_PLAN, plans_of, train_base, train_further
+from training.engine.classifier_training import BASE_PLAN, plan_of, train_base, train_further
 from training.engine.cross_validation import TABLE_PLAN, cross_validate, train_fold, train_nts_net
 from training.engine.inference import find_suspects
 from training.engine.loop import Plan
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         "seed": options.seed,
         "iterations": plan.iterations,
     }
-    bind_recipe(parser, options, data, BASE_PLAN, plans_of(data))
+    bind_recipe(parser, options, data, BASE_PLAN, plan_of(data))
     bind_or_end(parser, options.out, "cross_validation", record)
     present = {CLASSES[patient.label] for patient in training_set.patients}
     tasks = [task for task in TASKS if present.issuperset(task)]
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     def train_shipped(out: Path, patients: Sequence[Patient]) -> nn.Module:
         fold = int(out.name.rpartition(".")[2])
         further = data.trained_on(fold - 1)
-        network = train_further(options.out / f"fold{fold}", finder, further, plans_of(data), options.seed)
+        network = train_further(options.out / f"fold{fold}", finder, further, plan_of(data), options.seed)
         return keep_classes(network, tasks[0])
 
     # The base network saw no patient: it is the same in every fold.

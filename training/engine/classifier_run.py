@@ -1,7 +1,6 @@
 """What the commands that train, cross-validate and score the classifier share."""
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from groundglass.method.lung_network import LungUNet
@@ -42,16 +41,12 @@ def read_data(parser: argparse.ArgumentParser, options: argparse.Namespace, lung
 
 
 def bind_recipe(
-    parser: argparse.ArgumentParser,
-    options: argparse.Namespace,
-    data: ClassifierData,
-    base: Plan,
-    further: Sequence[Plan],
+    parser: argparse.ArgumentParser, options: argparse.Namespace, data: ClassifierData, base: Plan, further: Plan
 ) -> None:
     """Note what the networks in `options.out` are made with, or end where it is otherwise."""
     record = data.record | {
         "seed": options.seed,
         "iterations": base.iterations,
-        "fine_tune_iterations": [plan.iterations for plan in further],
+        "fine_tune_iterations": further.iterations,
     }
     bind_or_end(parser, options.out, "classifier", record)

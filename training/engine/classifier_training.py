@@ -1,7 +1,7 @@
 """Training the classifier (II-D to II-G): a base on painted disease, then on real slices and patients."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,22 +22,17 @@ BASE_PLAN = Plan(
     validate_every=10**9,
 )  # fmt: skip
 """Of the base network, on painted disease and on what looks like it."""
-REAL_PLANS = (
-    replace(BASE_PLAN, iterations=1400, learning_rate=2.5e-4),
-    replace(BASE_PLAN, iterations=1100, learning_rate=5e-4),
-)
-"""Of each network after it, on the public data, one after the other: slowly until every scale sees, then faster."""
+REAL_PLAN = replace(BASE_PLAN, iterations=1400, learning_rate=2.5e-4)
+"""Of each network after it, on the public data."""
 OWN_PLAN = Plan(iterations=120, batch=16, learning_rate=1.2e-4, cosine=True, average_decay=0.99, validate_every=10**9)
 """Of each network after it, on a hospital's own patients."""
 REAL_SEED = 7
 """What the seed of the real slices is above that of the base."""
-ROUND_SEED = 1000
-"""What the seed of a round is above that of the round before."""
 
 
-def plans_of(data: ClassifierData) -> tuple[Plan, ...]:
-    """The rounds in which the networks after the base are trained."""
-    return REAL_PLANS if data.public else (OWN_PLAN,)
+def plan_of(data: ClassifierData) -> Plan:
+    """How the networks after the base are trained."""
+    return REAL_PLAN if data.public else OWN_PLAN
 
 
 def train_base(out: Path, data: ClassifierData, plan: Plan, seed: int) -> MultiScaleClassifier:
@@ -54,31 +49,25 @@ def train_base(out: Path, data: ClassifierData, plan: Plan, seed: int) -> MultiS
 
 
 def train_further(
-    out: Path, base: MultiScaleClassifier, data: ClassifierData, plans: Sequence[Plan], seed: int
+    out: Path, base: MultiScaleClassifier, data: ClassifierData, plan: Plan, seed: int
 ) -> MultiScaleClassifier:
     """The base network, trained further on all of `data`; once, read from `out` with `.safetensors` afterwards.
 
-    A diseased patient's label goes to the slices that look most diseased to the base network. Each plan is a round that
-    begins with the weights of the round before, which are kept beside in `rounds`, and draws samples of its own.
+    A diseased patient's label goes to the slices that look most diseased to the base network.
     """
-    network = base
-    for number, plan in enumerate(plans):
 
-        def draw(seed: int = seed + ROUND_SEED * number) -> Draw:
-            patients = data.patients.patients
-            suspects = find_suspects(base, patients)
-            if data.public:
-                return real_draw(data.mosmed, data.iq_oth, data.bases, patients, suspects, seed + REAL_SEED)
-            return own_draw(patients, suspects, data.bases, seed)
+    def draw() -> Draw:
+        patients = data.patients.patients
+        suspects = find_suspects(base, patients)
+        if data.public:
+            return real_draw(data.mosmed, data.iq_oth, data.bases, patients, suspects, seed + REAL_SEED)
+        return own_draw(patients, suspects, data.bases, seed)
 
-        is_last = number == len(plans) - 1
-        folder = out if is_last else out.parent / "rounds" / f"{out.name}.{number + 1}"
-        network = _train(folder, copy.deepcopy(network).requires_grad_(True), draw, plan)
-    return network
+    return _train(out, copy.deepcopy(base).requires_grad_(True), draw, plan)
 
 
 def _train(out: Path, network: MultiScaleClassifier, draw: Callable[[], Draw], plan: Plan) -> MultiScaleClassifier:
-    weights = out.with_name(f"{out.name}.safetensors")
+    weights = out.with_suffix(".safetensors")
     if not weights.exists():
         trained = fit(out, EveryScale(network), draw(), scale_loss, plan, description=out.name)
         once(lambda: export_weights(trained.get_submodule("network"), weights))

@@ -6,7 +6,7 @@ from typing import Any
 from groundglass.domain.software import sha256_of
 from groundglass.locations import MODEL_FOLDER
 from training.data.sources import SOURCES
-from training.engine.classifier_training import BASE_PLAN, REAL_PLANS
+from training.engine.classifier_training import BASE_PLAN, REAL_PLAN
 from training.engine.cross_validation import TABLE_PLAN
 from training.reports import classifier, covid_ct_benchmark, lung_tables
 from training.reports.calibration import kept_temperature
@@ -38,7 +38,7 @@ def classifier_card() -> str:
         weights=describe_weights("classifier"),
         recipe=record["recipe"],
         row_iterations=TABLE_PLAN.iterations,
-        plans={"base": BASE_PLAN, "real": REAL_PLANS},
+        plans={"base": BASE_PLAN, "real": REAL_PLAN},
         temperature=kept_temperature(report["folds"]["calibration"]["shipped"]),
         sources=[(source, report["data"][source.key]) for source in SOURCES if source.key in report["data"]],
         rows=list(report["folds"]["iq_oth"]),

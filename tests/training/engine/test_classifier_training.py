@@ -16,7 +16,7 @@ from training.data.patients import TrainingSet
 from training.data.public_slices import CAP, COVID19, NP, WEAK_COVID19
 from training.data.slices import SliceSet
 from training.engine import classifier_training
-from training.engine.classifier_training import BASE_PLAN, OWN_PLAN, REAL_PLANS, plans_of, train_base, train_further
+from training.engine.classifier_training import BASE_PLAN, OWN_PLAN, REAL_PLAN, plan_of, train_base, train_further
 from training.engine.loop import Plan, fit
 from training.engine.scale_loss import EveryScale, scale_loss
 
@@ -78,39 +78,17 @@ def test_each_network_is_trained_once_and_read_from_its_file_then(
 ) -> None:
     for _ in range(2):
         base = train_base(tmp_path, data, PLAN, 0)
-        train_further(tmp_path / "all", base, data, [PLAN], 0)
+        train_further(tmp_path / "all", base, data, PLAN, 0)
     assert [name for name, _ in fitted] == ["base", "all"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.safetensors", "base.safetensors"]
-
-
-def test_a_second_round_begins_where_the_first_ended_with_samples_of_its_own(
-    tmp_path: Path, data: ClassifierData, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    began: list[tuple[str, float, float]] = []
-
-    def fit(out: Path, network: nn.Module, draw: Draw, *rest: object, **options: object) -> nn.Module:
-        bias = network.get_parameter("network.heads.0.bias")
-        began.append((out.name, float(bias[0].detach()), float(draw(0, 0)[0].mean())))
-        bias.data += 1
-        return network
-
-    monkeypatch.setattr(classifier_training, "fit", fit)
-    base = MultiScaleClassifier().eval()
-    base.get_parameter("heads.0.bias").data.zero_()
-    network = train_further(tmp_path / "all", base, data, [PLAN, PLAN], 0)
-    (first, at, sample), (second, then, other) = began
-    assert (first, at, second, then) == ("all.1", 0, "all", 1)
-    assert sample != other
-    assert float(network.get_parameter("heads.0.bias")[0]) == 2
-    assert (tmp_path / "rounds" / "all.1.safetensors").exists()
 
 
 def test_the_public_data_gives_real_slices_and_weak_labels(
     tmp_path: Path, data: ClassifierData, fitted: list[tuple[str, list[int]]]
 ) -> None:
     torch.manual_seed(0)
-    train_further(tmp_path / "all", MultiScaleClassifier().eval(), data, [PLAN], 0)
-    train_further(tmp_path / "without", MultiScaleClassifier().eval(), replace(data, mosmed=None), [PLAN], 0)
+    train_further(tmp_path / "all", MultiScaleClassifier().eval(), data, PLAN, 0)
+    train_further(tmp_path / "without", MultiScaleClassifier().eval(), replace(data, mosmed=None), PLAN, 0)
     (_, labels), (_, without) = fitted
     assert sorted(labels) == [NP] * 6 + [CAP] * 4 + [COVID19] * 4 + [WEAK_COVID19] * 2
     assert sorted(without) == [NP] * 6 + [CAP] * 4 + [COVID19] * 6
@@ -122,7 +100,7 @@ def test_a_hospitals_two_classes_are_enough_and_keep_their_labels(
     kept = tuple(patient for patient in data.patients.patients if patient.label != CAP)
     own = replace(data, patients=replace(data.patients, patients=kept), mosmed=None, public=False)
     torch.manual_seed(0)
-    train_further(tmp_path / "all", MultiScaleClassifier().eval(), own, [PLAN], 0)
+    train_further(tmp_path / "all", MultiScaleClassifier().eval(), own, PLAN, 0)
     assert fitted[0][1][1::2] == [NP, COVID19] * 4  # every second sample is real
 
 
@@ -140,6 +118,6 @@ def test_a_fold_trains_without_what_it_tests(data: ClassifierData) -> None:
 
 def test_the_plans_are_those_of_the_shipped_run(data: ClassifierData) -> None:
     assert (BASE_PLAN.iterations, BASE_PLAN.learning_rate) == (1600, 5e-4)
-    assert [(plan.iterations, plan.learning_rate) for plan in REAL_PLANS] == [(1400, 2.5e-4), (1100, 5e-4)]
-    assert plans_of(data) == REAL_PLANS
-    assert plans_of(replace(data, public=False)) == (OWN_PLAN,)
+    assert (REAL_PLAN.iterations, REAL_PLAN.learning_rate) == (1400, 2.5e-4)
+    assert plan_of(data) == REAL_PLAN
+    assert plan_of(replace(data, public=False)) == OWN_PLAN

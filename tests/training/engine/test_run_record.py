@@ -12,7 +12,7 @@ from training.data.classifier_data import ClassifierData
 from training.data.patients import TrainingSet
 from training.data.public_slices import LabelledSlices
 from training.engine.classifier_run import bind_recipe
-from training.engine.classifier_training import BASE_PLAN, OWN_PLAN, REAL_PLANS
+from training.engine.classifier_training import BASE_PLAN, REAL_PLAN
 from training.engine.run_record import RunMismatch, bind_run
 
 
@@ -41,16 +41,16 @@ def test_the_cross_validation_takes_no_fold_of_another_run_of_the_classifier(
         for fingerprint in "ab"
     )
     without = replace(first, mosmed=None)
-    bind_recipe(parser, options, first, BASE_PLAN, REAL_PLANS)
-    bind_recipe(parser, options, first, BASE_PLAN, REAL_PLANS)
+    bind_recipe(parser, options, first, BASE_PLAN, REAL_PLAN)
+    bind_recipe(parser, options, first, BASE_PLAN, REAL_PLAN)
     for data, seed, plan in (
         (second, 0, BASE_PLAN),
         (without, 0, BASE_PLAN),
         (first, 5, BASE_PLAN),
-        (first, 0, OWN_PLAN),
+        (first, 0, REAL_PLAN),
     ):
         with pytest.raises(SystemExit):
-            bind_recipe(parser, argparse.Namespace(out=tmp_path, seed=seed), data, plan, REAL_PLANS)
+            bind_recipe(parser, argparse.Namespace(out=tmp_path, seed=seed), data, plan, REAL_PLAN)
         assert "Give a new folder" in capsys.readouterr().err
 
 

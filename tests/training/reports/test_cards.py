@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from training.data.sources import SOURCES
-from training.engine.classifier_training import BASE_PLAN, REAL_PLANS
+from training.engine.classifier_training import BASE_PLAN, REAL_PLAN
 from training.reports.markdown import grid, render
 
 GIVEN = {
     "weights": {"sha256": "0123", "size_mb": 4.04},
     "row_iterations": 20,
     "sources": [(SOURCES[0], "370 slices"), (SOURCES[4], "540 patients, a slice each: 130 ct0")],
-    "plans": {"base": BASE_PLAN, "real": REAL_PLANS},
+    "plans": {"base": BASE_PLAN, "real": REAL_PLAN},
     "rows": ["shipped"],
     "tables": "TABLES\n",
     "pictures": [Path("pictures/roc.png"), Path("pictures/calibration.png")],
