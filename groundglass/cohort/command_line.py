@@ -155,14 +155,12 @@ def _check_folders(archive: Path, output: Path) -> None:
     if not archive.is_dir():
         raise CohortError("The archive does not exist or is no folder. Give it with --input.")
     try:
-        nested = lies_in(output, archive)
+        if lies_in(output, archive):
+            LOG.warning("The results folder lies in the archive, so that the next run looks at results as well.")
     except OSError as error:
         raise CohortError(
             f"The results folder can't be used ({error.strerror}). Give another with --output."
         ) from error
-    if nested:
-        # They would be read as images of the archive by the next run.
-        raise CohortError("The results folder lies in the archive. Give another one with --output.")
 
 
 def _analyse(

@@ -156,10 +156,10 @@ def as_text(path: Path | str) -> str:
 
 @contextmanager
 def _prepared(folder: Path, input_folder: Path) -> Iterator[None]:
-    """Make the folder, prove that it can be written and doesn't lie among the images, and hold it."""
+    """Make the folder, prove that it can be written and hold it."""
     try:
         if lies_in(folder, input_folder):
-            raise UsageError("The result folder lies in the study folder. Give another one.")
+            LOG.warning("The result folder lies in the study folder, so that results lie among the images.")
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass

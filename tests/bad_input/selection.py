@@ -218,7 +218,7 @@ CASES = tuple(
         ("nineteen slices", series(chest=Chest((19, 24, 32), (7, 9, 7))), rejected("19 slices")),
         ("exactly twenty slices", series(chest=Chest((20, 24, 32), (7, 9, 7))),
          reads(Chest((20, 24, 32), (7, 9, 7)).truth)),
-        ("a single slice", series(skip=range(1, 24)), rejected("1 slices")),
+        ("a single slice", series(skip=range(1, 24)), rejected("one slice")),
         ("slices that cover too little", series(chest=Chest(spacing_mm=(4, 9, 7))), rejected("92 mm")),
         ("a head", series(every(BodyPartExamined="HEAD")), rejected("HEAD")),
         ("a body part in other letters", series(every(BodyPartExamined="head")), rejected("HEAD")),
