@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from groundglass.domain.arrays import Floats, HounsfieldUnits, Indices, Mask
 
-Kind = Literal["ground_glass", "consolidation", "crazy_paving", "nodule", "mass"]
+Kind = Literal["ground_glass", "consolidation", "crazy_paving", "nodule"]
 Pattern = Literal["cap", "covid19"]
 
 _TARGET_HU: dict[Kind, tuple[float, float]] = {
@@ -22,7 +22,6 @@ _TARGET_HU: dict[Kind, tuple[float, float]] = {
     "crazy_paving": (-650.0, -400.0),
     "consolidation": (-150.0, 60.0),
     "nodule": (-450.0, -50.0),
-    "mass": (0.0, 70.0),
 }
 
 

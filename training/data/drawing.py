@@ -10,7 +10,6 @@ from groundglass.method.classifier_network import INPUT_SIZE
 from groundglass.method.normalisation import scale_to_window
 from groundglass.phantom.painted_lesions import paint_pattern
 from training.data.augmentation import turn, warp
-from training.data.hard_negatives import SLICE_MM, add_dependent_density, add_what_is_no_pneumonia
 from training.data.patients import Patient
 from training.data.slices import SliceSet
 
@@ -18,6 +17,8 @@ Draw = Callable[[int, int], tuple[np.ndarray, Any]]
 """From iteration and number in the batch to planes, float32 `(channel, row, col)`, and target (a label or a mask)."""
 ATTEMPTS = 20
 """Base slices tried until one takes the disease."""
+SLICE_MM = 5.0
+"""Thickness that a single slice is painted with."""
 SMALLEST_DISEASE_MM2 = 60.0
 """A painted slice with less painted lung than this counts as healthy."""
 
@@ -77,19 +78,6 @@ def slices_draw(slices: SliceSet, label: int, seed: int) -> Draw:
     return draw
 
 
-def hard_negatives_draw(bases: SliceSet, label: int, seed: int) -> Draw:
-    """Draw healthy slices with what looks like pneumonia and is none; `label` is NP's."""
-
-    def draw(iteration: int, n: int) -> tuple[np.ndarray, int]:
-        rng = np.random.default_rng((seed, iteration, n, 3))
-        number = int(rng.integers(len(bases.hu)))
-        hu, lung = bases.hu[number][None].copy(), bases.lung[number][None]
-        add_what_is_no_pneumonia(hu, lung, float(bases.pixel_mm[number]), rng)
-        return augment(hu[0], lung[0], bases.window[number], rng)[None], label
-
-    return draw
-
-
 def in_turn(draws: Sequence[Draw]) -> Draw:
     """The samples of a batch from each in turn: every batch of their number, or a multiple, holds all equally often."""
 
@@ -118,12 +106,28 @@ def draw_painted(
     hu, lung = bases.hu[number][None].copy(), bases.lung[number][None]
     pixel_mm = float(bases.pixel_mm[number])
     if rng.random() < 0.4:
-        add_dependent_density(hu, lung, rng)
+        _add_dependent_density(hu, lung, rng)
     if label:
         painted = paint_pattern(hu, lung, (SLICE_MM, pixel_mm, pixel_mm), "cap" if label == 1 else "covid19", rng)
         if painted.sum() * pixel_mm**2 < SMALLEST_DISEASE_MM2:
             label = 0
     return augment(hu[0], lung[0], bases.window[number], rng, contrast), label
+
+
+def _add_dependent_density(hu: np.ndarray, lung: np.ndarray, rng: np.random.Generator) -> None:
+    """The haze at the back of the lungs of anyone who lies down.
+
+    Args:
+        hu: int16 `(1, row, col)` in HU, changed in place.
+        lung: bool, same shape.
+        rng: random source.
+    """
+    rows = np.nonzero(lung.any(axis=(0, 2)))[0]
+    if not len(rows):
+        return
+    depth = (np.arange(lung.shape[1]) - rows[0]) / max(rows[-1] - rows[0], 1)
+    band = np.clip((depth - rng.uniform(0.6, 0.9)) / 0.15, 0, 1)[None, :, None] * rng.uniform(30.0, 160.0)
+    hu[:] = np.rint(hu + band * lung * (hu < -500)).astype(np.int16)
 
 
 def draw_real(slices: SliceSet, number: int, rng: np.random.Generator, contrast: bool = True) -> np.ndarray:

@@ -11,7 +11,6 @@ from groundglass.domain.class_names import CLASSES
 from training.data.drawing import (
     Draw,
     half_and_half,
-    hard_negatives_draw,
     in_turn,
     painted_draw,
     patients_draw,
@@ -23,15 +22,8 @@ from training.data.slices import SliceSet
 
 
 def base_draw(bases: SliceSet, seed: int) -> Draw:
-    """Both diseases and no pneumonia in the same slices, in turn: four samples."""
-    return in_turn(
-        [
-            painted_draw(bases, seed, [NP]),
-            _named(painted_draw(bases, seed, [CAP]), CAP),
-            _named(painted_draw(bases, seed, [COVID19]), COVID19),
-            hard_negatives_draw(bases, NP, seed),
-        ]
-    )
+    """No pneumonia and both diseases in the same slices, in turn."""
+    return painted_draw(bases, seed, range(len(CLASSES)))
 
 
 def real_draw(
@@ -87,8 +79,8 @@ def real_draw(
             of_patients(NP),
             painted(bases, CAP, 5),
             covid19[2],
-            hard_negatives_draw(healthy, NP, seed + 4),
-            hard_negatives_draw(plain, NP, seed + 5),
+            slices_draw(healthy, NP, seed + 4),
+            slices_draw(plain, NP, seed + 5),
         ]
     )
 

@@ -117,7 +117,7 @@ def test_a_fold_trains_without_what_it_tests(data: ClassifierData) -> None:
 
 
 def test_the_plans_are_those_of_the_shipped_run(data: ClassifierData) -> None:
-    assert (BASE_PLAN.iterations, BASE_PLAN.learning_rate) == (1600, 5e-4)
-    assert (REAL_PLAN.iterations, REAL_PLAN.learning_rate) == (1400, 2.5e-4)
+    assert (BASE_PLAN.iterations, BASE_PLAN.learning_rate) == (1000, 6e-4)
+    assert (REAL_PLAN.iterations, REAL_PLAN.learning_rate) == (250, 3e-4)
     assert plan_of(data) == REAL_PLAN
     assert plan_of(replace(data, public=False)) == OWN_PLAN
