@@ -126,6 +126,8 @@ def _read_plainly(source: Dataset, pixels_are_sound: bool) -> tuple[np.ndarray, 
     image = dcmread(str((source.whole if isinstance(source, Frame) else source).filename), force=True)
     if not image.file_meta.get("TransferSyntaxUID"):
         image.file_meta.TransferSyntaxUID = source.file_meta.TransferSyntaxUID
+    if not image:  # pydicom finds nothing behind a file meta group whose length is spoilt: there is no second opinion
+        return np.array(source.ImagePositionPatient, dtype=float), None
     frame, frames, holders = 0, 1, [image]
     if isinstance(source, Frame):
         groups = image.PerFrameFunctionalGroupsSequence
