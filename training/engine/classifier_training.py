@@ -23,7 +23,7 @@ BASE_PLAN = Plan(
 )  # fmt: skip
 """Of the base network, on painted disease."""
 REAL_PLAN = replace(BASE_PLAN, iterations=250, learning_rate=3e-4, average_decay=0.98)
-"""Of each network after it, on the public data: ten times as long teaches the training slices, and costs CAP."""
+"""Of each network after it, on the public data."""
 OWN_PLAN = Plan(iterations=120, batch=16, learning_rate=1.2e-4, cosine=True, average_decay=0.99, validate_every=10**9)
 """Of each network after it, on a hospital's own patients."""
 REAL_SEED = 7
