@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from groundglass.domain.volume import CTVolume
     from groundglass.nifti import read_nifti
     from groundglass.pipeline import Pipeline
+    from groundglass.progress import ProgressReporter
     from groundglass.study import read_study
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Findings",
     "OutputFailed",
     "Pipeline",
+    "ProgressReporter",
     "Refusal",
     "UsageError",
     "__version__",
@@ -42,6 +44,7 @@ _HOMES = {
     "Findings": "domain.findings",
     "OutputFailed": "domain.errors",
     "Pipeline": "pipeline",
+    "ProgressReporter": "progress",
     "Refusal": "domain.errors",
     "UsageError": "domain.errors",
     "read_nifti": "nifti",

@@ -16,7 +16,13 @@ _TITLES = {
 
 
 class ProgressReporter:
-    """Called by the operators with the stage, units done and units in all."""
+    """Called with the stage, units done and units in all: by the operators, and by `Pipeline.analyse`.
+
+    >>> findings = pipeline.analyse(volume, ProgressReporter(with_bars=True))
+
+    Args:
+        with_bars: bars, or lines in the log; None takes bars where the standard error is a terminal.
+    """
 
     def __init__(self, with_bars: bool | None = None) -> None:
         self._with_bars = sys.stderr.isatty() if with_bars is None else with_bars

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from groundglass.command.options import did_you_mean
 from groundglass.domain.software import VERSION
 from groundglass.locations import ROOT
 from groundglass.selftest.build_record import commit_of
@@ -216,8 +217,8 @@ def build_image(
 
     Args:
         engine: what builds it.
-        base: a name of BASES, or an image of Debian's or Ubuntu's family, with Python 3.11 or 3.12 or with apt to
-            install it.
+        base: a name of BASES, or an image of Debian's or Ubuntu's family with its tag, which has Python 3.11 or 3.12,
+            or apt to install it.
         variant: `cpu` or `cuda`, which PyTorch goes in; None takes the base's.
         python: of the base; None takes the known base's, 3.12 for another.
         tag: None for groundglass:VERSION, with -cpu behind it for that variant.
@@ -228,6 +229,11 @@ def build_image(
     Raises:
         BuildError: something is missing on this machine, or the build failed.
     """
+    if base not in BASES and not set(base) & set(":/@"):
+        raise BuildError(
+            f"There is no base '{base}': {', '.join(BASES)}, or an image with its tag, {base or 'image'}:TAG"
+            f"{did_you_mean(base, BASES)}"
+        )
     image, base_python, base_variant = BASES.get(base, (base, "3.12", "cuda"))
     variant, python = variant or base_variant, python or base_python
     tag = tag or f"groundglass:{VERSION}" + ("-cpu" if variant == "cpu" else "")
@@ -262,7 +268,7 @@ def build_image(
 def main(arguments: list[str] | None = None) -> int:
     """Build, and tell the tag and the size; returns the exit code."""
     parser = argparse.ArgumentParser(prog="make map", description=__doc__)
-    parser.add_argument("--base", default="nvidia", help=f"{', '.join(BASES)}, or the name of an image")
+    parser.add_argument("--base", default="nvidia", help=f"{', '.join(BASES)}, or an image, NAME:TAG")
     parser.add_argument("--variant", choices=("cpu", "cuda"), help="default: what suits the base")
     parser.add_argument("--python", choices=("3.11", "3.12"), help="Python of a base named by yourself (default 3.12)")
     parser.add_argument("--engine", choices=("podman", "docker"), help="default: podman, or else docker")

@@ -16,7 +16,7 @@ from tests.app.runs import small_chest
 
 pytestmark = pytest.mark.slow
 
-NAMES = ("Pipeline", "CTVolume", "Analysis", "read_study", "read_nifti")
+NAMES = ("Pipeline", "CTVolume", "Analysis", "ProgressReporter", "read_study", "read_nifti")
 
 
 @pytest.fixture(scope="module")

@@ -28,6 +28,15 @@ def test_the_folder_does_not_hide_the_library_of_its_name() -> None:
     assert found.endswith("packaging/__init__.py")
 
 
+def test_a_misspelt_base_is_told_before_anything_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "CACHE", tmp_path)
+    with pytest.raises(build.BuildError, match=r"did you mean 'ubuntu'\?"):
+        build.build_image(build.Engine("podman", {}), "ubunto")
+    with pytest.raises(build.BuildError, match=r"with its tag, fedora:TAG$"):
+        build.build_image(build.Engine("podman", {}), "fedora")
+    assert list(tmp_path.iterdir()) == []
+
+
 # Locks
 
 
