@@ -132,10 +132,18 @@ def test_two_processes_train_what_one_does(tmp_path: Path) -> None:
     one = fit(tmp_path / "one", linear(), draw, cross_entropy, Plan(iterations=3, batch=4, learning_rate=1e-2))
     script = tmp_path / "train.py"
     script.write_text(_TWO_PROCESSES)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    # Both are here: no name of this machine has to be found by a name server.
+    here = ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", "2"]
+    command = [sys.executable, "-m", "torch.distributed.run", *here, str(script), str(tmp_path / "two")]
     repository = Path(__file__).resolve().parents[3]
-    environment = os.environ | {"PYTHONPATH": str(repository), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    subprocess.run([*command, str(tmp_path / "two")], check=True, env=environment, timeout=600, capture_output=True)
+    environment = os.environ | {
+        "PYTHONPATH": str(repository),
+        "OMP_NUM_THREADS": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
+    done = subprocess.run(command, env=environment, timeout=600, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
     two = load_file(tmp_path / "two" / "weights.safetensors")
     for key, value in one.state_dict().items():
         torch.testing.assert_close(two[key].float(), value, rtol=2e-3, atol=2e-3)
