@@ -5,8 +5,9 @@ labels at the level of the image: slices of MosMedData and IQ-OTH/NCCD and the s
 disease in the healthy slices of each source. A patient's label goes to those of the slices that look most diseased to
 the base network; lesion masks and radiologists' slice labels never train.
 
-Four networks: `base`; `all`, which ships; and one for each fold, trained without what the fold tests. A hospital's own
-patients (--training-set) take the place of all real slices after the base.
+Four networks: `base`; `all`, which ships; and one for each fold, trained without what the fold tests. With --start each
+goes on from a network of that name in place of the base. A hospital's own patients (--training-set) take the place of
+all real slices after the base.
 """
 
 import argparse
@@ -14,7 +15,15 @@ from dataclasses import replace
 
 from groundglass.method.weights import load_lung_network
 from training.engine.classifier_run import add_classifier_options, bind_recipe, read_data
-from training.engine.classifier_training import BASE_PLAN, OWN_PLAN, REAL_PLAN, plan_of, train_base, train_further
+from training.engine.classifier_training import (
+    BASE_PLAN,
+    OWN_PLAN,
+    REAL_PLAN,
+    plan_of,
+    read_start,
+    train_base,
+    train_further,
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -38,10 +47,10 @@ def main(arguments: list[str] | None = None) -> int:
     plan = plan_of(data)
     plan = replace(plan, iterations=options.fine_tune_iterations or plan.iterations)
     bind_recipe(parser, options, data, base_plan, plan)
-    base = train_base(options.out, data, base_plan, options.seed)
-    runs = {"all": data} | {f"fold{fold + 1}": data.trained_on(fold) for fold in range(len(data.folds))}
-    for name, part in runs.items():
-        train_further(options.out / name, base, part, plan, options.seed)
+    base = None if options.start else train_base(options.out, data, base_plan, options.seed)
+    for name, part in data.networks.items():
+        first = base or read_start(options.start / f"{name}.safetensors")
+        train_further(options.out / name, first, part, plan, options.seed)
     return 0
 
 

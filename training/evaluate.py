@@ -152,7 +152,8 @@ def score_run(run: Path, out: Path, data: ClassifierData, tested: Sequence[Seque
                 shutil.copyfile(kept, file)
             if networks[row] or file.exists():
                 rows.setdefault(row, {})[name] = score_folds(file, networks[row], slices, place)
-    return folds.score_folds_report(rows, data.iq_oth, data.mosmed, out)
+    record = json.loads((run / "classifier.json").read_text(encoding="utf-8"))
+    return folds.score_folds_report(rows, data.iq_oth, data.mosmed, out, started=bool(record["start"]))
 
 
 def _write(report: dict[str, Any], markdown: str, path: Path) -> None:

@@ -122,13 +122,15 @@ def write_setting(before: str, value: str) -> None:
 def ship_evidence(run: Path, tables: Path) -> None:
     """Copy what the tables rest on: predictions and scores, the folds' networks, and those of the lungs' ablation.
 
-    Of a run without lungs the ablation that is there stays.
+    Of a run without lungs the ablation that is there stays, and so do the networks that all training may go on from.
     """
     for path in EVIDENCE.glob("*"):
-        if path.name != "lungs":
+        if path.name not in ("lungs", "start"):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     EVIDENCE.mkdir(parents=True, exist_ok=True)
-    for path in [*(run / "classifier").glob("fold*.safetensors"), run / "classifier" / "cross_validation.json"]:
+    networks = (run / "classifier").glob("fold*.safetensors")
+    records = (run / "classifier" / name for name in ("classifier.json", "cross_validation.json"))
+    for path in (*networks, *records):
         shutil.copyfile(path, EVIDENCE / path.name)
     shutil.copytree(run / "classifier" / "predictions", EVIDENCE / "predictions")
     shutil.copytree(tables / "scores", EVIDENCE / "scores")

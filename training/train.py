@@ -26,6 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     add_data_option(parser)
     parser.add_argument("--training-set", type=Path, help="folder class/patient/*.dcm (default: the public patients)")
     parser.add_argument("--without", choices=WITHOUT, help="train the classifier without this set")
+    parser.add_argument("--start", type=Path, help="networks that the classifier goes on from: see training.classifier")
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of everything made (default runs)")
     options = parser.parse_args(arguments)
     require_data(parser, options.data)
@@ -36,9 +37,10 @@ def main(arguments: list[str] | None = None) -> int:
         shorter = ["--normalisation", name, "--iterations", str(ABLATION_ITERATIONS)]
         lungs.main([*data, "--out", str(options.out / "lungs" / name), *shorter])
     common = [*data, *own, "--lungs", str(options.out / "lungs" / "lungs.safetensors")]
-    without = ["--without", options.without] if options.without else []
-    classifier.main([*common, *without, "--out", str(options.out / "classifier")])
-    cross_validation.main([*common, *without, "--out", str(options.out / "classifier")])
+    made_with = ["--without", options.without] if options.without else []
+    made_with += ["--start", str(options.start)] if options.start else []
+    classifier.main([*common, *made_with, "--out", str(options.out / "classifier")])
+    cross_validation.main([*common, *made_with, "--out", str(options.out / "classifier")])
     runs = ["--run", str(options.out / "classifier"), "--lungs-run", str(options.out / "lungs")]
     evaluate.main([*common, *runs, "--out", str(options.out / "tables")])
     print(f"The weights are under {options.out}. To ship them: python -m training.ship --run {options.out}")

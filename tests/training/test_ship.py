@@ -1,5 +1,6 @@
 """What is shipped agrees with itself: weights, hashes, evidence, cards and README."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,12 +23,6 @@ from training.reports.prediction_levels import read_predictions
 from training.reports.readme import readme_figures
 from training.reports.shipped import CARDS, EVIDENCE, read_report
 
-of_this_recipe = pytest.mark.skipif(
-    "folds" not in read_report("classifier"),
-    reason="the classifier that ships is of an earlier recipe, whose report has no figures of folds: training.ship",
-)
-"""What cards, README and app.yaml say of a classifier is held to its report where that is of the present recipe."""
-
 
 @pytest.mark.parametrize("name", ["lungs", "classifier"])
 def test_the_weights_are_those_app_yaml_and_the_card_name(name: str) -> None:
@@ -46,21 +41,17 @@ def test_the_weights_load() -> None:
     load_classifier(models / settings.classifier_weights.file, settings.classifier_weights.sha256)
 
 
-@of_this_recipe
 def test_the_figures_of_readme_are_those_of_the_reports() -> None:
     lungs, volumes, classifier = map(read_report, ("lungs", "lungs_tables", "classifier"))
     assert readme_figures(lungs, volumes, classifier) in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@of_this_recipe
 def test_app_yaml_has_the_operating_points_of_the_report() -> None:
     points = read_report("classifier")["folds"]["operating_points"]["shipped"]
     assert load_settings().classification.decision == DecisionRule(*(points[name] for name in ship.POINTS))
 
 
-@pytest.mark.parametrize(
-    ("name", "write"), [("lungs", lungs_card), pytest.param("classifier", classifier_card, marks=of_this_recipe)]
-)
+@pytest.mark.parametrize(("name", "write"), [("lungs", lungs_card), ("classifier", classifier_card)])
 def test_a_card_is_what_its_template_makes_of_the_reports(name: str, write: Callable[[], str]) -> None:
     assert write() == (CARDS / f"{name}.md").read_text(encoding="utf-8")
 
@@ -69,6 +60,11 @@ def test_a_card_is_what_its_template_makes_of_the_reports(name: str, write: Call
 def test_a_card_calls_no_patient_he_or_him(name: str) -> None:
     text = (CARDS / f"{name}.md").read_text(encoding="utf-8")
     assert re.findall(r"\b(?:he|him|his)\b", text) == []
+
+
+def test_the_networks_that_training_went_on_from_are_in_the_evidence() -> None:
+    start = json.loads((EVIDENCE / "classifier.json").read_text(encoding="utf-8"))["start"]
+    assert start == {path.stem: sha256_of(path) for path in (EVIDENCE / "start").glob("*.safetensors")}
 
 
 def leaves(values: object, place: str = "") -> Iterator[tuple[str, object]]:
@@ -96,7 +92,6 @@ def test_what_ships_has_its_evidence() -> None:
     assert {("painted", CLASSES), ("shipped", CLASSES)} | {(row.name, task) for row in ROWS for task in TASKS} == found
 
 
-@of_this_recipe
 def test_every_row_of_the_folds_has_its_scores() -> None:
     for row in read_report("classifier")["folds"]["iq_oth"]:
         assert {f"{row}.{name}.npz" for name in ("iq_oth", "mosmed", "patients")} <= {
@@ -104,7 +99,6 @@ def test_every_row_of_the_folds_has_its_scores() -> None:
         }
 
 
-@of_this_recipe
 def test_the_folds_were_scored_by_the_networks_in_the_evidence() -> None:
     networks = [sha256_of(path) for path in sorted(EVIDENCE.glob("fold*.safetensors"))]
     for name in ("iq_oth", "mosmed", "patients"):
@@ -128,12 +122,14 @@ def test_the_evidence_is_the_networks_of_the_folds_with_their_predictions_and_sc
     files = [
         "run/classifier/fold1.safetensors",
         "run/classifier/all.safetensors",
+        "run/classifier/classifier.json",
         "run/classifier/cross_validation.json",
         "run/classifier/predictions/shipped.npz",
         "tables/scores/shipped.mosmed.npz",
     ]
     assert evidence_shipped_of(files, tmp_path, monkeypatch) == {
         "fold1.safetensors",
+        "classifier.json",
         "cross_validation.json",
         "predictions/shipped.npz",
         "scores/shipped.mosmed.npz",
@@ -145,17 +141,21 @@ def test_a_run_without_lungs_leaves_their_ablation_in_the_evidence(
 ) -> None:
     files = [
         "evidence/lungs/none/lungs.safetensors",
+        "evidence/start/all.safetensors",
         "evidence/scores/old.npz",
         "evidence/fold3.safetensors",
+        "run/classifier/classifier.json",
         "run/classifier/cross_validation.json",
         "run/classifier/predictions/new.npz",
         "tables/scores/new.npz",
     ]
     assert evidence_shipped_of(files, tmp_path, monkeypatch) == {
+        "classifier.json",
         "cross_validation.json",
         "lungs/none/lungs.safetensors",
         "predictions/new.npz",
         "scores/new.npz",
+        "start/all.safetensors",
     }
 
 

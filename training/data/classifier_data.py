@@ -32,6 +32,11 @@ class ClassifierData:
         """The names of the patients that each fold tests."""
         return split_patients(self.patients.patients)
 
+    @property
+    def networks(self) -> dict[str, "ClassifierData"]:
+        """The networks after the base by name, and what each learns from: `all`, and `fold1`, `fold2` and so on."""
+        return {"all": self} | {f"fold{fold + 1}": self.trained_on(fold) for fold in range(len(self.folds))}
+
     def trained_on(self, fold: int) -> "ClassifierData":
         """What is left to train on where fold `fold`, from 0, is tested."""
         tested, folds = self.folds[fold], len(self.folds)

@@ -48,22 +48,43 @@ def train_base(out: Path, data: ClassifierData, plan: Plan, seed: int) -> MultiS
     return _train(out / "base", MultiScaleClassifier(), draw, plan)
 
 
-def train_further(
-    out: Path, base: MultiScaleClassifier, data: ClassifierData, plan: Plan, seed: int
-) -> MultiScaleClassifier:
-    """The base network, trained further on all of `data`; once, read from `out` with `.safetensors` afterwards.
+def read_start(weights: Path) -> MultiScaleClassifier:
+    """A network to go on from in place of the base, its last scale's classifier set to zero.
 
-    A diseased patient's label goes to the slices that look most diseased to the base network.
+    Conv5 sees the most and is trained last by a joint loss: it came to balance the other scales, alone worse than
+    chance. From zero each scale's own loss teaches it anew.
+    """
+    network = load_classifier(weights)
+    head = network.heads[-1]
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.zero_()
+    return network
+
+
+def train_further(
+    out: Path, first: MultiScaleClassifier, data: ClassifierData, plan: Plan, seed: int
+) -> MultiScaleClassifier:
+    """A network trained further on all of `data`; once, read from `out` with `.safetensors` afterwards.
+
+    A diseased patient's label goes to the slices that look most diseased to the network itself, before.
+
+    Args:
+        out: folder of this training.
+        first: the base network, or what `read_start` gives; it has seen nothing that is tested with the new one.
+        data: all of it trains.
+        plan: how long and how fast.
+        seed: of everything random.
     """
 
     def draw() -> Draw:
         patients = data.patients.patients
-        suspects = find_suspects(base, patients)
+        suspects = find_suspects(first, patients)
         if data.public:
             return real_draw(data.mosmed, data.iq_oth, data.bases, patients, suspects, seed + REAL_SEED)
         return own_draw(patients, suspects, data.bases, seed)
 
-    return _train(out, copy.deepcopy(base).requires_grad_(True), draw, plan)
+    return _train(out, copy.deepcopy(first).requires_grad_(True), draw, plan)
 
 
 def _train(out: Path, network: MultiScaleClassifier, draw: Callable[[], Draw], plan: Plan) -> MultiScaleClassifier:

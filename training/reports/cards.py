@@ -32,12 +32,16 @@ def lungs_card() -> str:
 def classifier_card() -> str:
     """The card of the classifier; the benchmark's weights never ship, for its images carry no licence."""
     report = read_report("classifier")
-    record = json.loads((EVIDENCE / "cross_validation.json").read_text(encoding="utf-8"))
+    record, made_with = (
+        json.loads((EVIDENCE / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("cross_validation", "classifier")
+    )
     return render(
         "classifier",
         weights=describe_weights("classifier"),
         recipe=record["recipe"],
         row_iterations=TABLE_PLAN.iterations,
+        start=made_with["start"],
         plans={"base": BASE_PLAN, "real": REAL_PLAN},
         temperature=kept_temperature(report["folds"]["calibration"]["shipped"]),
         sources=[(source, report["data"][source.key]) for source in SOURCES if source.key in report["data"]],
@@ -56,4 +60,4 @@ def describe_weights(name: str) -> dict[str, Any]:
 
 def licence() -> str:
     """Under which terms the weights may be used, and why."""
-    return render("licence", sources=SOURCES, of_this_recipe="folds" in read_report("classifier"))
+    return render("licence", sources=SOURCES)

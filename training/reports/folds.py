@@ -52,7 +52,11 @@ def sure_slices(scores: Mapping[str, SliceScores]) -> SliceScores:
 
 
 def score_folds_report(
-    rows: Mapping[str, Mapping[str, SliceScores]], iq_oth: LabelledSlices, mosmed: LabelledSlices | None, out: Path
+    rows: Mapping[str, Mapping[str, SliceScores]],
+    iq_oth: LabelledSlices,
+    mosmed: LabelledSlices | None,
+    out: Path,
+    started: bool,
 ) -> dict[str, Any]:
     """All figures by row of ROWS.
 
@@ -61,8 +65,9 @@ def score_folds_report(
         iq_oth: its slices in the order of their scores, to see which are like some trained on.
         mosmed: its slices, for the floor.
         out: where the reliability diagram of the row `shipped` goes.
+        started: whether the networks went on from others than the base network, which saw nothing of these sets.
     """
-    report: dict[str, Any] = {name: {} for name in FIGURES}
+    report: dict[str, Any] = {name: {} for name in FIGURES} | {"started": started}
     for row, scores in rows.items():
         diagram = out / "calibration.png" if row == "shipped" else None
         calibrated = calibration.calibration_report(sure_slices(scores), diagram)
@@ -190,13 +195,15 @@ def as_markdown(report: dict[str, Any]) -> str:
 
 
 def _mosmed_table(report: dict[str, Any]) -> str:
-    lines = [
-        [ROWS[row], _TITLES[output], *(_area(found[output][kind]) for kind in DISEASED_KINDS)]
-        for row, found in report["mosmed"].items()
-        for output in OUTPUTS
-    ]
-    lines.append(["linear model", "grey statistics", *(_area(report["mosmed_floor"][kind]) for kind in DISEASED_KINDS)])
-    return grid(["row", "scales", *(f"CT-{kind[-1]} against CT-0" for kind in DISEASED_KINDS)], lines)
+    lines = []
+    for row, found in report["mosmed"].items():
+        for output in OUTPUTS:
+            cells = (cell for kind in DISEASED_KINDS for cell in _area_and_folds(found[output][kind]))
+            lines.append([ROWS[row], _TITLES[output], *cells])
+    floor = [cell for kind in DISEASED_KINDS for cell in (_area(report["mosmed_floor"][kind]), "–")]
+    lines.append(["linear model", "grey statistics", *floor])
+    heads = [head for kind in DISEASED_KINDS for head in (f"CT-{kind[-1]} against CT-0", "in each fold")]
+    return grid(["row", "scales", *heads], lines)
 
 
 def _iq_oth_table(report: dict[str, Any]) -> str:
@@ -211,8 +218,10 @@ def _iq_oth_table(report: dict[str, Any]) -> str:
                     continue
                 one = found[kind]
                 cell = f"{_percent(one['not_called'])} of {one['slices']}, {one['mean_pneumonia']:.2f}"
-                # What the network, or the one it started from, has seen stands in brackets.
-                unseen = kind == "malignant" and (row == "base" or name == "iq_oth_unlike")
+                # What the network, or the one it started from, has seen stands in brackets: a base network has seen
+                # every slice without cancer, networks of --start none of any.
+                unlike, started = name == "iq_oth_unlike", report["started"] and row != "base"
+                unseen = (unlike and started) or (kind == "malignant" and (unlike or row == "base"))
                 cells.append(cell if unseen else f"[{cell}]")
             lines.append([f"{ROWS[row]}{title}", *cells])
     return grid(["row", *kinds], lines)
@@ -226,6 +235,10 @@ def _statement(study: dict[str, Any]) -> str:
 
 def _area(area: dict[str, Any]) -> str:
     return f"{area['value']:.3f} [{area['interval'][0]:.3f}, {area['interval'][1]:.3f}]"
+
+
+def _area_and_folds(area: dict[str, Any]) -> tuple[str, str]:
+    return _area(area), ", ".join(f"{value:.3f}" for value in area["folds"])
 
 
 def _cell(value: float | None) -> str:

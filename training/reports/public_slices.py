@@ -9,7 +9,7 @@ from groundglass.method.decision import DecisionRule
 from training.data.public_slices import LabelledSlices
 from training.engine.slice_scores import OUTPUTS, SliceScores
 from training.reports.grey_floor import grey_statistics, linear_scores
-from training.reports.metrics import area_with_interval
+from training.reports.metrics import area_under_curve, area_with_interval
 from training.reports.operating_points import Group, state_shares
 
 DISEASED_KINDS = ("ct2", "ct1")
@@ -22,12 +22,13 @@ COARSE = 6
 
 
 def mosmed_figures(scores: SliceScores, repeats: int = REPEATS, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """AUC of P(pneumonia), CT-2 and CT-1 each against CT-0, one slice a patient, pooled over folds.
+    """AUC of P(pneumonia), CT-2 and CT-1 each against CT-0, one slice a patient.
 
     Returns:
-        By output (`joint` and each scale), then by kind: `value` and `interval`.
+        By output (`joint` and each scale), then by kind: `value` and `interval`, pooled over folds, and `folds`, that
+        of each fold's own slices, by one network: pooled, scores of networks are compared whose levels may differ.
     """
-    return {output: _against_healthy(scores.pneumonia(output), scores.kind, repeats, seed) for output in OUTPUTS}
+    return {output: _against_healthy(scores, output, repeats, seed) for output in OUTPUTS}
 
 
 def mosmed_floor(slices: LabelledSlices, place: np.ndarray, repeats: int = REPEATS, seed: int = 0) -> dict[str, Any]:
@@ -42,9 +43,16 @@ def mosmed_floor(slices: LabelledSlices, place: np.ndarray, repeats: int = REPEA
     return found
 
 
-def _against_healthy(pneumonia: np.ndarray, kind: np.ndarray, repeats: int, seed: int) -> dict[str, Any]:
-    healthy = pneumonia[kind == HEALTHY_KIND]
-    return {each: area_with_interval(pneumonia[kind == each], healthy, repeats, seed) for each in DISEASED_KINDS}
+def _against_healthy(scores: SliceScores, output: str, repeats: int, seed: int) -> dict[str, Any]:
+    pneumonia = scores.pneumonia(output)
+    figures = {}
+    for kind in DISEASED_KINDS:
+        diseased, healthy = scores.kind == kind, scores.kind == HEALTHY_KIND
+        of_folds = (scores.fold == fold for fold in np.unique(scores.fold))
+        figures[kind] = area_with_interval(pneumonia[diseased], pneumonia[healthy], repeats, seed) | {
+            "folds": [area_under_curve(pneumonia[diseased & own], pneumonia[healthy & own]) for own in of_folds]
+        }
+    return figures
 
 
 def likeness(slices: LabelledSlices, place: np.ndarray) -> np.ndarray:

@@ -10,22 +10,23 @@ def readme_figures(lungs: dict[str, Any], volumes: dict[str, Any], classifier: d
     folds = classifier["folds"]
     shipped, floor = folds["mosmed"]["shipped"]["joint"], folds["mosmed_floor"]
     areas = [
-        f"AUC {shipped[kind]['value']:.2f} for {extent} (a linear model on grey values: {floor[kind]['value']:.2f})"
-        for kind, extent in (("ct2", "25 to 50 % of the lungs diseased"), ("ct1", "less than 25 %"))
+        f"{shipped[kind]['value']:.2f} where {extent} of the lungs is diseased (a linear model on grey values: "
+        f"{floor[kind]['value']:.2f})"
+        for kind, extent in (("ct2", "25 to 50 %"), ("ct1", "less than 25 %"))
     ]
     curves = folds["curves"]["shipped"]
-    inside = [f"{name} {found['joint']['inside']:.2f}" for name, found in curves.items() if found["joint"]["inside"]]
+    inside = [f"{found['joint']['inside']:.2f} ({name})" for name, found in curves.items() if found["joint"]["inside"]]
     kinds = folds["kinds"]["shipped"]
     return (
-        f"- Lungs, axial slices: mean Dice {lungs['mean_dice']:.3f} on {lungs['patients']} patients held out of "
-        f"training; whole lungs, as the application does it: {_whole_lungs(volumes)}.\n"
-        f"- Pneumonia or no pneumonia (NP), a slice of each of {sum(folds['mosmed_patients'].values())} patients in "
-        f"two folds by patient: {'; '.join(areas)}.\n"
-        f"- Infected slices against the same patient's others, by a network that did not train on the patient: AUC "
-        f"{', '.join(inside)}.\n"
+        f"- Lungs: overlap (Dice, 1 is perfect) {lungs['mean_dice']:.3f} on axial slices of {lungs['patients']} "
+        f"patients held out of training; whole lungs: {_whole_lungs(volumes)}.\n"
+        f"- Pneumonia or none, on one slice of each of {sum(folds['mosmed_patients'].values())} patients, each scored "
+        "by a network that did not train on the patient: AUC, the chance that a diseased slice scores higher than a "
+        f"healthy one, {' and '.join(areas)}.\n"
+        f"- Diseased slices of a patient against the others of the same patient: AUC {', '.join(inside)}.\n"
         f"- Community-acquired pneumonia (CAP) against COVID-19: AUC {kinds['auc']:.2f} on slices of "
-        f"{len(kinds['studies'])} patients; on patients of other hospitals no rule held, so that no kind "
-        "is named in words by default.\n"
+        f"{len(kinds['studies'])} patients; on patients of other hospitals it was near guessing (0.5), so that no kind "
+        "is named by default.\n"
     )
 
 
@@ -33,7 +34,7 @@ def _whole_lungs(report: dict[str, Any]) -> str:
     """Dice of the shipped network with all views, by set of volumes."""
     figures = report["dice"]["figures"]["shipped weights"]["multi-view voting"]
     return ", ".join(
-        f"{found['dice']['mean']:.3f} on a public set of {_patients(found['dice']['patients'])} with lungs marked by "
+        f"{found['dice']['mean']:.3f} on {_patients(found['dice']['patients'])} of a public set with lungs marked by "
         f"hand{' (the middle of the lungs alone)' if name == 'lesion_masks' else ''}"
         for name, found in figures.items()
     )

@@ -16,7 +16,16 @@ from training.data.patients import TrainingSet
 from training.data.public_slices import CAP, COVID19, NP, WEAK_COVID19
 from training.data.slices import SliceSet
 from training.engine import classifier_training
-from training.engine.classifier_training import BASE_PLAN, OWN_PLAN, REAL_PLAN, plan_of, train_base, train_further
+from training.engine.checkpoint import export_weights
+from training.engine.classifier_training import (
+    BASE_PLAN,
+    OWN_PLAN,
+    REAL_PLAN,
+    plan_of,
+    read_start,
+    train_base,
+    train_further,
+)
 from training.engine.loop import Plan, fit
 from training.engine.scale_loss import EveryScale, scale_loss
 
@@ -81,6 +90,20 @@ def test_each_network_is_trained_once_and_read_from_its_file_then(
         train_further(tmp_path / "all", base, data, PLAN, 0)
     assert [name for name, _ in fitted] == ["base", "all"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.safetensors", "base.safetensors"]
+
+
+def test_a_network_to_go_on_from_keeps_all_but_the_classifier_of_its_last_scale(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = MultiScaleClassifier().eval()
+    export_weights(network, tmp_path / "all.safetensors")
+    start = read_start(tmp_path / "all.safetensors")
+    images = torch.rand(1, 1, 32, 32)
+    with torch.inference_mode():
+        before, after = network.score_maps(images), start.score_maps(images)
+    torch.testing.assert_close(after.conv3, before.conv3, rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(after.conv4, before.conv4, rtol=1e-2, atol=1e-2)
+    assert before.conv5.any()
+    assert not after.conv5.any()
 
 
 def test_the_public_data_gives_real_slices_and_weak_labels(

@@ -33,7 +33,7 @@ def test_the_cross_validation_takes_no_fold_of_another_run_of_the_classifier(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     parser = argparse.ArgumentParser()
-    options = argparse.Namespace(out=tmp_path, seed=0)
+    options = argparse.Namespace(out=tmp_path, seed=0, start=None)
     slices = make_slices(2, 0, side=8)
     pictures = LabelledSlices(slices, np.zeros(2), np.array(["a", "b"]), np.array(["normal"] * 2))
     first, second = (
@@ -50,7 +50,7 @@ def test_the_cross_validation_takes_no_fold_of_another_run_of_the_classifier(
         (first, 0, REAL_PLAN),
     ):
         with pytest.raises(SystemExit):
-            bind_recipe(parser, argparse.Namespace(out=tmp_path, seed=seed), data, plan, REAL_PLAN)
+            bind_recipe(parser, argparse.Namespace(out=tmp_path, seed=seed, start=None), data, plan, REAL_PLAN)
         assert "Give a new folder" in capsys.readouterr().err
 
 

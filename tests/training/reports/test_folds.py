@@ -1,5 +1,6 @@
 """The report of the folds as a whole: what is sure, what is scaled, and what a card shows."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def mosmed_slices() -> LabelledSlices:
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     out = tmp_path_factory.mktemp("report")
     rows = {"shipped": scores_of_sets(), "base": scores_of_sets()}
-    found = score_folds_report(rows, iq_oth_slices(), mosmed_slices(), out)
+    found = score_folds_report(rows, iq_oth_slices(), mosmed_slices(), out, started=False)
     assert (out / "calibration.png").exists()
     return found
 
@@ -62,7 +63,8 @@ def test_every_row_has_every_figure(report: dict[str, Any]) -> None:
 def test_the_card_shows_each_figure_and_brackets_what_was_seen_in_training(report: dict[str, Any]) -> None:
     card = as_markdown(report)
     assert "(CT-0 4, CT-1 4, CT-2 4)" in card
-    assert "| shipped recipe | all scales | 1.000 [1.000, 1.000] | 1.000 [1.000, 1.000] |" in card
+    every = "1.000 [1.000, 1.000] | 1.000, 1.000"
+    assert f"| shipped recipe | all scales | {every} | {every} |" in card
     assert "| linear model | grey statistics |" in card
     base = next(line for line in card.splitlines() if line.startswith("| base network") and "%" in line)
     # The base network has seen no slice with cancer; of the others, and of neighbours of one patient, figures are told
@@ -77,8 +79,20 @@ def test_the_card_shows_each_figure_and_brackets_what_was_seen_in_training(repor
     assert "At these points [CT-2 (4) 0 % missed, studies (2) 0 % missed, IQ-OTH (6) 0 % called" in card
 
 
+def test_slices_unlike_those_trained_on_stand_without_brackets_where_no_start_has_seen_them(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(1)
+    unlike = replace(iq_oth_slices(), slices=replace(make_slices(6, 1), hu=rng.normal(0, 300, (6, 64, 64))))
+    rows = {"shipped": scores_of_sets()}
+    for started, opening in ((False, "[100 % of 2"), (True, "100 % of 2")):
+        card = as_markdown(score_folds_report(rows, unlike, mosmed_slices(), tmp_path, started))
+        line = next(line for line in card.splitlines() if line.startswith("| shipped recipe, unlike"))
+        assert line.split("|")[2].strip().startswith(opening)
+
+
 def test_without_mosmed_in_the_data_folder_the_rest_is_told(tmp_path: Path) -> None:
     rows = {"shipped": {name: part for name, part in scores_of_sets().items() if name != "mosmed"}}
-    card = as_markdown(score_folds_report(rows, iq_oth_slices(), None, tmp_path))
+    card = as_markdown(score_folds_report(rows, iq_oth_slices(), None, tmp_path, started=False))
     assert "MosMedData, one slice" not in card
     assert "infected against healthy patients" in card

@@ -22,6 +22,10 @@ def test_each_degree_stands_against_healthy_slices_by_each_output() -> None:
     assert figures["conv3"]["ct1"]["value"] == 0.75
     assert figures["conv5"]["ct2"]["value"] == 0.0
     assert figures["joint"]["ct1"]["value"] == 0.75
+    # Each fold has its own network: pooled, a healthy slice of one ranks above a diseased one of the other.
+    scores.fold[:] = [0, 1, 0, 1, 0, 1]
+    folds = mosmed_figures(scores, repeats=50)["conv3"]["ct1"]
+    assert (folds["value"], folds["folds"]) == (0.75, [1.0, 1.0])
     low, high = figures["conv3"]["ct1"]["interval"]
     assert 0 <= low < 0.75 < high <= 1
 

@@ -7,5 +7,5 @@ from training.reports.shipped import read_report
 def test_sets_are_told_by_what_they_are_and_not_by_the_name_of_a_folder() -> None:
     told = _whole_lungs(read_report("lungs_tables"))
     assert "_" not in told
-    assert "on a public set of 1 patient with lungs marked by hand (the middle of the lungs alone), " in told
-    assert told.endswith("on a public set of 4 patients with lungs marked by hand")
+    assert "on 1 patient of a public set with lungs marked by hand (the middle of the lungs alone), " in told
+    assert told.endswith("on 4 patients of a public set with lungs marked by hand")
