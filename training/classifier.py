@@ -20,7 +20,6 @@ from training.engine.classifier_training import (
     OWN_PLAN,
     REAL_PLAN,
     plan_of,
-    read_start,
     train_base,
     train_further,
 )
@@ -49,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     bind_recipe(parser, options, data, base_plan, plan)
     base = None if options.start else train_base(options.out, data, base_plan, options.seed)
     for name, part in data.networks.items():
-        first = base or read_start(options.start / f"{name}.safetensors")
+        first = base or options.start / f"{name}.safetensors"
         train_further(options.out / name, first, part, plan, options.seed)
     return 0
 

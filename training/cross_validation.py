@@ -24,7 +24,7 @@ from groundglass.domain.class_names import CLASSES
 from groundglass.method.weights import load_lung_network
 from training.data.patients import Patient
 from training.engine.classifier_run import add_classifier_options, bind_recipe, read_data
-from training.engine.classifier_training import BASE_PLAN, plan_of, read_start, train_base, train_further
+from training.engine.classifier_training import BASE_PLAN, plan_of, train_base, train_further
 from training.engine.cross_validation import TABLE_PLAN, cross_validate, train_fold, train_nts_net
 from training.engine.inference import find_suspects
 from training.engine.loop import Plan
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
 
     def train_shipped(out: Path, patients: Sequence[Patient]) -> nn.Module:
         name = f"fold{out.name.rpartition('.')[2]}"
-        first = read_start(options.start / f"{name}.safetensors") if options.start else finder
+        first = options.start / f"{name}.safetensors" if options.start else finder
         network = train_further(options.out / name, first, data.networks[name], plan_of(data), options.seed)
         return keep_classes(network, tasks[0])
 

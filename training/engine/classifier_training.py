@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
-from groundglass.method.classifier_network import MultiScaleClassifier
+from groundglass.method.classifier_network import SCALES, MultiScaleClassifier
 from groundglass.method.weights import load_classifier
 from training.data.classifier_data import ClassifierData
 from training.data.drawing import Draw
@@ -15,7 +16,7 @@ from training.data.streams import base_draw, own_draw, real_draw
 from training.engine.checkpoint import export_weights
 from training.engine.inference import find_suspects
 from training.engine.loop import Plan, fit, once
-from training.engine.scale_loss import EveryScale, scale_loss
+from training.engine.scale_loss import EveryScale, last_scale_loss, scale_loss
 
 BASE_PLAN = Plan(
     iterations=1000, batch=16, learning_rate=6e-4, betas=(0.9, 0.99), cosine=True, average_decay=0.99,
@@ -24,6 +25,8 @@ BASE_PLAN = Plan(
 """Of the base network, on painted disease."""
 REAL_PLAN = replace(BASE_PLAN, iterations=250, learning_rate=3e-4, average_decay=0.98)
 """Of each network after it, on the public data."""
+LAST_SCALE_PLAN = replace(REAL_PLAN, iterations=150, learning_rate=1e-3, average_decay=0.95)
+"""Of Conv5 before it, in a network that goes on from another than the base."""
 OWN_PLAN = Plan(iterations=120, batch=16, learning_rate=1.2e-4, cosine=True, average_decay=0.99, validate_every=10**9)
 """Of each network after it, on a hospital's own patients."""
 REAL_SEED = 7
@@ -41,55 +44,76 @@ def train_base(out: Path, data: ClassifierData, plan: Plan, seed: int) -> MultiS
     Trained once, read from `out/base.safetensors` afterwards. It starts every fold: it saw nothing that a fold tests.
     """
 
-    def draw() -> Draw:
-        return base_draw(data.bases, seed)
+    def prepare() -> tuple[MultiScaleClassifier, Draw]:
+        torch.manual_seed(seed)
+        return MultiScaleClassifier(), base_draw(data.bases, seed)
 
-    torch.manual_seed(seed)
-    return _train(out / "base", MultiScaleClassifier(), draw, plan)
-
-
-def read_start(weights: Path) -> MultiScaleClassifier:
-    """A network to go on from in place of the base, its last scale's classifier set to zero.
-
-    Conv5 sees the most and is trained last by a joint loss: it came to balance the other scales, alone worse than
-    chance. From zero each scale's own loss teaches it anew.
-    """
-    network = load_classifier(weights)
-    head = network.heads[-1]
-    with torch.no_grad():
-        for parameter in head.parameters():
-            parameter.zero_()
-    return network
+    return _train(out / "base", prepare, plan)
 
 
 def train_further(
-    out: Path, first: MultiScaleClassifier, data: ClassifierData, plan: Plan, seed: int
+    out: Path, first: MultiScaleClassifier | Path, data: ClassifierData, plan: Plan, seed: int
 ) -> MultiScaleClassifier:
     """A network trained further on all of `data`; once, read from `out` with `.safetensors` afterwards.
 
-    A diseased patient's label goes to the slices that look most diseased to the network itself, before.
+    A diseased patient's label goes to the slices that look most diseased to the network before.
 
     Args:
         out: folder of this training.
-        first: the base network, or what `read_start` gives; it has seen nothing that is tested with the new one.
-        data: all of it trains.
+        first: the base network; or the weights of another to go on from, whose Conv5 is trained anew before.
+        data: all of it trains; `first` has seen nothing that is tested with the new network.
         plan: how long and how fast.
         seed: of everything random.
     """
 
-    def draw() -> Draw:
-        patients = data.patients.patients
-        suspects = find_suspects(first, patients)
-        if data.public:
-            return real_draw(data.mosmed, data.iq_oth, data.bases, patients, suspects, seed + REAL_SEED)
-        return own_draw(patients, suspects, data.bases, seed)
+    def prepare() -> tuple[MultiScaleClassifier, Draw]:
+        if isinstance(first, MultiScaleClassifier):
+            return copy.deepcopy(first).requires_grad_(True), _further_draw(first, data, seed)
+        network = load_classifier(first)
+        _forget_last_scale(network)
+        draw = _further_draw(network, data, seed)
+        return _train_last_scale(out / SCALES[-1], network, draw, seed), draw
 
-    return _train(out, copy.deepcopy(first).requires_grad_(True), draw, plan)
+    return _train(out, prepare, plan)
 
 
-def _train(out: Path, network: MultiScaleClassifier, draw: Callable[[], Draw], plan: Plan) -> MultiScaleClassifier:
+def _further_draw(before: MultiScaleClassifier, data: ClassifierData, seed: int) -> Draw:
+    patients = data.patients.patients
+    suspects = find_suspects(before, patients)
+    if data.public:
+        return real_draw(data.mosmed, data.iq_oth, data.bases, patients, suspects, seed + REAL_SEED)
+    return own_draw(patients, suspects, data.bases, seed)
+
+
+def _forget_last_scale(network: MultiScaleClassifier) -> None:
+    """Have Conv5 say nothing: the other two scales speak for the network."""
+    with torch.no_grad():
+        for parameter in network.heads[-1].parameters():
+            parameter.zero_()
+
+
+def _train_last_scale(out: Path, network: MultiScaleClassifier, draw: Draw, seed: int) -> MultiScaleClassifier:
+    """Conv5's block and classifier, from random ones, by their own loss, all before them fixed.
+
+    The paper trains the classifier of each scale and then them all (II-D). By the joint loss alone Conv5 dies: its
+    features become the same whatever the slice, and its classifier balances the other two.
+    """
+    torch.manual_seed(seed)
+    network.requires_grad_(False)
+    for part in (*network.blocks[-1].children(), network.heads[-1]):
+        if isinstance(part, nn.Conv2d | nn.BatchNorm2d):
+            part.reset_parameters()
+            part.requires_grad_(True)
+    title = f"{out.parent.name}, Conv5"
+    trained = fit(out, EveryScale(network), draw, last_scale_loss, LAST_SCALE_PLAN, description=title)
+    whole: MultiScaleClassifier = trained.get_submodule("network")  # type: ignore[assignment]
+    return whole.requires_grad_(True)
+
+
+def _train(out: Path, prepare: Callable[[], tuple[MultiScaleClassifier, Draw]], plan: Plan) -> MultiScaleClassifier:
     weights = out.with_suffix(".safetensors")
     if not weights.exists():
-        trained = fit(out, EveryScale(network), draw(), scale_loss, plan, description=out.name)
+        network, draw = prepare()
+        trained = fit(out, EveryScale(network), draw, scale_loss, plan, description=out.name)
         once(lambda: export_weights(trained.get_submodule("network"), weights))
     return load_classifier(weights)

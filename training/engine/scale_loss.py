@@ -45,6 +45,11 @@ def weak_label_loss(scores: Tensor, target: Tensor, gamma: float = 1.0) -> Tenso
     return -(focal * log_label).mean()
 
 
+def last_scale_loss(scores: Tensor, target: Tensor) -> Tensor:
+    """The loss of the last scale alone; arguments as of `scale_loss`."""
+    return weak_label_loss(scores[:, -1], target)
+
+
 def scale_loss(scores: Tensor, target: Tensor) -> Tensor:
     """The loss of the aggregated scores, and the mean of those of each scale alone, half each.
 

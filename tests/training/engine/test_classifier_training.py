@@ -22,7 +22,6 @@ from training.engine.classifier_training import (
     OWN_PLAN,
     REAL_PLAN,
     plan_of,
-    read_start,
     train_base,
     train_further,
 )
@@ -92,18 +91,33 @@ def test_each_network_is_trained_once_and_read_from_its_file_then(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["all.safetensors", "base.safetensors"]
 
 
-def test_a_network_to_go_on_from_keeps_all_but_the_classifier_of_its_last_scale(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_going_on_trains_the_last_scale_anew_and_alone_before_all(
+    tmp_path: Path, data: ClassifierData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its block had died in a network that only the sum taught; the other scales keep what they know meanwhile."""
+    monkeypatch.setattr(classifier_training, "LAST_SCALE_PLAN", PLAN)
     torch.manual_seed(0)
-    network = MultiScaleClassifier().eval()
-    export_weights(network, tmp_path / "all.safetensors")
-    start = read_start(tmp_path / "all.safetensors")
-    images = torch.rand(1, 1, 32, 32)
-    with torch.inference_mode():
-        before, after = network.score_maps(images), start.score_maps(images)
-    torch.testing.assert_close(after.conv3, before.conv3, rtol=1e-2, atol=1e-2)
-    torch.testing.assert_close(after.conv4, before.conv4, rtol=1e-2, atol=1e-2)
-    assert before.conv5.any()
-    assert not after.conv5.any()
+    before = MultiScaleClassifier().eval()
+    export_weights(before, tmp_path / "start.safetensors")
+    trained: dict[str, dict[str, torch.Tensor]] = {}
+
+    def fit(out: Path, network: nn.Module, *rest: object, **options: object) -> nn.Module:
+        moved = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
+        trained[out.name] = {name: network.state_dict()[name].clone() for name in moved}
+        return network
+
+    monkeypatch.setattr(classifier_training, "fit", fit)
+    train_further(tmp_path / "all", tmp_path / "start.safetensors", data, PLAN, 0)
+    assert list(trained) == ["conv5", "all"]
+    named = dict(EveryScale(before).named_parameters())
+    of_conv5 = {name for name in named if ".blocks.4." in name or ".heads.2." in name}
+    assert set(trained["conv5"]) == of_conv5
+    assert set(trained["all"]) == set(named)
+    for name, value in named.items():
+        if value.dim() == 4:
+            kept = torch.allclose(trained["all"][name], value, rtol=1e-3, atol=1e-4)
+            assert kept == (name not in of_conv5), name
 
 
 def test_the_public_data_gives_real_slices_and_weak_labels(
