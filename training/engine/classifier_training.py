@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from groundglass.method.classifier_network import SCALES, MultiScaleClassifier
 from groundglass.method.weights import load_classifier
@@ -26,7 +26,7 @@ BASE_PLAN = Plan(
 REAL_PLAN = replace(BASE_PLAN, iterations=250, learning_rate=3e-4, average_decay=0.98)
 """Of each network after it, on the public data."""
 LAST_SCALE_PLAN = replace(REAL_PLAN, iterations=150, learning_rate=1e-3, average_decay=0.95)
-"""Of Conv5 before it, in a network that goes on from another than the base."""
+"""Of Conv5 after it, in a network that goes on from another than the base."""
 OWN_PLAN = Plan(iterations=120, batch=16, learning_rate=1.2e-4, cosine=True, average_decay=0.99, validate_every=10**9)
 """Of each network after it, on a hospital's own patients."""
 REAL_SEED = 7
@@ -44,11 +44,11 @@ def train_base(out: Path, data: ClassifierData, plan: Plan, seed: int) -> MultiS
     Trained once, read from `out/base.safetensors` afterwards. It starts every fold: it saw nothing that a fold tests.
     """
 
-    def prepare() -> tuple[MultiScaleClassifier, Draw]:
+    def train() -> MultiScaleClassifier:
         torch.manual_seed(seed)
-        return MultiScaleClassifier(), base_draw(data.bases, seed)
+        return _fit(out / "base", MultiScaleClassifier(), base_draw(data.bases, seed), scale_loss, plan)
 
-    return _train(out / "base", prepare, plan)
+    return _train_once(out / "base.safetensors", train)
 
 
 def train_further(
@@ -60,21 +60,23 @@ def train_further(
 
     Args:
         out: folder of this training.
-        first: the base network; or the weights of another to go on from, whose Conv5 is trained anew before.
+        first: the base network; or the weights of another to go on from, whose Conv5 is silent and begins anew at last.
         data: all of it trains; `first` has seen nothing that is tested with the new network.
         plan: how long and how fast.
         seed: of everything random.
     """
 
-    def prepare() -> tuple[MultiScaleClassifier, Draw]:
+    def train() -> MultiScaleClassifier:
         if isinstance(first, MultiScaleClassifier):
-            return copy.deepcopy(first).requires_grad_(True), _further_draw(first, data, seed)
+            draw = _further_draw(first, data, seed)
+            return _fit(out, copy.deepcopy(first).requires_grad_(True), draw, scale_loss, plan)
         network = load_classifier(first)
-        _forget_last_scale(network)
+        _silence_last_scale(network)
         draw = _further_draw(network, data, seed)
-        return _train_last_scale(out / SCALES[-1], network, draw, seed), draw
+        trained = _fit(out, network.requires_grad_(True), draw, scale_loss, plan)
+        return _train_last_scale(out / SCALES[-1], trained, draw, seed)
 
-    return _train(out, prepare, plan)
+    return _train_once(out.with_suffix(".safetensors"), train)
 
 
 def _further_draw(before: MultiScaleClassifier, data: ClassifierData, seed: int) -> Draw:
@@ -85,8 +87,8 @@ def _further_draw(before: MultiScaleClassifier, data: ClassifierData, seed: int)
     return own_draw(patients, suspects, data.bases, seed)
 
 
-def _forget_last_scale(network: MultiScaleClassifier) -> None:
-    """Have Conv5 say nothing: the other two scales speak for the network."""
+def _silence_last_scale(network: MultiScaleClassifier) -> None:
+    """Have Conv5 say nothing, so that the other two scales speak for the network."""
     with torch.no_grad():
         for parameter in network.heads[-1].parameters():
             parameter.zero_()
@@ -95,8 +97,9 @@ def _forget_last_scale(network: MultiScaleClassifier) -> None:
 def _train_last_scale(out: Path, network: MultiScaleClassifier, draw: Draw, seed: int) -> MultiScaleClassifier:
     """Conv5's block and classifier, from random ones, by their own loss, all before them fixed.
 
-    The paper trains the classifier of each scale and then them all (II-D). By the joint loss alone Conv5 dies: its
-    features become the same whatever the slice, and its classifier balances the other two.
+    The paper trains the classifier of each scale for itself and then the joint one (II-D). By the joint loss alone
+    Conv5 died: its features became the same whatever the slice, and its classifier balanced the other two. Trained
+    before the others it came alive as well, and then they told slices apart less well.
     """
     torch.manual_seed(seed)
     network.requires_grad_(False)
@@ -104,16 +107,19 @@ def _train_last_scale(out: Path, network: MultiScaleClassifier, draw: Draw, seed
         if isinstance(part, nn.Conv2d | nn.BatchNorm2d):
             part.reset_parameters()
             part.requires_grad_(True)
-    title = f"{out.parent.name}, Conv5"
-    trained = fit(out, EveryScale(network), draw, last_scale_loss, LAST_SCALE_PLAN, description=title)
+    return _fit(out, network, draw, last_scale_loss, LAST_SCALE_PLAN)
+
+
+def _fit(
+    out: Path, network: MultiScaleClassifier, draw: Draw, loss: Callable[[Tensor, Tensor], Tensor], plan: Plan
+) -> MultiScaleClassifier:
+    trained = fit(out, EveryScale(network), draw, loss, plan, description=out.name)
     whole: MultiScaleClassifier = trained.get_submodule("network")  # type: ignore[assignment]
-    return whole.requires_grad_(True)
+    return whole
 
 
-def _train(out: Path, prepare: Callable[[], tuple[MultiScaleClassifier, Draw]], plan: Plan) -> MultiScaleClassifier:
-    weights = out.with_suffix(".safetensors")
+def _train_once(weights: Path, train: Callable[[], MultiScaleClassifier]) -> MultiScaleClassifier:
     if not weights.exists():
-        network, draw = prepare()
-        trained = fit(out, EveryScale(network), draw, scale_loss, plan, description=out.name)
-        once(lambda: export_weights(trained.get_submodule("network"), weights))
+        trained = train()
+        once(lambda: export_weights(trained, weights))
     return load_classifier(weights)

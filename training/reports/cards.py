@@ -6,7 +6,7 @@ from typing import Any
 from groundglass.domain.software import sha256_of
 from groundglass.locations import MODEL_FOLDER
 from training.data.sources import SOURCES
-from training.engine.classifier_training import BASE_PLAN, REAL_PLAN
+from training.engine.classifier_training import BASE_PLAN, LAST_SCALE_PLAN, REAL_PLAN
 from training.engine.cross_validation import TABLE_PLAN
 from training.reports import classifier, covid_ct_benchmark, lung_tables
 from training.reports.calibration import kept_temperature
@@ -42,7 +42,7 @@ def classifier_card() -> str:
         recipe=record["recipe"],
         row_iterations=TABLE_PLAN.iterations,
         start=made_with["start"],
-        plans={"base": BASE_PLAN, "real": REAL_PLAN},
+        plans={"base": BASE_PLAN, "real": REAL_PLAN, "last_scale": LAST_SCALE_PLAN},
         temperature=kept_temperature(report["folds"]["calibration"]["shipped"]),
         sources=[(source, report["data"][source.key]) for source in SOURCES if source.key in report["data"]],
         rows=list(report["folds"]["iq_oth"]),

@@ -92,32 +92,30 @@ def test_each_network_is_trained_once_and_read_from_its_file_then(
 
 
 @pytest.mark.slow
-def test_going_on_trains_the_last_scale_anew_and_alone_before_all(
+def test_going_on_trains_all_with_the_last_scale_silent_and_that_one_anew_then(
     tmp_path: Path, data: ClassifierData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its block had died in a network that only the sum taught; the other scales keep what they know meanwhile."""
-    monkeypatch.setattr(classifier_training, "LAST_SCALE_PLAN", PLAN)
+    """Its block had died in a network that only the sum taught; what the others have learnt stays meanwhile."""
     torch.manual_seed(0)
     before = MultiScaleClassifier().eval()
     export_weights(before, tmp_path / "start.safetensors")
-    trained: dict[str, dict[str, torch.Tensor]] = {}
+    found: dict[str, tuple[set[str], dict[str, torch.Tensor]]] = {}
 
     def fit(out: Path, network: nn.Module, *rest: object, **options: object) -> nn.Module:
         moved = {name for name, parameter in network.named_parameters() if parameter.requires_grad}
-        trained[out.name] = {name: network.state_dict()[name].clone() for name in moved}
+        found[out.name] = moved, {name: value.detach().clone() for name, value in network.named_parameters()}
         return network
 
     monkeypatch.setattr(classifier_training, "fit", fit)
     train_further(tmp_path / "all", tmp_path / "start.safetensors", data, PLAN, 0)
-    assert list(trained) == ["conv5", "all"]
-    named = dict(EveryScale(before).named_parameters())
-    of_conv5 = {name for name in named if ".blocks.4." in name or ".heads.2." in name}
-    assert set(trained["conv5"]) == of_conv5
-    assert set(trained["all"]) == set(named)
-    for name, value in named.items():
+    (_, (moved, whole)), (last, (moved_last, anew)) = found.items()
+    assert moved == set(whole)
+    assert not whole["network.heads.2.weight"].any()
+    assert last == "conv5"
+    assert moved_last == {name for name in whole if ".blocks.4." in name or ".heads.2." in name}
+    for name, value in EveryScale(before).named_parameters():
         if value.dim() == 4:
-            kept = torch.allclose(trained["all"][name], value, rtol=1e-3, atol=1e-4)
-            assert kept == (name not in of_conv5), name
+            assert torch.allclose(anew[name], value, rtol=1e-3, atol=1e-4) == (name not in moved_last), name
 
 
 def test_the_public_data_gives_real_slices_and_weak_labels(
