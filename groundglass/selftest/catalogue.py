@@ -111,7 +111,7 @@ OPERATION: tuple[Check[Runs], ...] = (
         f"within {truth.CENTRE_MM:g} mm of the true ones",
         truth.lung_centres,
     ),
-    Check("OQ-10", ("R-18",), "State of the study", "absent for the healthy phantom alone", truth.states),
+    Check("OQ-10", ("R-18",), "State of the study", "present for the diseased phantoms alone", truth.states),
     Check(
         "OQ-11",
         ("R-17", "R-19"),

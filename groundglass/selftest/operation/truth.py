@@ -92,11 +92,15 @@ def lung_centres(runs: Runs) -> Measured:
 
 
 def states(runs: Runs) -> Measured:
-    """Diseased phantoms are told from the healthy one."""
+    """Diseased phantoms are told from the healthy one.
+
+    Whether pneumonia is absent there or indeterminate is left open: below which probability it is absent rests on real
+    CT, and a phantom of coarse slices need not be as clear as a healthy patient.
+    """
     figures, as_expected = [], True
     for phantom in runs.phantoms:
         prediction = runs.first.case_of(phantom)["prediction"]
-        as_expected &= prediction["state"] == ("absent" if phantom.truth.label == "np" else "present")
+        as_expected &= (prediction["state"] == "present") == (phantom.truth.label != "np")
         probabilities = ", ".join(f"{name} {value:.2f}" for name, value in prediction["probabilities"].items())
         figures.append(f"{phantom.preset.name}: {prediction['state']} ({probabilities})")
     return Measured(as_expected, "; ".join(figures))
