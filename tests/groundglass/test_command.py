@@ -1,6 +1,7 @@
 """The command `groundglass`: what it is told to do, and how its process ends."""
 
 import gc
+import os
 import sys
 
 import pytest
@@ -65,3 +66,15 @@ def test_garbage_is_left_alone_while_libraries_load_and_never_longer() -> None:
         assert not gc.isenabled()
         raise ImportError
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize(
+    ("asked", "spins"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
+)
+def test_idle_threads_sleep_soon_unless_the_environment_says_else(
+    asked: dict[str, str], spins: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", asked)
+    with many_imports():
+        pass
+    assert asked.get("GOMP_SPINCOUNT") == spins
