@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,14 +17,16 @@ def many_imports() -> Iterator[None]:
     """Leave garbage alone for so long, and have PyTorch's idle threads sleep (SPINS) unless the environment says else.
 
     An import of PyTorch makes some million objects and next to no garbage; looking through them again and again takes a
-    sixth of the start.
+    sixth of the start. Nor is what was loaded looked through later: at the end of the process that takes a core second.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read once, when PyTorch is loaded
-    collects = gc.isenabled()
+    collects, loaded = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
+        if len(sys.modules) > loaded:  # a process that stays has had its garbage since the last study
+            gc.freeze()
         if collects:
             gc.enable()

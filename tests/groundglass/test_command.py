@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -66,6 +67,19 @@ def test_garbage_is_left_alone_while_libraries_load_and_never_longer() -> None:
         assert not gc.isenabled()
         raise ImportError
     assert gc.isenabled()
+
+
+def test_what_was_loaded_is_never_looked_through_for_garbage_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = gc.get_freeze_count()
+    with many_imports():
+        pass  # nothing is loaded, and what a process has made since then is still looked through
+    assert gc.get_freeze_count() == before
+    try:
+        with many_imports():
+            monkeypatch.setitem(sys.modules, "loaded_now", ModuleType("loaded_now"))
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
 
 
 @pytest.mark.parametrize(
