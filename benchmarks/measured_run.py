@@ -65,8 +65,11 @@ def main(began: float, study: str, results: str, settings: str) -> None:
     clock = _Clock()
 
     from app import command_line
-    from groundglass import case
-    from groundglass.dicomio.reading import scan
+    from groundglass.command.startup import many_imports
+
+    with many_imports():  # as the application loads them
+        from groundglass import case
+        from groundglass.dicomio.reading import scan
 
     attempt, scan_folder = case.attempt, scan.scan_folder
 

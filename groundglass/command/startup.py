@@ -1,21 +1,32 @@
 """What a command does while it loads the libraries that it needs."""
 
 import gc
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+SPINS = "1000"
+"""How often a thread of PyTorch's that has nothing to do looks for work before it sleeps: some ten microseconds, longer
+than from one layer of a network to the next. Left to itself it looks 300000 times, milliseconds after each operation,
+and keeps a core busy that reading and writing could have."""
 
 
 @contextmanager
 def many_imports() -> Iterator[None]:
-    """Leave garbage alone for so long.
+    """Leave garbage alone for so long, and have PyTorch's idle threads sleep (SPINS) unless the environment says else.
 
     An import of PyTorch makes some million objects and next to no garbage; looking through them again and again takes a
-    sixth of the start.
+    sixth of the start. Nor is what was loaded looked through later: at the end of the process that takes a core second.
     """
-    collects = gc.isenabled()
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read once, when PyTorch is loaded
+    collects, loaded = gc.isenabled(), len(sys.modules)
     gc.disable()
     try:
         yield
     finally:
+        if len(sys.modules) > loaded:  # a process that stays has had its garbage since the last study
+            gc.freeze()
         if collects:
             gc.enable()

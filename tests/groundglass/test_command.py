@@ -1,7 +1,9 @@
 """The command `groundglass`: what it is told to do, and how its process ends."""
 
 import gc
+import os
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -65,3 +67,28 @@ def test_garbage_is_left_alone_while_libraries_load_and_never_longer() -> None:
         assert not gc.isenabled()
         raise ImportError
     assert gc.isenabled()
+
+
+def test_what_was_loaded_is_never_looked_through_for_garbage_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = gc.get_freeze_count()
+    with many_imports():
+        pass  # nothing is loaded, and what a process has made since then is still looked through
+    assert gc.get_freeze_count() == before
+    try:
+        with many_imports():
+            monkeypatch.setitem(sys.modules, "loaded_now", ModuleType("loaded_now"))
+        assert gc.get_freeze_count() > before
+    finally:
+        gc.unfreeze()
+
+
+@pytest.mark.parametrize(
+    ("asked", "spins"), [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "active"}, None)]
+)
+def test_idle_threads_sleep_soon_unless_the_environment_says_else(
+    asked: dict[str, str], spins: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", asked)
+    with many_imports():
+        pass
+    assert asked.get("GOMP_SPINCOUNT") == spins
