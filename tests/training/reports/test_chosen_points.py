@@ -23,8 +23,8 @@ def sets(healthy_study: float = 0.3) -> dict[str, SliceScores]:
     patients = make_scores(8, kind, label, group, [0] * 4 + [1] * 4)
     set_pneumonia(patients, [0.9, 0.1, 0.3, 0.1, 0.9, 0.1, healthy_study, 0.1])
     mosmed = make_scores(6, ["ct0", "ct1", "ct2"] * 2, [NP, 3, COVID19] * 2, fold=[0] * 3 + [1] * 3)
-    set_pneumonia(mosmed, [0.2, 0.4, 0.44, 0.2, 0.4, 0.28])
-    iq_oth = set_pneumonia(make_scores(4, ["normal"] * 4, fold=[0, 0, 1, 1]), [0.1, 0.52, 0.1, 0.64])
+    set_pneumonia(mosmed, [0.2, 0.4, 0.435, 0.2, 0.4, 0.275])
+    iq_oth = set_pneumonia(make_scores(4, ["normal"] * 4, fold=[0, 0, 1, 1]), [0.1, 0.525, 0.1, 0.64])
     return {"patients": patients, "mosmed": mosmed, "iq_oth": iq_oth}
 
 
@@ -34,32 +34,32 @@ def calibrated(after: float = 1.1) -> dict[str, Any]:
 
 
 def test_the_points_are_the_innermost_that_keep_to_the_rule() -> None:
-    ill, well = np.append(np.full(19, 0.8), 0.1), np.append(np.full(9, 0.2), 0.99)
+    ill, well = np.append(np.full(19, 0.8), 0.1), np.append(np.full(19, 0.2), 0.99)
     assert choose_rule(ChoosingGroups({"ill": ill}, {"well": well})) == DecisionRule(0.5, 0.5, 1.0)
     groups = ChoosingGroups({"ill": ill, "studies": np.array([0.31])}, {"well": well, "studies": np.array([0.6])})
-    assert choose_rule(groups) == DecisionRule(0.3, 0.65, 1.0)
+    assert choose_rule(groups) == DecisionRule(0.31, 0.61, 1.0)
 
 
 def test_where_no_point_keeps_to_the_rule_the_outermost_are_taken() -> None:
-    groups = ChoosingGroups({"ill": np.array([0.01])}, {"well": np.array([0.999])})
-    assert choose_rule(groups) == DecisionRule(0.05, 0.95, 1.0)
+    groups = ChoosingGroups({"ill": np.array([0.001])}, {"well": np.array([0.999])})
+    assert choose_rule(groups) == DecisionRule(0.01, 0.99, 1.0)
 
 
 def test_groups_are_slices_whose_label_is_sure_and_studies_by_the_study_rule() -> None:
     groups = choosing_groups(sets(), STUDY_RULE, 1.0)
     assert {name: values.tolist() for name, values in groups.diseased.items()} == {
-        "CT-2": pytest.approx([0.44, 0.28], abs=1e-4),
+        "CT-2": pytest.approx([0.435, 0.275], abs=1e-4),
         "studies": pytest.approx([0.9, 0.9], abs=1e-4),
     }
     assert list(groups.healthy) == ["IQ-OTH", "CT-0", "studies"]
     assert groups.healthy["studies"] == pytest.approx([0.3, 0.3], abs=1e-4)
-    assert choosing_groups(sets(), STUDY_RULE, 1.0, without_fold=1).diseased["CT-2"] == pytest.approx([0.44], abs=1e-4)
+    assert choosing_groups(sets(), STUDY_RULE, 1.0, without_fold=1).diseased["CT-2"] == pytest.approx([0.435], abs=1e-4)
 
 
 def test_a_fold_has_the_points_of_the_others_and_what_ships_those_of_all() -> None:
-    chosen = choose_points(sets(healthy_study=0.78), calibrated(), STUDY_RULE)
-    assert chosen.of_fold == {0: DecisionRule(0.25, 0.8, 1.0), 1: DecisionRule(0.4, 0.55, 1.0)}
-    assert chosen.shipped == DecisionRule(0.25, 0.8, 1.0)
+    chosen = choose_points(sets(healthy_study=0.785), calibrated(), STUDY_RULE)
+    assert chosen.of_fold == {0: DecisionRule(0.27, 0.79, 1.0), 1: DecisionRule(0.43, 0.53, 1.0)}
+    assert chosen.shipped == DecisionRule(0.27, 0.79, 1.0)
     assert chosen.temperature == {0: 1.0, 1: 1.0}
 
 
