@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from groundglass.method.classifier_network import MultiScaleClassifier
 from groundglass.method.weights import load_classifier
@@ -45,7 +46,7 @@ def train_base(out: Path, data: ClassifierData, plan: Plan, seed: int) -> MultiS
         return base_draw(data.bases, seed)
 
     torch.manual_seed(seed)
-    return _train(out / "base", MultiScaleClassifier(), draw, plan)
+    return load_classifier(_train(out / "base", EveryScale(MultiScaleClassifier()), draw, plan))
 
 
 def read_start(weights: Path) -> MultiScaleClassifier:
@@ -67,14 +68,31 @@ def train_further(
 ) -> MultiScaleClassifier:
     """A network trained further on all of `data`; once, read from `out` with `.safetensors` afterwards.
 
-    A diseased patient's label goes to the slices that look most diseased to the network itself, before.
-
     Args:
         out: folder of this training.
         first: the base network, or what `read_start` gives; it has seen nothing that is tested with the new one.
         data: all of it trains.
         plan: how long and how fast.
         seed: of everything random.
+    """
+    scales = EveryScale(copy.deepcopy(first).requires_grad_(True))
+    return load_classifier(train_beside(out, scales, first, data, plan, seed))
+
+
+def train_beside(
+    out: Path, scales: nn.Module, first: MultiScaleClassifier, data: ClassifierData, plan: Plan, seed: int
+) -> Path:
+    """Any network, trained on the samples on which `train_further` trains `first`; once.
+
+    A diseased patient's label goes to the slices that look most diseased to `first`.
+
+    Args:
+        out: folder of this training.
+        scales: its output is `(batch, scale, class)`; what is exported is its `network`.
+        first, data, plan, seed: as of `train_further`.
+
+    Returns:
+        The weights, `out` with `.safetensors`.
     """
 
     def draw() -> Draw:
@@ -84,12 +102,12 @@ def train_further(
             return real_draw(data.mosmed, data.iq_oth, data.bases, patients, suspects, seed + REAL_SEED)
         return own_draw(patients, suspects, data.bases, seed)
 
-    return _train(out, copy.deepcopy(first).requires_grad_(True), draw, plan)
+    return _train(out, scales, draw, plan)
 
 
-def _train(out: Path, network: MultiScaleClassifier, draw: Callable[[], Draw], plan: Plan) -> MultiScaleClassifier:
+def _train(out: Path, scales: nn.Module, draw: Callable[[], Draw], plan: Plan) -> Path:
     weights = out.with_suffix(".safetensors")
     if not weights.exists():
-        trained = fit(out, EveryScale(network), draw(), scale_loss, plan, description=out.name)
+        trained = fit(out, scales, draw(), scale_loss, plan, description=out.name)
         once(lambda: export_weights(trained.get_submodule("network"), weights))
-    return load_classifier(weights)
+    return weights
