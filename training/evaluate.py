@@ -15,8 +15,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from groundglass.method.weights import load_classifier, load_lung_network
 from training.data.classifier_data import ClassifierData, read_classifier_data
 from training.data.patients import TrainingSetError
@@ -24,7 +22,7 @@ from training.data.public_slices import NoPictures
 from training.data.slices import PAINTING_BASES, prepare_slices
 from training.data.sources import count_sources
 from training.engine.options import add_data_option, require_data
-from training.engine.slice_scores import SliceScores, score_folds, slices_of_patients
+from training.engine.slice_scores import SliceScores, score_folds, tested_sets
 from training.reports import folds
 from training.reports.classifier import as_markdown, patients_of_folds, score_classifier, shipped_of
 from training.reports.lung_report import write_lung_report
@@ -124,7 +122,8 @@ def score_run(run: Path, out: Path, data: ClassifierData, tested: Sequence[Seque
     """Figures of the networks of a run's folds, and of those beside them: see `training.reports.folds`.
 
     Args:
-        run: has `fold*.safetensors`, and where they were trained `base.safetensors` and `without_mosmed/`; or `scores`.
+        run: has `fold*.safetensors`, and where they were trained `base.safetensors` and `without_mosmed/`; or `scores`,
+            which those of `training.imagenet_row` are.
         out: for the scores and the reliability diagram.
         data: everything to score.
         tested: the names of the patients that each fold tests.
@@ -134,18 +133,11 @@ def score_run(run: Path, out: Path, data: ClassifierData, tested: Sequence[Seque
         "shipped": sorted(run.glob("fold*.safetensors")),
         "without_mosmed": sorted((run / "without_mosmed").glob("fold*.safetensors")),
         "base": [base] * len(tested) if base.exists() else [],
+        "imagenet": [],  # scored where it was trained, with packages that nothing else needs
     }
-    patients = slices_of_patients(data.patients.patients)
-    fold_of = {name: fold for fold, names in enumerate(tested) for name in names}
-    sets = {
-        "iq_oth": (data.iq_oth, data.iq_oth.places(len(tested))),
-        "patients": (patients, np.array([fold_of[str(name)] for name in patients.group])),
-    }
-    if data.mosmed is not None:
-        sets["mosmed"] = (data.mosmed, data.mosmed.places(len(tested)))
     rows: dict[str, dict[str, SliceScores]] = {}
     for row in folds.ROWS:
-        for name, (slices, place) in sets.items():
+        for name, (slices, place) in tested_sets(data, tested).items():
             file, kept = out / "scores" / f"{row}.{name}.npz", run / "scores" / f"{row}.{name}.npz"
             if kept.exists() and not file.exists():
                 file.parent.mkdir(parents=True, exist_ok=True)

@@ -20,16 +20,16 @@ class WeightsRefused(ValueError):
 
 
 def load_lung_network(path: Path, sha256: str | None = None) -> LungUNet:
-    """The lung network in evaluation mode, float32, on the CPU. See `_fill` for errors."""
-    return _fill(LungUNet(), path, sha256)
+    """The lung network in evaluation mode, float32, on the CPU. See `load_network` for errors."""
+    return load_network(LungUNet(), path, sha256)
 
 
 def load_classifier(path: Path, sha256: str | None = None) -> MultiScaleClassifier:
-    """The classifier in evaluation mode, float32, on the CPU. See `_fill` for errors."""
-    return _fill(MultiScaleClassifier(), path, sha256)
+    """The classifier in evaluation mode, float32, on the CPU. See `load_network` for errors."""
+    return load_network(MultiScaleClassifier(), path, sha256)
 
 
-def _fill(network: Network, path: Path, sha256: str | None) -> Network:
+def load_network(network: Network, path: Path, sha256: str | None = None) -> Network:
     """Load the weights of `path` into `network`.
 
     Args:

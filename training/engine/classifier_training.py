@@ -67,16 +67,33 @@ def train_further(
     """
 
     def train() -> MultiScaleClassifier:
-        if isinstance(first, MultiScaleClassifier):
-            draw = _further_draw(first, data, seed)
-            return _fit(out, copy.deepcopy(first).requires_grad_(True), draw, scale_loss, plan)
-        network = load_classifier(first)
-        _silence_last_scale(network)
-        draw = _further_draw(network, data, seed)
-        trained = _fit(out, network.requires_grad_(True), draw, scale_loss, plan)
-        return _train_last_scale(out / SCALES[-1], trained, draw, seed)
+        before = _network_before(first)
+        draw = _further_draw(before, data, seed)
+        trained = _fit(out, copy.deepcopy(before).requires_grad_(True), draw, scale_loss, plan)
+        return _train_last_scale(out / SCALES[-1], trained, draw, seed) if isinstance(first, Path) else trained
 
     return _train_once(out.with_suffix(".safetensors"), train)
+
+
+def train_beside(
+    out: Path, scales: nn.Module, first: MultiScaleClassifier | Path, data: ClassifierData, plan: Plan, seed: int
+) -> Path:
+    """Another network on the very samples of `train_further`; once, its weights in `out` with `.safetensors`.
+
+    Args:
+        out: folder of this training.
+        scales: its output is `(batch, scale, class)`; what is kept is its `network`.
+        first, data, plan, seed: as of `train_further`.
+
+    Returns:
+        The weights' file.
+    """
+    weights = out.with_suffix(".safetensors")
+    if not weights.exists():
+        draw = _further_draw(_network_before(first), data, seed)
+        trained = fit(out, scales, draw, scale_loss, plan, description=out.name)
+        once(lambda: export_weights(trained.get_submodule("network"), weights))
+    return weights
 
 
 def _further_draw(before: MultiScaleClassifier, data: ClassifierData, seed: int) -> Draw:
@@ -87,11 +104,15 @@ def _further_draw(before: MultiScaleClassifier, data: ClassifierData, seed: int)
     return own_draw(patients, suspects, data.bases, seed)
 
 
-def _silence_last_scale(network: MultiScaleClassifier) -> None:
-    """Have Conv5 say nothing, so that the other two scales speak for the network."""
+def _network_before(first: MultiScaleClassifier | Path) -> MultiScaleClassifier:
+    """The base network; or the one of a file with Conv5 silent, so that the other two scales speak for it."""
+    if isinstance(first, MultiScaleClassifier):
+        return first
+    network = load_classifier(first)
     with torch.no_grad():
         for parameter in network.heads[-1].parameters():
             parameter.zero_()
+    return network
 
 
 def _train_last_scale(out: Path, network: MultiScaleClassifier, draw: Draw, seed: int) -> MultiScaleClassifier:

@@ -30,15 +30,21 @@ def predict(network: nn.Module, slices: SliceSet, masked: bool) -> np.ndarray:
 
 
 @torch.inference_mode()
-def score_scales(network: MultiScaleClassifier, slices: SliceSet, masked: bool) -> np.ndarray:
-    """Scores of each scale, `(slice, view, scale, class)`: of each slice and of its mirror image."""
-    network.eval()
-    device = next(network.parameters()).device
+def score_scales(scales: nn.Module, slices: SliceSet, masked: bool) -> np.ndarray:
+    """Scores of each scale, `(slice, view, scale, class)`: of each slice and of its mirror image.
+
+    Args:
+        scales: its output is `(batch, scale, class)`, as that of `EveryScale`.
+        slices: at least one.
+        masked: whether pixels outside the lungs are hidden.
+    """
+    scales.eval()
+    device = next(scales.parameters()).device
     rows = []
     for images in _batches(slices, masked, device):
         with mixed_precision(device):
-            views = [network.score_maps(view).scores().float() for view in (images, images.flip(3))]
-        rows.append(torch.stack(views).permute(2, 0, 1, 3).cpu().numpy())
+            views = [scales(view).float() for view in (images, images.flip(3))]
+        rows.append(torch.stack(views, dim=1).cpu().numpy())
     return np.concatenate(rows)
 
 

@@ -1,24 +1,27 @@
 """What the networks of the folds say of slices that they did not train on, each scale for itself."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from scipy.special import softmax
+from torch import nn
 
 from groundglass.domain.software import sha256_of
 from groundglass.method.classifier_network import SCALES
 from groundglass.method.weights import load_classifier
 from groundglass.presets import SHIPPED
+from training.data.classifier_data import ClassifierData
 from training.data.patients import Patient
 from training.data.public_slices import LabelledSlices
 from training.data.slices import SliceSet
 from training.engine.inference import score_scales
+from training.engine.scale_loss import EveryScale
 
 OUTPUTS = ("joint", *SCALES)
-"""What can be asked: all scales together, as the application does, or one alone."""
+"""What can be asked of the paper's network: all scales together, as the application does, or one alone."""
 HEALTHY, INFECTED, FREE, UNMARKED = "healthy", "infected", "free", "unmarked"
 """Kinds of a patient's slices: those of a healthy one; a diseased one's, as radiologists marked them or nobody did."""
 
@@ -32,7 +35,8 @@ class SliceScores:
         group: slices of one patient have one, `(slice,)`.
         kind: what the source says of each, `(slice,)`; of patients HEALTHY, INFECTED, FREE or UNMARKED.
         label: index into CLASSES, or WEAK_COVID19, `(slice,)`.
-        scores: float32 `(slice, view, scale, class)`; the views are the slice and its mirror image.
+        scores: float32 `(slice, view, scale, class)`; the views are the slice and its mirror image, the scales SCALES
+            or, of another network, one.
         weights: SHA-256 of each fold's network.
     """
 
@@ -43,8 +47,13 @@ class SliceScores:
     scores: np.ndarray
     weights: np.ndarray
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What can be asked: OUTPUTS, or `joint` alone where there is one scale."""
+        return OUTPUTS if self.scores.shape[2] == len(SCALES) else OUTPUTS[:1]
+
     def probabilities(self, output: str = "joint", temperature: float | np.ndarray = 1.0) -> np.ndarray:
-        """Probabilities `(slice, class)` by one of OUTPUTS, its scores divided by a temperature, one or `(slice,)`."""
+        """Probabilities `(slice, class)` by one of `outputs`, scores divided by a temperature, one or `(slice,)`."""
         scores = self.scores.sum(axis=2) if output == "joint" else self.scores[:, :, SCALES.index(output)]
         divided = scores.astype(np.float64) / np.reshape(temperature, (-1, 1, 1))
         return np.asarray(softmax(divided, axis=2).mean(axis=1))
@@ -93,7 +102,36 @@ def slices_of_patients(patients: Sequence[Patient]) -> LabelledSlices:
     )
 
 
-def score_folds(file: Path, networks: Sequence[Path], slices: LabelledSlices, place: np.ndarray) -> SliceScores:
+def tested_sets(data: ClassifierData, tested: Sequence[Sequence[str]]) -> dict[str, tuple[LabelledSlices, np.ndarray]]:
+    """All that the folds test by set, and the fold of each slice, `(slice,)`.
+
+    Args:
+        data: everything to score.
+        tested: the names of the patients that each fold tests.
+    """
+    patients = slices_of_patients(data.patients.patients)
+    fold_of = {name: fold for fold, names in enumerate(tested) for name in names}
+    sets = {
+        "iq_oth": (data.iq_oth, data.iq_oth.places(len(tested))),
+        "patients": (patients, np.array([fold_of[str(name)] for name in patients.group])),
+    }
+    if data.mosmed is not None:
+        sets["mosmed"] = (data.mosmed, data.mosmed.places(len(tested)))
+    return sets
+
+
+def read_every_scale(weights: Path) -> EveryScale:
+    """The paper's network, each scale for itself."""
+    return EveryScale(load_classifier(weights))
+
+
+def score_folds(
+    file: Path,
+    networks: Sequence[Path],
+    slices: LabelledSlices,
+    place: np.ndarray,
+    read: Callable[[Path], nn.Module] = read_every_scale,
+) -> SliceScores:
     """Score each slice with the network of the fold that tests it; done once for the same networks and slices.
 
     Args:
@@ -101,6 +139,7 @@ def score_folds(file: Path, networks: Sequence[Path], slices: LabelledSlices, pl
         networks: weights of each fold's network; where there is none, the scores in `file` are taken as they are.
         slices: all that the folds test.
         place: fold of each slice, `(slice,)`.
+        read: from the weights to a network whose output is `(batch, scale, class)`.
     """
     weights = np.array([sha256_of(network) for network in networks])
     if file.exists():
@@ -108,13 +147,14 @@ def score_folds(file: Path, networks: Sequence[Path], slices: LabelledSlices, pl
         same_slices = np.array_equal(kept.group, slices.group) and np.array_equal(kept.fold, place)
         if not len(weights) or (same_slices and np.array_equal(kept.weights, weights)):
             return kept
-    scores = np.empty((len(place), 2, len(SCALES), 3), dtype=np.float32)
-    for fold, network in enumerate(networks):
-        own = place == fold
-        if own.any():
-            scores[own] = score_scales(
-                load_classifier(network), slices.select(own).slices, SHIPPED.classification.hide_outside_lungs
-            )
+    masked = SHIPPED.classification.hide_outside_lungs
+    of_fold = {
+        fold: score_scales(read(networks[fold]), slices.select(place == fold).slices, masked)
+        for fold in map(int, np.unique(place))
+    }
+    scores = np.empty((len(place), *of_fold[int(place[0])].shape[1:]), dtype=np.float32)
+    for fold, part in of_fold.items():
+        scores[place == fold] = part
     found = SliceScores(place, slices.group, slices.kind, slices.label, scores, weights)
     found.save(file)
     return found

@@ -1,6 +1,6 @@
 """Everything that is told of the networks of the folds, on slices and patients that each did not train on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from groundglass.domain.class_names import CLASS_ABBREVIATIONS
 from groundglass.domain.findings import STATES
 from groundglass.presets import SHIPPED
 from training.data.public_slices import COVID19, NP, LabelledSlices
-from training.engine.slice_scores import FREE, HEALTHY, INFECTED, OUTPUTS, UNMARKED, SliceScores
+from training.engine.slice_scores import FREE, HEALTHY, INFECTED, UNMARKED, SliceScores
 from training.reports import calibration
 from training.reports.chosen_points import CALLED, MISSED, choose_points
 from training.reports.markdown import grid, render
@@ -30,14 +30,14 @@ ROWS = {
     "shipped": "shipped recipe",
     "without_mosmed": "the same without MosMedData",
     "base": "base network, painted disease alone",
+    "imagenet": "EfficientNet-Lite0 from ImageNet's weights, the same data",
 }
-"""In the order of the tables; the networks of a run that are scored."""
+"""In the order of the tables: the networks of a run, and those whose scores `training.imagenet_row` left in it."""
 FIGURES = (
     "calibration", "mosmed", "iq_oth", "iq_oth_unlike", "curves", "studies", "kinds", "operating_points",
 )  # fmt: skip
 """What the report has of every row."""
 RULES = SHIPPED.classification
-_TITLES = {"joint": "all scales"} | {output: output for output in OUTPUTS[1:]}
 
 
 def sure_slices(scores: Mapping[str, SliceScores]) -> SliceScores:
@@ -141,9 +141,9 @@ def as_markdown(report: dict[str, Any]) -> str:
             curves=grid(
                 ["row", "scales", *(f"{name}, {kind}" for name in patients for kind in ("inside", "against healthy"))],
                 [
-                    [ROWS[row], _TITLES[output], *(_cell(found[name][output][kind])
-                                          for name in patients for kind in ("inside", "against_healthy"))]
-                    for row, found in curves.items() for output in OUTPUTS
+                    [ROWS[row], title, *(_cell(found[name][output][kind])
+                                         for name in patients for kind in ("inside", "against_healthy"))]
+                    for row, found in curves.items() for output, title in _titles(found[patients[0]]).items()
                 ],
             ),
             studies=grid(
@@ -194,12 +194,18 @@ def as_markdown(report: dict[str, Any]) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
+def _titles(outputs: Iterable[str]) -> dict[str, str]:
+    """Outputs and what the tables call them."""
+    titles = {output: output for output in outputs}
+    return titles | {"joint": "all scales" if len(titles) > 1 else "one scale"}
+
+
 def _mosmed_table(report: dict[str, Any]) -> str:
     lines = []
     for row, found in report["mosmed"].items():
-        for output in OUTPUTS:
+        for output, title in _titles(found).items():
             cells = (cell for kind in DISEASED_KINDS for cell in _area_and_folds(found[output][kind]))
-            lines.append([ROWS[row], _TITLES[output], *cells])
+            lines.append([ROWS[row], title, *cells])
     floor = [cell for kind in DISEASED_KINDS for cell in (_area(report["mosmed_floor"][kind]), "–")]
     lines.append(["linear model", "grey statistics", *floor])
     heads = [head for kind in DISEASED_KINDS for head in (f"CT-{kind[-1]} against CT-0", "in each fold")]
@@ -219,8 +225,9 @@ def _iq_oth_table(report: dict[str, Any]) -> str:
                 one = found[kind]
                 cell = f"{_percent(one['not_called'])} of {one['slices']}, {one['mean_pneumonia']:.2f}"
                 # What the network, or the one it started from, has seen stands in brackets: a base network has seen
-                # every slice without cancer, networks of --start none of any.
-                unlike, started = name == "iq_oth_unlike", report["started"] and row != "base"
+                # every slice without cancer; networks of --start, and ImageNet's, none of any.
+                unlike = name == "iq_oth_unlike"
+                started = row == "imagenet" or (report["started"] and row != "base")
                 unseen = (unlike and started) or (kind == "malignant" and (unlike or row == "base"))
                 cells.append(cell if unseen else f"[{cell}]")
             lines.append([f"{ROWS[row]}{title}", *cells])

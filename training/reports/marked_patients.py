@@ -9,13 +9,13 @@ from groundglass.domain.class_names import CLASSES
 from groundglass.method.decision import DecisionRule
 from groundglass.method.slice_classification import StudyRule
 from training.data.public_slices import CAP, COVID19, NP
-from training.engine.slice_scores import FREE, HEALTHY, INFECTED, OUTPUTS, UNMARKED, SliceScores
+from training.engine.slice_scores import FREE, HEALTHY, INFECTED, UNMARKED, SliceScores
 from training.reports.metrics import area_under_curve
 from training.reports.prediction_levels import patient_probabilities
 
 
 def patient_curves(scores: SliceScores) -> dict[str, dict[str, dict[str, float | None]]]:
-    """AUC of P(pneumonia) of each diseased patient, by output (`joint` and each scale).
+    """AUC of P(pneumonia) of each diseased patient, by output (`joint`, and each of several scales).
 
     Returns:
         By patient and output: `inside`, infected slices against the patient's others, None where nobody marked them or
@@ -23,7 +23,7 @@ def patient_curves(scores: SliceScores) -> dict[str, dict[str, dict[str, float |
         every healthy patient, each as the network that never saw it scores it.
     """
     curves: dict[str, dict[str, dict[str, float | None]]] = {}
-    for output in OUTPUTS:
+    for output in scores.outputs:
         pneumonia = scores.pneumonia(output)
         healthy = pneumonia[scores.kind == HEALTHY]
         for name in np.unique(scores.group[scores.label != NP]):

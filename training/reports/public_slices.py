@@ -7,7 +7,7 @@ import numpy as np
 
 from groundglass.method.decision import DecisionRule
 from training.data.public_slices import LabelledSlices
-from training.engine.slice_scores import OUTPUTS, SliceScores
+from training.engine.slice_scores import SliceScores
 from training.reports.grey_floor import grey_statistics, linear_scores
 from training.reports.metrics import area_under_curve, area_with_interval
 from training.reports.operating_points import Group, state_shares
@@ -25,10 +25,11 @@ def mosmed_figures(scores: SliceScores, repeats: int = REPEATS, seed: int = 0) -
     """AUC of P(pneumonia), CT-2 and CT-1 each against CT-0, one slice a patient.
 
     Returns:
-        By output (`joint` and each scale), then by kind: `value` and `interval`, pooled over folds, and `folds`, that
-        of each fold's own slices, by one network: pooled, scores of networks are compared whose levels may differ.
+        By output (`joint`, and each of several scales), then by kind: `value` and `interval`, pooled over folds, and
+        `folds`, that of each fold's own slices, by one network: pooled, scores of networks are compared whose levels
+        may differ.
     """
-    return {output: _against_healthy(scores, output, repeats, seed) for output in OUTPUTS}
+    return {output: _against_healthy(scores, output, repeats, seed) for output in scores.outputs}
 
 
 def mosmed_floor(slices: LabelledSlices, place: np.ndarray, repeats: int = REPEATS, seed: int = 0) -> dict[str, Any]:

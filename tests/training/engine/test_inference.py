@@ -10,6 +10,7 @@ from training.data.drawing import patients_draw
 from training.data.patients import TrainingSet
 from training.data.slices import SliceSet
 from training.engine.inference import find_suspects, predict, score_scales
+from training.engine.scale_loss import EveryScale
 
 
 def test_prediction_averages_a_slice_and_its_mirror_image(slices: SliceSet) -> None:
@@ -24,7 +25,7 @@ def test_prediction_averages_a_slice_and_its_mirror_image(slices: SliceSet) -> N
 def test_the_scores_of_scales_are_of_a_slice_and_of_its_mirror_image(slices: SliceSet) -> None:
     torch.manual_seed(0)
     network = MultiScaleClassifier().eval()
-    scores = score_scales(network, slices, masked=True)
+    scores = score_scales(EveryScale(network), slices, masked=True)
     assert scores.shape == (8, 2, 3, 3)
     image = torch.from_numpy(slices.image(3, True))[None, None]
     with torch.no_grad():

@@ -1,5 +1,6 @@
 """Scores of slices by the networks of the folds: who scores whom, and what the scores become."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from training.data.public_slices import LabelledSlices
 from training.engine import slice_scores
 from training.engine.checkpoint import export_weights
 from training.engine.inference import predict
+from training.engine.scale_loss import EveryScale
 from training.engine.slice_scores import SliceScores, score_folds, slices_of_patients
 
 
@@ -27,6 +29,13 @@ def test_probabilities_are_the_mean_over_slice_and_mirror() -> None:
     first = np.exp([1.0, 0, 0])
     np.testing.assert_allclose(scores.probabilities("conv3")[0], (first / first.sum() + 1 / 3) / 2)
     assert scores.pneumonia()[0] == pytest.approx(1 - expected[0])
+
+
+def test_a_network_of_one_scale_is_asked_for_nothing_else() -> None:
+    several = make_scores(1)
+    one = replace(several, scores=several.scores[:, :, :1])
+    assert several.outputs == ("joint", "conv3", "conv4", "conv5")
+    assert one.outputs == ("joint",)
 
 
 def test_a_temperature_divides_the_scores_of_each_slice_by_its_own() -> None:
@@ -59,8 +68,8 @@ def test_each_slice_is_scored_by_its_own_fold_once(
     slices = slices_of_patients([make_patient("a", 0), make_patient("b", 1)])
     asked: list[tuple[float, list[int]]] = []
 
-    def score(network: MultiScaleClassifier, part: object, masked: bool) -> np.ndarray:
-        asked.append((float(network.heads[0].weight.sum()), part.index.tolist()))  # type: ignore[attr-defined]
+    def score(scales: EveryScale, part: object, masked: bool) -> np.ndarray:
+        asked.append((float(scales.network.heads[0].weight.sum()), part.index.tolist()))  # type: ignore[attr-defined]
         return np.full((len(part.index), 2, 3, 3), len(asked))  # type: ignore[attr-defined]
 
     monkeypatch.setattr(slice_scores, "score_scales", score)

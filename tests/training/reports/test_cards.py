@@ -11,6 +11,7 @@ from training.reports.markdown import grid, render
 GIVEN = {
     "weights": {"sha256": "0123", "size_mb": 4.04},
     "row_iterations": 20,
+    "start": {},
     "sources": [(SOURCES[0], "370 slices"), (SOURCES[4], "540 patients, a slice each: 130 ct0")],
     "plans": {"base": BASE_PLAN, "real": REAL_PLAN},
     "rows": ["shipped"],

@@ -29,6 +29,10 @@ def scores_of_sets() -> dict[str, SliceScores]:
     return {"mosmed": mosmed, "iq_oth": iq_oth, "patients": patients}
 
 
+def of_one_scale(sets: dict[str, SliceScores]) -> dict[str, SliceScores]:
+    return {name: replace(part, scores=part.scores.sum(axis=2, keepdims=True)) for name, part in sets.items()}
+
+
 def iq_oth_slices() -> LabelledSlices:
     return LabelledSlices(make_slices(6, 1), np.zeros(6, dtype=int), np.arange(6).astype(str), np.array(["normal"] * 6))
 
@@ -89,6 +93,27 @@ def test_slices_unlike_those_trained_on_stand_without_brackets_where_no_start_ha
         card = as_markdown(score_folds_report(rows, unlike, mosmed_slices(), tmp_path, started))
         line = next(line for line in card.splitlines() if line.startswith("| shipped recipe, unlike"))
         assert line.split("|")[2].strip().startswith(opening)
+
+
+def test_a_network_of_one_scale_has_one_line_and_imagenets_saw_nothing_of_these_sets(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    unlike = replace(iq_oth_slices(), slices=replace(make_slices(6, 1), hu=rng.normal(0, 300, (6, 64, 64))))
+    rows = {"shipped": scores_of_sets(), "imagenet": of_one_scale(scores_of_sets())}
+    card = as_markdown(score_folds_report(rows, unlike, mosmed_slices(), tmp_path, started=False))
+    title = "| EfficientNet-Lite0 from ImageNet's weights, the same data"
+    scales = [line.split("|")[2].strip() for line in card.splitlines() if line.startswith(f"{title} |")]
+    assert scales.count("one scale") == 2  # MosMedData and the patients
+    assert not {"all scales", "conv3", "conv4", "conv5"} & set(scales)
+    every = "1.000 [1.000, 1.000] | 1.000, 1.000"
+    assert f"{title} | one scale | {every} | {every} |" in card
+    # Slices of a patient's neighbours may have trained it; unlike ones nothing has, and ImageNet has no CT.
+    lines = [line.split("|")[2:-1] for line in card.splitlines() if line.startswith(title) and " % of " in line]
+    assert [[cell.strip().startswith("[") for cell in cells] for cells in lines] == [[True] * 4, [False] * 4]
+    assert "EfficientNet-Lite0 (3.4 million parameters)" in card
+
+
+def test_a_run_without_imagenets_network_says_nothing_of_it(report: dict[str, Any]) -> None:
+    assert "ImageNet" not in as_markdown(report)
 
 
 def test_without_mosmed_in_the_data_folder_the_rest_is_told(tmp_path: Path) -> None:
