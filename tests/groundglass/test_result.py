@@ -9,7 +9,7 @@ from groundglass.domain.statement import LIMITS, NO_ADULT
 from groundglass.result import MERCURE_KEY, result_schema
 from tests.app.results import analysed_case, make_result, refused_case
 
-SICK, DOUBTFUL, HEALTHY = (0.14, 0.4, 0.46), (0.5, 0.3, 0.2), (0.9, 0.06, 0.04)
+SICK, DOUBTFUL, HEALTHY = (0.14, 0.4, 0.46), (0.5, 0.3, 0.2), (0.96, 0.02, 0.02)
 
 
 def test_mercure_is_told_the_statement_of_the_case_on_one_line() -> None:
