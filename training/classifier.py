@@ -1,13 +1,13 @@
 """Train the multi-scale classifier (II-D to II-G): `python -m training.classifier --data DIR --out DIR`.
 
-First a base network, on disease painted into healthy slices and on what only looks like it. Then, from there, on real
+First a base network, on disease painted into healthy slices. Then, from there, on real
 labels at the level of the image: slices of MosMedData and IQ-OTH/NCCD and the six COVID-CT-MD patients, with painted
 disease in the healthy slices of each source. A patient's label goes to those of the slices that look most diseased to
 the base network; lesion masks and radiologists' slice labels never train.
 
-Four networks: `base`; `all`, which ships; and one for each fold, trained without what the fold tests. With --start each
-goes on from a network of that name in place of the base. A hospital's own patients (--training-set) take the place of
-all real slices after the base.
+Four networks: `base`; `all`, which ships; and one for each fold, trained without what the fold tests. With --start
+there is no base: each goes on from the network of its name there, and at last its Conv5 is trained anew. A hospital's
+own patients (--training-set) take the place of all real slices.
 """
 
 import argparse
@@ -47,9 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
     plan = replace(plan, iterations=options.fine_tune_iterations or plan.iterations)
     bind_recipe(parser, options, data, base_plan, plan)
     base = None if options.start else train_base(options.out, data, base_plan, options.seed)
-    for name, part in data.networks.items():
+    for name in data.networks:
         first = base or options.start / f"{name}.safetensors"
-        train_further(options.out / name, first, part, plan, options.seed)
+        train_further(options.out / name, first, data.of_network(name), plan, options.seed)
     return 0
 
 

@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     def train_shipped(out: Path, patients: Sequence[Patient]) -> nn.Module:
         name = f"fold{out.name.rpartition('.')[2]}"
         first = options.start / f"{name}.safetensors" if options.start else finder
-        network = train_further(options.out / name, first, data.networks[name], plan_of(data), options.seed)
+        network = train_further(options.out / name, first, data.of_network(name), plan_of(data), options.seed)
         return keep_classes(network, tasks[0])
 
     # The base network saw no patient: it is the same in every fold.

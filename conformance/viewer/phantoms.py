@@ -35,7 +35,7 @@ class Phantom:
 PHANTOMS = {
     "positive": Phantom("covid19", "present"),
     "indeterminate": Phantom("covid19", "indeterminate", decision={"absent_below": 0.0, "present_from": 1.0}),
-    "negative": Phantom("normal", "absent", decision={"absent_below": 0.5}),
+    "negative": Phantom("normal", "absent", decision={"absent_below": 0.5}),  # as shipped it may be indeterminate
     "refused": Phantom("covid19", None, without=30),
 }
 """By the name of the case: one line for each."""

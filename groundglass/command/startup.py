@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SPINS = "1000"
-"""How often a thread of PyTorch's that has nothing to do looks for work before it sleeps: some ten microseconds, longer
-than from one layer of a network to the next. Left to itself it looks 300000 times, milliseconds after each operation,
-and keeps a core busy that reading and writing could have."""
+"""How often an idle thread of GNU OpenMP, with which PyTorch computes on Linux, looks for work before it sleeps: some
+ten microseconds, longer than from one layer of a network to the next. Left to itself it looks 300000 times,
+milliseconds after each operation, and keeps a core busy that reading and writing could have."""
 
 
 @contextmanager
 def many_imports() -> Iterator[None]:
-    """Leave garbage alone for so long, and have PyTorch's idle threads sleep (SPINS) unless the environment says else.
+    """Import without collecting garbage, and have PyTorch's idle threads sleep (SPINS) where the environment is silent.
 
     An import of PyTorch makes some million objects and next to no garbage; looking through them again and again takes a
     sixth of the start. Nor is what was loaded looked through later: at the end of the process that takes a core second.
@@ -26,7 +26,8 @@ def many_imports() -> Iterator[None]:
     try:
         yield
     finally:
-        if len(sys.modules) > loaded:  # a process that stays has had its garbage since the last study
+        # A worker's later studies load nothing: freezing would keep the garbage of the last one.
+        if len(sys.modules) > loaded:
             gc.freeze()
         if collects:
             gc.enable()

@@ -67,7 +67,7 @@ def test_a_consolidation_stays_inside_the_lung(phantom: PhantomJob) -> None:
     assert (lungs[1] | lungs[2])[inner].mean() > 0.85
 
 
-def test_a_diseased_phantom_is_seen_as_diseased_and_a_healthy_one_as_healthy(phantom: PhantomJob) -> None:
+def test_pneumonia_is_present_in_diseased_phantoms_alone(phantom: PhantomJob) -> None:
     state = phantom.case["prediction"]["state"]
     assert (state == "present") == (phantom.truth.label != "np")
     assert phantom.case["prediction"]["kind"] == "undetermined"
@@ -134,7 +134,9 @@ def test_some_explained_slices_carry_their_completeness_error_and_others_none(ph
     proved = [item for item in phantom.case["slices"] if item["completeness_error"] is not None]
     assert len(proved) == min(SHIPPED.explanation.proved_slices, len(explained))
     assert all(item["explained"] for item in proved)
-    assert bool(explained) == (phantom.case["prediction"]["state"] == "present")
+    state = phantom.case["prediction"]["state"]
+    assert explained or state != "present"
+    assert not explained or state != "absent"
     if explained:
         # A map that is wrong misses the score's change by about all of it. Conv4's score bends most along the path.
         for scale in SCALES:

@@ -85,7 +85,7 @@ def test_each_fold_is_trained_on_the_samples_of_the_shipped_recipe_and_scored_fo
     assert run() == 0
     for name in ("fold1", "fold2"):
         train_further(
-            tmp_path / "shipped" / name, tmp_path / "start" / f"{name}.safetensors", data.networks[name], REAL_PLAN, 0
+            tmp_path / "shipped" / name, tmp_path / "start" / f"{name}.safetensors", data.of_network(name), REAL_PLAN, 0
         )
     fits = {place: rest for place, *rest in fitted}
     conv5 = ["fold1/conv5", "fold2/conv5"]

@@ -33,9 +33,13 @@ class ClassifierData:
         return split_patients(self.patients.patients)
 
     @property
-    def networks(self) -> dict[str, "ClassifierData"]:
-        """The networks after the base by name, and what each learns from: `all`, and `fold1`, `fold2` and so on."""
-        return {"all": self} | {f"fold{fold + 1}": self.trained_on(fold) for fold in range(len(self.folds))}
+    def networks(self) -> tuple[str, ...]:
+        """The names of the networks after the base: `all`, and one for each fold, `fold1` and so on."""
+        return "all", *(f"fold{fold + 1}" for fold in range(len(self.folds)))
+
+    def of_network(self, name: str) -> "ClassifierData":
+        """What the network of this name learns from."""
+        return self if name == "all" else self.trained_on(int(name.removeprefix("fold")) - 1)
 
     def trained_on(self, fold: int) -> "ClassifierData":
         """What is left to train on where fold `fold`, from 0, is tested."""

@@ -60,7 +60,8 @@ def train_further(
 
     Args:
         out: folder of this training.
-        first: the base network; or the weights of another to go on from, whose Conv5 is silent and begins anew at last.
+        first: the base network; or the weights of another to go on from: the classifier of its Conv5 starts at zero,
+            and Conv5 is trained anew at last.
         data: all of it trains; `first` has seen nothing that is tested with the new network.
         plan: how long and how fast.
         seed: of everything random.
@@ -105,7 +106,7 @@ def _further_draw(before: MultiScaleClassifier, data: ClassifierData, seed: int)
 
 
 def _network_before(first: MultiScaleClassifier | Path) -> MultiScaleClassifier:
-    """The base network; or the one of a file with Conv5 silent, so that the other two scales speak for it."""
+    """The base network; or the one of a file, Conv5's classifier at zero, so that the other scales speak for it."""
     if isinstance(first, MultiScaleClassifier):
         return first
     network = load_classifier(first)
@@ -116,7 +117,7 @@ def _network_before(first: MultiScaleClassifier | Path) -> MultiScaleClassifier:
 
 
 def _train_last_scale(out: Path, network: MultiScaleClassifier, draw: Draw, seed: int) -> MultiScaleClassifier:
-    """Conv5's block and classifier, from random ones, by their own loss, all before them fixed.
+    """Conv5's block and classifier, from random ones, by their own loss, all parameters before them fixed.
 
     The paper trains the classifier of each scale for itself and then the joint one (II-D). By the joint loss alone
     Conv5 died: its features became the same whatever the slice, and its classifier balanced the other two. Trained

@@ -25,7 +25,7 @@ STEP = 0.01
 MISSED, CALLED = 0.10, 0.08
 """Share of each group with pneumonia that may be called absent, and of each without that may be called present.
 
-Less than a tenth of those without, so that of slices that chose nothing it is a tenth at the most.
+Set after seeing these folds. Less than a tenth of those without, since among slices that chose nothing more are called.
 """
 NEVER = 1.0
 """Share above which a kind is named: no fold has patients of other hospitals with both kinds that could allow it."""

@@ -30,7 +30,7 @@ ROWS = {
     "shipped": "shipped recipe",
     "without_mosmed": "the same without MosMedData",
     "base": "base network, painted disease alone",
-    "imagenet": "EfficientNet-Lite0 from ImageNet's weights, the same data",
+    "imagenet": "EfficientNet-Lite0 from ImageNet's weights, step 2 alone",
 }
 """In the order of the tables: the networks of a run, and those whose scores `training.imagenet_row` left in it."""
 FIGURES = (

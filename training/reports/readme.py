@@ -4,38 +4,37 @@ from typing import Any
 
 from groundglass.locations import ROOT
 
+EXTENTS = {"ct2": "25 to 50 % of the lungs diseased", "ct1": "less"}
+"""Disease by MosMedData's degree, as README words it."""
+
 
 def readme_figures(lungs: dict[str, Any], volumes: dict[str, Any], classifier: dict[str, Any]) -> str:
     """The lines README shows, from the reports."""
     folds = classifier["folds"]
     shipped, floor = folds["mosmed"]["shipped"]["joint"], folds["mosmed_floor"]
-    areas = [
-        f"{shipped[kind]['value']:.2f} where {extent} of the lungs is diseased (a linear model on grey values: "
-        f"{floor[kind]['value']:.2f})"
-        for kind, extent in (("ct2", "25 to 50 %"), ("ct1", "less than 25 %"))
-    ]
+    areas = [f"{shipped[kind]['value']:.2f} with {extent}" for kind, extent in EXTENTS.items()]
+    floors = [f"{floor[kind]['value']:.2f}" for kind in EXTENTS]
     curves = folds["curves"]["shipped"]
     inside = [f"{found['joint']['inside']:.2f} ({name})" for name, found in curves.items() if found["joint"]["inside"]]
     kinds = folds["kinds"]["shipped"]
     return (
         f"- Lungs: overlap (Dice, 1 is perfect) {lungs['mean_dice']:.3f} on axial slices of {lungs['patients']} "
-        f"patients held out of training; whole lungs: {_whole_lungs(volumes)}.\n"
-        f"- Pneumonia or none, on one slice of each of {sum(folds['mosmed_patients'].values())} patients, each scored "
-        "by a network that did not train on the patient: AUC, the chance that a diseased slice scores higher than a "
-        f"healthy one, {' and '.join(areas)}.\n"
-        f"- Diseased slices of a patient against the others of the same patient: AUC {', '.join(inside)}.\n"
+        f"patients held out of training; whole lungs, marked by hand, {_whole_lungs(volumes)}.\n"
+        f"- Pneumonia or none, on one slice of each of {sum(folds['mosmed_patients'].values())} patients, by networks "
+        "that did not train on the patient: AUC (the chance that a diseased slice scores higher than a healthy one) "
+        f"{', '.join(areas)}; a linear model on grey values {', '.join(floors)}.\n"
+        f"- Slices that radiologists marked against the same patient's others, likewise: AUC {', '.join(inside)}.\n"
         f"- Community-acquired pneumonia (CAP) against COVID-19: AUC {kinds['auc']:.2f} on slices of "
-        f"{len(kinds['studies'])} patients; on patients of other hospitals it was near guessing (0.5), so that no kind "
-        "is named by default.\n"
+        f"{len(kinds['studies'])} patients, on other hospitals' near guessing (0.5).\n"
     )
 
 
 def _whole_lungs(report: dict[str, Any]) -> str:
-    """Dice of the shipped network with all views, by set of volumes."""
+    """Dice of the shipped network with all views, by public set of volumes."""
     figures = report["dice"]["figures"]["shipped weights"]["multi-view voting"]
-    return ", ".join(
-        f"{found['dice']['mean']:.3f} on {_patients(found['dice']['patients'])} of a public set with lungs marked by "
-        f"hand{' (the middle of the lungs alone)' if name == 'lesion_masks' else ''}"
+    return " and ".join(
+        f"{found['dice']['mean']:.3f} ({_patients(found['dice']['patients'])}"
+        f"{', the middle of the lungs alone' if name == 'lesion_masks' else ''})"
         for name, found in figures.items()
     )
 

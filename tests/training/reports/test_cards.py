@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from training.data.sources import SOURCES
-from training.engine.classifier_training import BASE_PLAN, REAL_PLAN
+from training.engine.classifier_training import BASE_PLAN, LAST_SCALE_PLAN, REAL_PLAN
 from training.reports.markdown import grid, render
 
 GIVEN = {
@@ -13,7 +13,7 @@ GIVEN = {
     "row_iterations": 20,
     "start": {},
     "sources": [(SOURCES[0], "370 slices"), (SOURCES[4], "540 patients, a slice each: 130 ct0")],
-    "plans": {"base": BASE_PLAN, "real": REAL_PLAN},
+    "plans": {"base": BASE_PLAN, "real": REAL_PLAN, "last_scale": LAST_SCALE_PLAN},
     "rows": ["shipped"],
     "tables": "TABLES\n",
     "pictures": [Path("pictures/roc.png"), Path("pictures/calibration.png")],
@@ -53,6 +53,15 @@ def test_the_card_tells_how_the_other_rows_were_trained(recipe: str, told: str, 
     protocol = " ".join(render("classifier", **GIVEN, recipe=recipe, temperature=1.0).split("## Figures")[0].split())
     assert told in protocol
     assert other not in protocol
+
+
+def test_the_card_of_a_network_that_went_on_from_another_has_commands_that_can_be_copied() -> None:
+    start = GIVEN | {"start": {"all": "0123"}, "rows": ["shipped", "imagenet"]}
+    card = " ".join(render("classifier", **start, recipe="painted", temperature=1.0).split())
+    without = "--without mosmed --start model_cards/evidence/start --out runs/classifier/without_mosmed`"
+    assert f"`python -m training.classifier {without}" in card
+    assert "`python -m training.imagenet_row --start model_cards/evidence/start --out runs/classifier`" in card
+    assert "3. At last Conv5's block and classifier, from random ones, 150 iterations" in card
 
 
 def test_the_card_shows_tables_pictures_and_benchmark() -> None:

@@ -7,5 +7,5 @@ from training.reports.shipped import read_report
 def test_sets_are_told_by_what_they_are_and_not_by_the_name_of_a_folder() -> None:
     told = _whole_lungs(read_report("lungs_tables"))
     assert "_" not in told
-    assert "on 1 patient of a public set with lungs marked by hand (the middle of the lungs alone), " in told
-    assert told.endswith("on 4 patients of a public set with lungs marked by hand")
+    assert "(1 patient, the middle of the lungs alone) and " in told
+    assert told.endswith("(4 patients)")
