@@ -215,7 +215,7 @@ def test_a_run_that_failed_or_found_the_disk_full_leaves_no_result(
 
 @pytest.fixture
 def three(results: Results) -> Results:
-    put(results, "aaaa", make_result(analysed_case((0.8, 0.1, 0.1))), preview=True)
+    put(results, "aaaa", make_result(analysed_case((0.96, 0.02, 0.02))), preview=True)
     put(results, "bbbb", make_result(analysed_case((0.1, 0.2, 0.7), regions=2)), preview=True)
     put(results, "cccc", make_result(refused_case("GAP")))
     put(results, "dddd", make_result())

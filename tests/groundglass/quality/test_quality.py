@@ -235,7 +235,7 @@ def test_a_reference_of_two_versions_is_refused(tmp_path: Path, other: dict[str,
 
 
 def test_the_page_and_the_metrics_count_states_and_no_class(tmp_path: Path) -> None:
-    results = [make_result(analysed_case(each)) for each in ((0.8, 0.1, 0.1), (0.5, 0.1, 0.4), (0.1, 0.1, 0.8))]
+    results = [make_result(analysed_case(each)) for each in ((0.96, 0.02, 0.02), (0.5, 0.1, 0.4), (0.1, 0.1, 0.8))]
     write(tmp_path, [*results, results[2]], days=1)
     report = make_report(read_results(tmp_path), None, window_days=7)
     assert report.recent.sample.states == {"absent": 1, "indeterminate": 1, "present": 2}

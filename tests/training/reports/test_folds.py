@@ -100,7 +100,7 @@ def test_a_network_of_one_scale_has_one_line_and_imagenets_saw_nothing_of_these_
     unlike = replace(iq_oth_slices(), slices=replace(make_slices(6, 1), hu=rng.normal(0, 300, (6, 64, 64))))
     rows = {"shipped": scores_of_sets(), "imagenet": of_one_scale(scores_of_sets())}
     card = as_markdown(score_folds_report(rows, unlike, mosmed_slices(), tmp_path, started=False))
-    title = "| EfficientNet-Lite0 from ImageNet's weights, the same data"
+    title = "| EfficientNet-Lite0 from ImageNet's weights, step 2 alone"
     scales = [line.split("|")[2].strip() for line in card.splitlines() if line.startswith(f"{title} |")]
     assert scales.count("one scale") == 2  # MosMedData and the patients
     assert not {"all scales", "conv3", "conv4", "conv5"} & set(scales)
