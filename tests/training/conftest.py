@@ -8,9 +8,11 @@ from groundglass.domain.volume import CTVolume
 from groundglass.method.classifier_network import INPUT_SIZE
 from groundglass.method.slice_input import LungSquare
 from groundglass.phantom.thorax import Truth, make_thorax
-from tests.training.made_up import make_patient
+from tests.training.made_up import label_slices, make_patient
+from training.data.classifier_data import ClassifierData
 from training.data.lung_images import LungImages
 from training.data.patients import TrainingSet
+from training.data.public_slices import COVID19, NP, WEAK_COVID19
 from training.data.slices import SliceSet
 
 
@@ -61,3 +63,12 @@ def slices() -> SliceSet:
 def training_set() -> TrainingSet:
     patients = tuple(make_patient(f"{CLASSES[label]}{number}", label) for label in range(3) for number in (1, 2))
     return TrainingSet(patients, "fingerprint", "six made-up patients")
+
+
+@pytest.fixture
+def data(slices: SliceSet, training_set: TrainingSet) -> ClassifierData:
+    """Phantom slices as those of MosMedData and IQ-OTH, and phantom patients."""
+    of_mosmed = {"ct0": NP, "ct1": WEAK_COVID19, "ct2": COVID19}
+    mosmed = label_slices(slices, list(of_mosmed) * 2, of_mosmed)
+    of_iq_oth = dict.fromkeys(("normal", "benign", "malignant"), NP)
+    return ClassifierData(training_set, slices, label_slices(slices, list(of_iq_oth) * 2, of_iq_oth), mosmed, True)

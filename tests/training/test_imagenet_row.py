@@ -13,13 +13,10 @@ from groundglass.domain.software import sha256_of
 from groundglass.method.classifier_network import MultiScaleClassifier
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.weights import load_network
-from tests.training.made_up import label_slices, tiny_network
+from tests.training.made_up import tiny_network
 from training import imagenet_row
 from training.data.classifier_data import ClassifierData
 from training.data.drawing import Draw
-from training.data.patients import TrainingSet
-from training.data.public_slices import COVID19, NP, WEAK_COVID19
-from training.data.slices import SliceSet
 from training.engine import classifier_training
 from training.engine.checkpoint import export_weights
 from training.engine.classifier_training import REAL_PLAN, train_further
@@ -42,14 +39,6 @@ class Tiny(nn.Module):
 
 def read_tiny(weights: Path) -> OneScale:
     return OneScale(load_network(Tiny(), weights))
-
-
-@pytest.fixture
-def data(slices: SliceSet, training_set: TrainingSet) -> ClassifierData:
-    of_mosmed = {"ct0": NP, "ct1": WEAK_COVID19, "ct2": COVID19}
-    mosmed = label_slices(slices, list(of_mosmed) * 2, of_mosmed)
-    of_iq_oth = dict.fromkeys(("normal", "benign", "malignant"), NP)
-    return ClassifierData(training_set, slices, label_slices(slices, list(of_iq_oth) * 2, of_iq_oth), mosmed, True)
 
 
 @pytest.fixture

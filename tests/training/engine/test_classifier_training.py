@@ -9,10 +9,8 @@ import torch
 from torch import nn
 
 from groundglass.method.classifier_network import MultiScaleClassifier
-from tests.training.made_up import label_slices
 from training.data.classifier_data import ClassifierData
 from training.data.drawing import Draw, painted_draw
-from training.data.patients import TrainingSet
 from training.data.public_slices import CAP, COVID19, NP, WEAK_COVID19
 from training.data.slices import SliceSet
 from training.engine import classifier_training
@@ -33,14 +31,6 @@ PLAN = Plan(iterations=1, batch=2)
 
 class Killed(Exception):
     pass
-
-
-@pytest.fixture
-def data(slices: SliceSet, training_set: TrainingSet) -> ClassifierData:
-    of_mosmed = {"ct0": NP, "ct1": WEAK_COVID19, "ct2": COVID19}
-    mosmed = label_slices(slices, list(of_mosmed) * 2, of_mosmed)
-    of_iq_oth = dict.fromkeys(("normal", "benign", "malignant"), NP)
-    return ClassifierData(training_set, slices, label_slices(slices, list(of_iq_oth) * 2, of_iq_oth), mosmed, True)
 
 
 @pytest.fixture
