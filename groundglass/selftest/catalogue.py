@@ -123,7 +123,7 @@ OPERATION: tuple[Check[Runs], ...] = (
         "OQ-12",
         ("R-19",),
         "Salient lesions",
-        f"at least {truth.LESIONS_FOUND:.0%} of the true ones; at least {truth.SALIENT_ON_LESIONS:.0%} of what is "
+        f"at least {truth.LESIONS_FOUND:.0%} of the true ones of all phantoms, one in each; at least {truth.SALIENT_ON_LESIONS:.0%} of what is "
         "salient on them",
         truth.lesions_found,
     ),

@@ -5,7 +5,7 @@ from pydicom import Dataset, dcmread
 from groundglass.selftest.check import Measured, listed
 from groundglass.selftest.runs import Runs
 
-_CREATION = ("InstanceCreation", "Content", "PresentationCreation")
+_CREATION = ("Series", "InstanceCreation", "Content", "PresentationCreation")
 _TIMES_OF_CREATION = (*(f"{part}{unit}" for part in _CREATION for unit in ("Date", "Time")), "ContributionDateTime")
 
 

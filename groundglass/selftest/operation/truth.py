@@ -167,17 +167,22 @@ def first_region(runs: Runs) -> Measured:
 
 
 def lesions_found(runs: Runs) -> Measured:
-    """How many of the true lesions are salient, and how much of what is salient is on lesions, by the SEG files."""
-    figures, as_expected = [], True
+    """How many of the true lesions are salient, and how much of what is salient is on lesions, by the SEG files.
+
+    Lesions are counted over all phantoms: one with a consolidation has two.
+    """
+    figures, as_expected, all_found, all_true = [], True, 0, 0
     for phantom in runs.phantoms:
         lesions, salient = phantom.truth.lesions, _salient(runs, phantom)
         sizes = np.bincount(lesions.ravel())
         parts = np.bincount(lesions[salient], minlength=len(sizes)) / np.maximum(sizes, 1)
         true, found = len(phantom.truth.lesion_list), int(np.count_nonzero(parts[1:] >= LESION_SALIENT))
         on_lesions = np.count_nonzero(lesions[salient]) / max(int(np.count_nonzero(salient)), 1)
+        all_found, all_true = all_found + found, all_true + true
         if true:
-            as_expected &= bool(found >= LESIONS_FOUND * true and on_lesions >= SALIENT_ON_LESIONS)
+            as_expected &= bool(found and on_lesions >= SALIENT_ON_LESIONS)
         figures.append(f"{phantom.preset.name}: {found} of {true}, {on_lesions:.0%} of what is salient on lesions")
+    as_expected &= all_found >= LESIONS_FOUND * all_true
     return Measured(as_expected, "; ".join(figures))
 
 
