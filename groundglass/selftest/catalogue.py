@@ -123,8 +123,8 @@ OPERATION: tuple[Check[Runs], ...] = (
         "OQ-12",
         ("R-19",),
         "Salient lesions",
-        f"at least {truth.LESIONS_FOUND:.0%} of the true ones of all phantoms, one in each; at least {truth.SALIENT_ON_LESIONS:.0%} of what is "
-        "salient on them",
+        f"at least {truth.LESIONS_FOUND:.0%} of the true ones of all phantoms, one in each; at least "
+        f"{truth.SALIENT_ON_LESIONS:.0%} of what is salient on them",
         truth.lesions_found,
     ),
     Check("OQ-13", ("R-16",), "Side of the first regions", "that of the true lesions", truth.region_sides),
