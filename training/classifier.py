@@ -1,9 +1,9 @@
 """Train the multi-scale classifier (II-D to II-G): `python -m training.classifier --data DIR --out DIR`.
 
-First a base network, on disease painted into healthy slices. Then, from there, on real
-labels at the level of the image: slices of MosMedData and IQ-OTH/NCCD and the six COVID-CT-MD patients, with painted
-disease in the healthy slices of each source. A patient's label goes to those of the slices that look most diseased to
-the base network; lesion masks and radiologists' slice labels never train.
+First a base network, on disease painted into healthy slices. Then, from there, on real labels at the level of the
+image: slices of MosMedData and IQ-OTH/NCCD and the six COVID-CT-MD patients, with painted disease in the healthy slices
+of each source. A patient's label goes to those of the slices that look most diseased to the network before; lesion
+masks and radiologists' slice labels never train.
 
 Four networks: `base`; `all`, which ships; and one for each fold, trained without what the fold tests. With --start
 there is no base: each goes on from the network of its name there, and at last its Conv5 is trained anew. A hospital's
@@ -15,14 +15,7 @@ from dataclasses import replace
 
 from groundglass.method.weights import load_lung_network
 from training.engine.classifier_run import add_classifier_options, bind_recipe, read_data
-from training.engine.classifier_training import (
-    BASE_PLAN,
-    OWN_PLAN,
-    REAL_PLAN,
-    plan_of,
-    train_base,
-    train_further,
-)
+from training.engine.classifier_training import BASE_PLAN, OWN_PLAN, REAL_PLAN, plan_of, train_base, train_further
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -135,9 +135,10 @@ def score_run(run: Path, out: Path, data: ClassifierData, tested: Sequence[Seque
         "base": [base] * len(tested) if base.exists() else [],
         "imagenet": [],  # scored where it was trained, with packages that nothing else needs
     }
+    sets = tested_sets(data, tested)
     rows: dict[str, dict[str, SliceScores]] = {}
     for row in folds.ROWS:
-        for name, (slices, place) in tested_sets(data, tested).items():
+        for name, (slices, place) in sets.items():
             file, kept = out / "scores" / f"{row}.{name}.npz", run / "scores" / f"{row}.{name}.npz"
             if kept.exists() and not (networks[row] and file.exists()):
                 file.parent.mkdir(parents=True, exist_ok=True)

@@ -48,7 +48,7 @@ def train_base(out: Path, data: ClassifierData, plan: Plan, seed: int) -> MultiS
         torch.manual_seed(seed)
         return _fit(out / "base", MultiScaleClassifier(), base_draw(data.bases, seed), scale_loss, plan)
 
-    return _train_once(out / "base.safetensors", train)
+    return load_classifier(_train_once(out / "base.safetensors", train))
 
 
 def train_further(
@@ -73,7 +73,7 @@ def train_further(
         trained = _fit(out, copy.deepcopy(before).requires_grad_(True), draw, scale_loss, plan)
         return _train_last_scale(out / SCALES[-1], trained, draw, seed) if isinstance(first, Path) else trained
 
-    return _train_once(out.with_suffix(".safetensors"), train)
+    return load_classifier(_train_once(out.with_suffix(".safetensors"), train))
 
 
 def train_beside(
@@ -89,12 +89,12 @@ def train_beside(
     Returns:
         The weights' file.
     """
-    weights = out.with_suffix(".safetensors")
-    if not weights.exists():
+
+    def train() -> nn.Module:
         draw = _further_draw(_network_before(first), data, seed)
-        trained = fit(out, scales, draw, scale_loss, plan, description=out.name)
-        once(lambda: export_weights(trained.get_submodule("network"), weights))
-    return weights
+        return fit(out, scales, draw, scale_loss, plan, description=out.name).get_submodule("network")
+
+    return _train_once(out.with_suffix(".safetensors"), train)
 
 
 def _further_draw(before: MultiScaleClassifier, data: ClassifierData, seed: int) -> Draw:
@@ -140,8 +140,8 @@ def _fit(
     return whole
 
 
-def _train_once(weights: Path, train: Callable[[], MultiScaleClassifier]) -> MultiScaleClassifier:
+def _train_once(weights: Path, train: Callable[[], nn.Module]) -> Path:
     if not weights.exists():
         trained = train()
         once(lambda: export_weights(trained, weights))
-    return load_classifier(weights)
+    return weights

@@ -15,14 +15,7 @@ from training.data.public_slices import CAP, COVID19, NP, WEAK_COVID19
 from training.data.slices import SliceSet
 from training.engine import classifier_training
 from training.engine.checkpoint import export_weights
-from training.engine.classifier_training import (
-    BASE_PLAN,
-    OWN_PLAN,
-    REAL_PLAN,
-    plan_of,
-    train_base,
-    train_further,
-)
+from training.engine.classifier_training import BASE_PLAN, OWN_PLAN, REAL_PLAN, plan_of, train_base, train_further
 from training.engine.loop import Plan, fit
 from training.engine.scale_loss import EveryScale, scale_loss
 
