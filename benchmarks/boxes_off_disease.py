@@ -101,7 +101,7 @@ def explain_patient(volume: CTVolume, labels: np.ndarray, judge: Judge) -> tuple
     """A patient's state, and what would be explained were it not absent; an absent one gets no boxes."""
     rules = SHIPPED.classification
     inputs = SliceInputs.of_volume(volume, labels, rules.window, rules.hide_outside_lungs)
-    slices = classify_slices(judge.network, volume, inputs, rules.minimum_lung_mm2)
+    slices = classify_slices(judge.network, volume, inputs, rules.minimum_lung_mm2, rules.neighbours_mm)
     prediction = judge.decision.apply(rules.study_rule.apply(slices))
     asked = replace(prediction, state="indeterminate" if prediction.state == "absent" else prediction.state)
     explained = explain_slices(

@@ -80,7 +80,7 @@ class ClassInferer(Inferer):
         volume = source.volume
         seen = SliceInputs.of_volume(volume, lungs, rules.window, rules.hide_outside_lungs)
         channels_last = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        slices = classify_slices(channels_last, volume, seen, rules.minimum_lung_mm2)
+        slices = classify_slices(channels_last, volume, seen, rules.minimum_lung_mm2, rules.neighbours_mm)
         lines = torch.full((1 + len(volume.hu), len(CLASSES)), torch.nan, dtype=torch.float64)
         lines[0] = torch.tensor(rules.study_rule.apply(slices))
         for item in slices:

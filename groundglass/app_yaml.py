@@ -114,6 +114,13 @@ class ClassificationSection(Section):
         "measured: model card of the classifier",
     )
     minimum_lung_cm2: float = setting("Lung that a slice needs to be classified.", "cm2", "choice", low=1, high=500)
+    neighbours_mm: float = setting(
+        "How far slices have a say in each other's probabilities: standard deviation along the body; 0: none.",
+        "mm",
+        "measured in two folds by patient: model card of the classifier",
+        low=0,
+        high=50,
+    )
     study_top_part: float = setting(
         "Part of the slices, the most diseased ones, whose mean is the study's probability.",
         "1",
@@ -178,6 +185,13 @@ class SaliencySection(Section):
         "choice: a sphere of 1 cm",
         low=0,
         high=1_000,
+    )
+    minimum_region_mm: float = setting(
+        "What is salient and reaches less far along the body is left out: vessels and domes mostly end after a slice.",
+        "mm",
+        "measured on six patients: benchmarks/results/localisation.md",
+        low=0,
+        high=100,
     )
     maximum_regions: int = setting(
         "Regions listed in the report, those that contribute most; every box stays in result.json.",

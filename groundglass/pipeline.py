@@ -144,7 +144,9 @@ class Pipeline:
         """
         rules = self.settings.classification
         inputs = SliceInputs.of_volume(volume, lungs.labels, rules.window, rules.hide_outside_lungs)
-        slices = classify_slices(self.classifier, volume, inputs, rules.minimum_lung_mm2, on_slices=on_slices)
+        slices = classify_slices(
+            self.classifier, volume, inputs, rules.minimum_lung_mm2, rules.neighbours_mm, on_slices=on_slices
+        )
         return ClassifiedSlices(inputs, slices, rules.decision.apply(rules.study_rule.apply(slices)))
 
     def explain(

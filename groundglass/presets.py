@@ -14,6 +14,7 @@ PAPER: Settings = replace(
         SHIPPED.lungs,
         views=("axial", "coronal", "sagittal"),  # II-C: "each view of the 3D volume"
     ),
+    classification=replace(SHIPPED.classification, neighbours_mm=0.0),  # II-D: each slice for itself
     gradients=IntegratedGradients(
         reading="score",  # Eq. 2: S(x), the class score of one scale
         rule="riemann_right",  # Eq. 3: n / m for n = 1, ..., m

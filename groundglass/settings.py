@@ -45,6 +45,7 @@ class ClassificationSettings:
     window: SlidingWindow
     hide_outside_lungs: bool
     minimum_lung_mm2: float
+    neighbours_mm: float
     study_rule: StudyRule
     decision: DecisionRule
 
@@ -100,6 +101,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
             window=SlidingWindow(*classification.window_hu),
             hide_outside_lungs=classification.hide_outside_lungs,
             minimum_lung_mm2=100.0 * classification.minimum_lung_cm2,
+            neighbours_mm=classification.neighbours_mm,
             study_rule=StudyRule(classification.study_top_part, classification.study_minimum_slices),
             decision=DecisionRule(classification.absent_below, classification.present_from, classification.kind_above),
         ),
@@ -114,7 +116,7 @@ def load_settings(path: Path = SETTINGS_FILE) -> Settings:
             minimum_disease_probability=saliency.minimum_disease_probability,
             minimum_area_mm2=saliency.minimum_area_mm2,
             closing_mm=saliency.closing_mm,
-            regions=RegionRules(saliency.minimum_region_ml, saliency.maximum_regions),
+            regions=RegionRules(saliency.minimum_region_ml, saliency.minimum_region_mm, saliency.maximum_regions),
             spacing_mm=saliency.spacing_mm,
             proved_slices=research.proved_slices,
             joint_factor=research.joint_factor,

@@ -1,6 +1,6 @@
 """II-F.2 over the volume: salient regions that overlap on neighbouring slices are one, ranked by contribution."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -12,6 +12,8 @@ from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume
 
 MAXIMUM_GAP_MM = 10.0
 """Explained slices farther apart than this are no neighbours, unless no slice lies between them."""
+ROUNDING_MM = 0.01
+"""Distances of slices are seldom whole numbers."""
 BOTH_LUNGS_PART = 0.1
 """A region with this part of its area in either lung is in both."""
 
@@ -21,11 +23,14 @@ class RegionRules:
     """Which regions are kept, and which are listed.
 
     Attributes:
-        minimum_ml: smaller ones are left out with their boxes: what the next slice does not confirm is mostly noise.
+        minimum_ml: smaller ones are left out with their boxes: mostly noise.
+        minimum_mm: those that reach less far along the body are left out too: what the next slices do not confirm is
+            mostly a vessel that runs through, or partial volume over a dome of the diaphragm.
         maximum: so many are listed, those that contribute most.
     """
 
     minimum_ml: float
+    minimum_mm: float
     maximum: int
 
 
@@ -66,12 +71,19 @@ def find_regions(
         rules: which are kept and listed.
     """
     salient = np.zeros(lungs.shape, np.uint8)
+    slice_mm = volume.spacing_mm[0]
     measured = [
         (_measure(members, explained, diseased, lungs, thirds, volume.spacing_mm), members)
-        for members in _held_together(found, sorted(explained), volume.spacing_mm[0])
+        for members in _held_together(found, sorted(explained), slice_mm)
     ]
+    beyond_budget = set(diseased) - set(explained)
     ranked = sorted(
-        ((region, members) for region, members in measured if region.volume_ml >= rules.minimum_ml),
+        (
+            (region, members)
+            for region, members in measured
+            if region.volume_ml >= rules.minimum_ml
+            and _reach(region.slices, beyond_budget) * slice_mm >= rules.minimum_mm - ROUNDING_MM
+        ),
         key=lambda item: (-item[0].contribution, item[0].slices, item[0].box.column_min, item[0].box.row_min),
     )
     listed: list[Region] = []
@@ -85,6 +97,20 @@ def find_regions(
             salient[box.slice_index][box.place][mask] = number if is_listed else UNLISTED_REGION
     boxes.sort(key=lambda box: (box.slice_index, -box.area_mm2, box.row_min, box.column_min))
     return FoundRegions(tuple(listed), len(ranked) - len(listed), tuple(boxes), salient)
+
+
+def _reach(slices: Sequence[int], beyond_budget: Set[int]) -> int:
+    """How many slices a region may reach over: from its first to its last, and over those next to it that nobody saw.
+
+    >>> _reach((7, 8), beyond_budget={4, 5, 6, 20})
+    5
+    """
+    first, last = slices[0], slices[-1]
+    while first - 1 in beyond_budget:
+        first -= 1
+    while last + 1 in beyond_budget:
+        last += 1
+    return last - first + 1
 
 
 def thirds_of_lungs(lungs: LabelMap) -> Indices:

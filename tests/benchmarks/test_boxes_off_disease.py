@@ -89,7 +89,7 @@ def test_slices_that_are_absent_get_no_boxes(network: MultiScaleClassifier) -> N
     lung = np.zeros((2, INPUT_SIZE, INPUT_SIZE), dtype=bool)
     lung[:, 40:180, 30:100] = lung[:, 40:180, 120:190] = True
     hu = np.where(lung, -850, 40).astype(np.int16)
-    slices = SliceSet(hu, lung, np.tile([-1040.0, 360.0], (2, 1)), np.full(2, 1.4), np.arange(2))
+    slices = SliceSet(hu, lung, np.tile([-1040.0, 360.0], (2, 1)), np.full(2, 1.4), np.arange(2), np.full(2, np.nan))
     absent = count_slices(slices, Judge(network, always("absent")))
     assert absent == {"slices": 2, "not_absent": 0, "with_boxes": 0, "boxes": 0, "hila": 0}
     both = add_counts([absent, absent | {"boxes": 3}])

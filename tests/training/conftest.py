@@ -56,6 +56,7 @@ def slices() -> SliceSet:
         np.repeat(np.array([[-1040.0, 360.0]]), len(indices), 0),
         np.full(len(indices), square.rows * volume.spacing_mm[1] / INPUT_SIZE),
         indices,
+        indices * volume.spacing_mm[0],
     )
 
 

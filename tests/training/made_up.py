@@ -23,7 +23,8 @@ def make_patient(name: str, label: int, slices: int = 3) -> Patient:
     hu = np.where(lung, -850, 40) + rng.integers(-30, 30, lung.shape)
     window, pixel_mm = np.tile([-1040.0, 360.0], (slices, 1)), np.full(slices, 1.5)
     infected = np.arange(slices) < 1 if label else np.zeros(slices, dtype=bool)
-    return Patient(name, label, SliceSet(hu.astype(np.int16), lung, window, pixel_mm, np.arange(slices) + 5), infected)
+    index = np.arange(slices) + 5
+    return Patient(name, label, SliceSet(hu.astype(np.int16), lung, window, pixel_mm, index, 2.0 * index), infected)
 
 
 def tiny_network(classes: int) -> nn.Module:
@@ -71,7 +72,7 @@ def make_slices(count: int, seed: int, side: int = 32) -> SliceSet:
     lung[:, side // 8 : -side // 8, side // 8 : -side // 8] = True
     hu = np.where(lung, rng.normal(-850, 30, lung.shape), 40).astype(np.int16)
     window = np.repeat([[-1040.0, 360.0]], count, axis=0)
-    return SliceSet(hu, lung, window, np.full(count, 1.3), np.arange(count))
+    return SliceSet(hu, lung, window, np.full(count, 1.3), np.arange(count), np.full(count, np.nan))
 
 
 def label_slices(slices: SliceSet, kinds: Sequence[str], label_of: Mapping[str, int]) -> LabelledSlices:
@@ -94,6 +95,7 @@ def make_scores(
         np.array(group if group is not None else [f"patient {number}" for number in range(count)]),
         np.array(kind if kind is not None else ["healthy"] * count),
         np.array(label if label is not None else [0] * count),
+        np.full(count, np.nan),
         np.zeros((count, 2, 3, 3), dtype=np.float32),
         np.array(["0123"]),
     )

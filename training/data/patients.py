@@ -61,6 +61,9 @@ from training.data.slices import (
     slices_of_volume,
 )
 
+TRAINED = ("hu", "lung", "window", "pixel_mm", "index")
+"""Fields of a patient's slices that make a training set what it is."""
+
 
 @dataclass(frozen=True)
 class Patient:
@@ -195,7 +198,8 @@ def _training_set(patients: Sequence[Patient], origin: str) -> TrainingSet:
     for patient in patients:
         same[hashlib.sha256(patient.slices.hu.tobytes()).digest()].append(patient.name)
         digest.update(CLASSES[patient.label].encode())
-        for field, array in vars(patient.slices).items():
+        for field in TRAINED:
+            array = getattr(patient.slices, field)
             digest.update(f"{field} {array.dtype} {array.shape}".encode() + array.tobytes())
     if repeated := [names for names in same.values() if len(names) > 1]:
         raise TrainingSetError(

@@ -192,5 +192,6 @@ def gather_pictures(pictures: Iterable[Picture]) -> tuple[SliceSet, np.ndarray]:
         np.array([item.window for item in items]).reshape(-1, 2),
         np.full(len(items), np.nan),
         np.arange(len(items)),
+        np.full(len(items), np.nan),
     )
     return slices, np.array([item.found for item in items], dtype=bool)

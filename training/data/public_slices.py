@@ -144,4 +144,4 @@ def slices_in_hu(network: LungUNet, files: Sequence[Path], description: str) -> 
     low_hu = AERATED_HU - AERATED_GREY * window.width
     windows = np.tile([low_hu, low_hu + window.width], (len(hu), 1))
     pixel_mm = np.full(len(hu), LUNGS_MM / INPUT_SIZE)
-    return SliceSet(np.stack(hu), np.stack(lung), windows, pixel_mm, np.array(index))
+    return SliceSet(np.stack(hu), np.stack(lung), windows, pixel_mm, np.array(index), np.full(len(hu), np.nan))

@@ -45,6 +45,7 @@ class SliceSet:
         window: low and high end of the normalisation, `(slice, 2)`.
         pixel_mm: pixel size of each slice, `(slice,)`.
         index: slice index in the source volume, `(slice,)`.
+        height_mm: where each slice lies in its volume, from the first one down; not a number for a single picture.
     """
 
     hu: np.ndarray
@@ -52,6 +53,7 @@ class SliceSet:
     window: np.ndarray
     pixel_mm: np.ndarray
     index: np.ndarray
+    height_mm: np.ndarray
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,9 +79,12 @@ def _cut(
     return cut_hu, cut_lung, square.rows * pixel_mm / INPUT_SIZE
 
 
-def _gather(cuts: list, windows: Sequence[tuple[float, float]], indices: Sequence[int] | np.ndarray) -> SliceSet:
+def _gather(
+    cuts: list, windows: Sequence[tuple[float, float]], indices: Sequence[int] | np.ndarray, slice_mm: float
+) -> SliceSet:
     hu, lung, pixel_mm = zip(*cuts, strict=True)
-    return SliceSet(np.stack(hu), np.stack(lung), np.array(windows), np.array(pixel_mm), np.array(indices))
+    index = np.array(indices)
+    return SliceSet(np.stack(hu), np.stack(lung), np.array(windows), np.array(pixel_mm), index, index * slice_mm)
 
 
 def slices_of_volume(network: LungUNet, volume: CTVolume) -> SliceSet:
@@ -94,7 +99,7 @@ def slices_of_volume(network: LungUNet, volume: CTVolume) -> SliceSet:
     if not len(enough):
         raise Refusal(RefusalCode.TOO_LITTLE_LUNG, f"No slice shows {MINIMUM_LUNG_MM2 / 100:.0f} cm2 of lung.")
     cuts = [_cut(inputs.hu[index], inputs.lung(int(index)), inputs.square, volume.spacing_mm[1]) for index in enough]
-    return _gather(cuts, [inputs.window] * len(cuts), enough)
+    return _gather(cuts, [inputs.window] * len(cuts), enough, volume.canonical_spacing_mm[0])
 
 
 def slices_of_images(
@@ -110,7 +115,7 @@ def slices_of_images(
         cuts.append(_cut(image, lung, square, pixel_mm))
         windows.append(WINDOW.place(image))
         kept.append(index)
-    return _gather(cuts, windows, kept)
+    return _gather(cuts, windows, kept, np.nan)
 
 
 def read_patient(data: Path, name: str) -> CTVolume:
@@ -124,8 +129,8 @@ def read_patient(data: Path, name: str) -> CTVolume:
 
 
 def lungs_digest(network: LungUNet) -> bytes:
-    """SHA-256 of what finds the lungs: the network's weights, and how app.yaml has the application use them."""
-    digest = hashlib.sha256(repr(SHIPPED.lungs).encode())
+    """SHA-256 of what finds the lungs, the network's weights and app.yaml's way to use them, and of what is kept."""
+    digest = hashlib.sha256(repr((SHIPPED.lungs, *SliceSet.__annotations__)).encode())
     for tensor in network.state_dict().values():
         digest.update(tensor.cpu().numpy().tobytes())
     return digest.digest()

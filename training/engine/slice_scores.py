@@ -11,6 +11,7 @@ from torch import nn
 
 from groundglass.domain.software import sha256_of
 from groundglass.method.classifier_network import SCALES
+from groundglass.method.slice_classification import with_neighbours
 from groundglass.method.weights import load_classifier
 from groundglass.presets import SHIPPED
 from training.data.classifier_data import ClassifierData
@@ -35,6 +36,7 @@ class SliceScores:
         group: slices of one patient have one, `(slice,)`.
         kind: what the source says of each, `(slice,)`; of patients HEALTHY, INFECTED, FREE or UNMARKED.
         label: index into CLASSES, or WEAK_COVID19, `(slice,)`.
+        height_mm: where each lies in its patient; not a number for a single picture, `(slice,)`.
         scores: float32 `(slice, view, scale, class)`; the views are the slice and its mirror image, the scales SCALES
             or, of another network, one.
         weights: SHA-256 of each fold's network.
@@ -44,6 +46,7 @@ class SliceScores:
     group: np.ndarray
     kind: np.ndarray
     label: np.ndarray
+    height_mm: np.ndarray
     scores: np.ndarray
     weights: np.ndarray
 
@@ -52,15 +55,35 @@ class SliceScores:
         """What can be asked: OUTPUTS, or `joint` alone where there is one scale."""
         return OUTPUTS if self.scores.shape[2] == len(SCALES) else OUTPUTS[:1]
 
-    def probabilities(self, output: str = "joint", temperature: float | np.ndarray = 1.0) -> np.ndarray:
-        """Probabilities `(slice, class)` by one of `outputs`, scores divided by a temperature, one or `(slice,)`."""
+    def probabilities(
+        self,
+        output: str = "joint",
+        temperature: float | np.ndarray = 1.0,
+        neighbours_mm: float = SHIPPED.classification.neighbours_mm,
+    ) -> np.ndarray:
+        """What the application tells of the slices, `(slice, class)`.
+
+        Args:
+            output: one of `outputs`.
+            temperature: divides the scores, one or `(slice,)`.
+            neighbours_mm: as of `with_neighbours`, among the slices of a group.
+        """
         scores = self.scores.sum(axis=2) if output == "joint" else self.scores[:, :, SCALES.index(output)]
         divided = scores.astype(np.float64) / np.reshape(temperature, (-1, 1, 1))
-        return np.asarray(softmax(divided, axis=2).mean(axis=1))
+        found = np.asarray(softmax(divided, axis=2).mean(axis=1))
+        for group in np.unique(self.group[np.isfinite(self.height_mm)]):
+            own = self.group == group
+            found[own] = with_neighbours(found[own], self.height_mm[own], neighbours_mm)
+        return found
 
-    def pneumonia(self, output: str = "joint", temperature: float | np.ndarray = 1.0) -> np.ndarray:
-        """P(CAP) + P(COVID-19), `(slice,)`."""
-        return 1.0 - self.probabilities(output, temperature)[:, 0]
+    def pneumonia(
+        self,
+        output: str = "joint",
+        temperature: float | np.ndarray = 1.0,
+        neighbours_mm: float = SHIPPED.classification.neighbours_mm,
+    ) -> np.ndarray:
+        """P(CAP) + P(COVID-19), `(slice,)`; arguments as of `probabilities`."""
+        return 1.0 - self.probabilities(output, temperature, neighbours_mm)[:, 0]
 
     def select(self, chosen: np.ndarray) -> "SliceScores":
         """Those of a bool or index array."""
@@ -155,6 +178,6 @@ def score_folds(
     scores = np.empty((len(place), *of_fold[int(place[0])].shape[1:]), dtype=np.float32)
     for fold, part in of_fold.items():
         scores[place == fold] = part
-    found = SliceScores(place, slices.group, slices.kind, slices.label, scores, weights)
+    found = SliceScores(place, slices.group, slices.kind, slices.label, slices.slices.height_mm, scores, weights)
     found.save(file)
     return found

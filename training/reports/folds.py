@@ -14,7 +14,7 @@ from training.engine.slice_scores import FREE, HEALTHY, INFECTED, UNMARKED, Slic
 from training.reports import calibration
 from training.reports.chosen_points import CALLED, MISSED, choose_points
 from training.reports.markdown import grid, render
-from training.reports.marked_patients import kind_figures, patient_curves, study_statements
+from training.reports.marked_patients import compare_neighbours, kind_figures, patient_curves, study_statements
 from training.reports.operating_points import Group, operating_points
 from training.reports.public_slices import (
     DISEASED_KINDS,
@@ -34,7 +34,7 @@ ROWS = {
 }
 """In the order of the tables: the networks of a run, and those whose scores `training.imagenet_row` left in it."""
 FIGURES = (
-    "calibration", "mosmed", "iq_oth", "iq_oth_unlike", "curves", "studies", "kinds", "operating_points",
+    "calibration", "mosmed", "iq_oth", "iq_oth_unlike", "curves", "neighbours", "studies", "kinds", "operating_points",
 )  # fmt: skip
 """What the report has of every row."""
 RULES = SHIPPED.classification
@@ -85,6 +85,7 @@ def score_folds_report(
         )
         patients = scores["patients"]
         report["curves"][row] = patient_curves(patients)
+        report["neighbours"][row] = compare_neighbours(patients)
         report["studies"][row] = study_statements(patients, RULES.study_rule, chosen.of_fold, scaled["patients"])
         report["kinds"][row] = kind_figures(patients, RULES.study_rule)
         groups = slice_groups({name: (part, part.pneumonia(temperature=scaled[name])) for name, part in scores.items()})
@@ -144,6 +145,15 @@ def as_markdown(report: dict[str, Any]) -> str:
                     [ROWS[row], title, *(_cell(found[name][output][kind])
                                          for name in patients for kind in ("inside", "against_healthy"))]
                     for row, found in curves.items() for output, title in _titles(found[patients[0]]).items()
+                ],
+            ),
+            neighbours_mm=f"{RULES.neighbours_mm:g}",
+            neighbours=grid(
+                ["mm", *(f"{name}, {kind}" for name in patients for kind in ("inside", "against healthy"))],
+                [
+                    [reach, *(_cell(found[name][kind])
+                              for name in patients for kind in ("inside", "against_healthy"))]
+                    for reach, found in report["neighbours"]["shipped"].items()
                 ],
             ),
             studies=grid(

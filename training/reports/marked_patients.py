@@ -1,6 +1,6 @@
 """Figures on whole patients: infected slices against others, what the study is called, and which kind."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,14 +8,37 @@ import numpy as np
 from groundglass.domain.class_names import CLASSES
 from groundglass.method.decision import DecisionRule
 from groundglass.method.slice_classification import StudyRule
+from groundglass.presets import SHIPPED
 from training.data.public_slices import CAP, COVID19, NP
 from training.engine.slice_scores import FREE, HEALTHY, INFECTED, UNMARKED, SliceScores
 from training.reports.metrics import area_under_curve
 from training.reports.prediction_levels import patient_probabilities
 
+NEIGHBOURS_MM = (0.0, 2.0, 4.0, 6.0, 8.0)
+"""Reaches that are compared: 0 is each slice for itself, as in the paper."""
 
-def patient_curves(scores: SliceScores) -> dict[str, dict[str, dict[str, float | None]]]:
+
+def compare_neighbours(scores: SliceScores) -> dict[str, dict[str, dict[str, float | None]]]:
+    """`patient_curves` of all scales together, by reach of the neighbours in mm, as a text, and patient."""
+    return {
+        f"{reach_mm:g}": {
+            name: found["joint"] for name, found in patient_curves(scores, reach_mm, outputs=("joint",)).items()
+        }
+        for reach_mm in NEIGHBOURS_MM
+    }
+
+
+def patient_curves(
+    scores: SliceScores,
+    neighbours_mm: float = SHIPPED.classification.neighbours_mm,
+    outputs: Sequence[str] | None = None,
+) -> dict[str, dict[str, dict[str, float | None]]]:
     """AUC of P(pneumonia) of each diseased patient, by output (`joint`, and each of several scales).
+
+    Args:
+        scores: of the patients' slices.
+        neighbours_mm: as of `with_neighbours`.
+        outputs: which; None for all.
 
     Returns:
         By patient and output: `inside`, infected slices against the patient's others, None where nobody marked them or
@@ -23,8 +46,8 @@ def patient_curves(scores: SliceScores) -> dict[str, dict[str, dict[str, float |
         every healthy patient, each as the network that never saw it scores it.
     """
     curves: dict[str, dict[str, dict[str, float | None]]] = {}
-    for output in scores.outputs:
-        pneumonia = scores.pneumonia(output)
+    for output in outputs or scores.outputs:
+        pneumonia = scores.pneumonia(output, neighbours_mm=neighbours_mm)
         healthy = pneumonia[scores.kind == HEALTHY]
         for name in np.unique(scores.group[scores.label != NP]):
             own = scores.group == name

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from groundglass.domain.class_names import CLASSES
 from groundglass.method.classifier_network import MultiScaleClassifier
+from groundglass.method.slice_classification import with_neighbours
 from groundglass.presets import SHIPPED
 from training.data.patients import Patient, TrainingSet
 from training.data.slices import SliceSet
@@ -69,6 +70,7 @@ def compare(
             models["attention, painted bags first"] = train_study_model(bags, seed, iterations, painted)
         for patient in (patients[name] for name in tested):
             rows = predict(network, patient.slices, masked)
+            rows = with_neighbours(rows, patient.slices.height_mm, SHIPPED.classification.neighbours_mm)
             probabilities = patient_probabilities(rows, CLASSES, SHIPPED.classification.study_rule)
             note("study rule", patient, probabilities, 1 - rows[:, 0])
             for title, model in models.items():

@@ -38,6 +38,7 @@ def find(
     explained: Mapping[int, float] | Sequence[int],
     slice_mm: float = 2.0,
     minimum_ml: float = 0.0,
+    minimum_mm: float = 0.0,
     diseased: Sequence[int] = ALL,
     maximum: int = 5,
     masks: Sequence[np.ndarray] | None = None,
@@ -46,7 +47,7 @@ def find(
     full = [np.ones((item.row_max - item.row_min + 1,) * 2, dtype=bool) for item in boxes]
     found = list(zip(boxes, masks or full, strict=True))
     probabilities = explained if isinstance(explained, Mapping) else dict.fromkeys(explained, 1.0)
-    rules = RegionRules(minimum_ml, maximum)
+    rules = RegionRules(minimum_ml, minimum_mm, maximum)
     return find_regions(
         found, probabilities, list(diseased), lungs(), thirds_of_lungs(lungs()), volume(slice_mm), rules
     )
@@ -69,6 +70,22 @@ def test_boxes_that_overlap_with_no_salient_pixel_in_common_are_two_regions() ->
     assert len(find(boxes, [3, 4], masks=[upper, upper]).listed) == 1
     shifted = [box(3, 10, 5), box(4, 13, 5)]  # the same pixels of the slice, by other places in their boxes
     assert len(find(shifted, [3, 4], masks=[lower, upper]).listed) == 1
+
+
+def test_what_the_next_slices_do_not_confirm_is_left_out_with_its_boxes() -> None:
+    tall, flat = [box(index, 10, 5) for index in (3, 4, 5)], [box(index, 10, 40, share=0.2) for index in (4, 5)]
+    found = find(tall + flat, [3, 4, 5], slice_mm=2.0, minimum_mm=6.0, diseased=(3, 4, 5))
+    assert [region.slices for region in found.listed] == [(3, 4, 5)]
+    assert (found.unlisted, {item.region for item in found.boxes}) == (0, {1})
+    assert set(np.unique(found.salient)) == {0, 1}
+    assert len(find(tall + flat, [3, 4, 5], slice_mm=2.9995, minimum_mm=6.0, diseased=(3, 4, 5)).listed) == 2
+    assert len(find(flat[:1], [3, 4, 5], slice_mm=8.0, minimum_mm=6.0, diseased=(3, 4, 5)).listed) == 1
+
+
+def test_a_region_next_to_slices_that_the_budget_left_out_may_go_on_there() -> None:
+    found = find([box(4, 10, 5)], [4], slice_mm=2.0, minimum_mm=6.0, diseased=(3, 4, 5))
+    assert [region.slices for region in found.listed] == [(4,)]
+    assert not find([box(4, 10, 5)], [3, 4, 5], slice_mm=2.0, minimum_mm=6.0, diseased=(3, 4, 5)).listed
 
 
 def test_two_branches_that_meet_on_the_next_slice_are_one_region() -> None:

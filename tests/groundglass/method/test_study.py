@@ -16,7 +16,7 @@ from groundglass.method.explanation import Explanation, explain_slices
 from groundglass.method.normalisation import SlidingWindow
 from groundglass.method.regions import thirds_of_lungs
 from groundglass.method.saliency import IntegratedGradients, PathIntegrals
-from groundglass.method.slice_classification import StudyRule, classify_slices
+from groundglass.method.slice_classification import StudyRule, classify_slices, with_neighbours
 from groundglass.method.slice_input import SliceInputs
 from groundglass.method.weights import WeightsRefused, load_classifier
 from groundglass.phantom.thorax import Truth, make_thorax
@@ -40,6 +40,57 @@ def test_one_odd_slice_does_not_make_a_healthy_study_sick() -> None:
     assert SHIPPED.classification.decision.apply(StudyRule(0.1, minimum_slices=3).apply(slices)).state != "present"
 
 
+def of_pneumonia(*pneumonia: float) -> np.ndarray:
+    values = np.array(pneumonia)
+    return np.stack([1 - values, 0.75 * values, 0.25 * values], axis=1)
+
+
+def test_a_slice_that_its_neighbours_do_not_confirm_is_no_longer_diseased_and_a_run_of_them_stays() -> None:
+    heights_mm = np.arange(9) * 2.0
+    lone = 1 - with_neighbours(of_pneumonia(*[0.05] * 4, 0.9, *[0.05] * 4), heights_mm, 4.0)[:, 0]
+    run = 1 - with_neighbours(of_pneumonia(0.05, *[0.9] * 7, 0.05), heights_mm, 4.0)[:, 0]
+    assert lone.max() < 0.2
+    assert run[4] > 0.8
+    assert (run[2:7] > 0.5).all()
+
+
+def test_neighbours_are_near_by_millimetres_however_many_slices_lie_between() -> None:
+    fine_mm = np.arange(0, 80, 1.0)
+    along_the_body = of_pneumonia(*(0.5 + 0.4 * np.sin(fine_mm / 6)))
+    fine = with_neighbours(along_the_body, fine_mm, 4.0)
+    coarse = with_neighbours(along_the_body[::4], fine_mm[::4], 4.0)
+    assert np.abs(fine[::4] - along_the_body[::4]).max() > 0.1
+    assert np.abs(fine[::4] - coarse)[3:-3].max() < 0.01
+    assert with_neighbours(of_pneumonia(0.1, 0.9), np.array([0.0, 100.0]), 4.0) == pytest.approx(of_pneumonia(0.1, 0.9))
+
+
+def test_a_slice_stands_for_itself_without_reach_and_where_nobody_knows_its_place() -> None:
+    found = of_pneumonia(0.1, 0.9, 0.1)
+    assert with_neighbours(found, np.arange(3.0), 0.0) == pytest.approx(found)
+    assert with_neighbours(found, np.full(3, np.nan), 4.0) == pytest.approx(found)
+    part = with_neighbours(found, np.array([0.0, np.nan, 2.0]), 4.0)
+    assert part == pytest.approx(found)
+
+
+def test_a_probability_that_was_rounded_to_nothing_does_not_settle_its_neighbours() -> None:
+    sure = np.array([[0.0, 0.5, 0.5], [0.6, 0.2, 0.2], [0.6, 0.2, 0.2]])
+    found = with_neighbours(sure, np.array([0.0, 8.0, 16.0]), 4.0)
+    assert np.isfinite(found).all()
+    assert found.sum(axis=1) == pytest.approx(1.0)
+    assert found[2, 0] > 0.5
+
+
+@pytest.mark.slow
+def test_the_slices_of_a_volume_have_a_say_in_each_other(network, sick) -> None:
+    volume, _, inputs = sick
+    alone = classify_slices(network, volume, inputs, minimum_lung_mm2=4000.0, neighbours_mm=0.0)
+    beside = classify_slices(network, volume, inputs, minimum_lung_mm2=4000.0, neighbours_mm=4.0)
+    heights_mm = np.array([item.index for item in alone]) * volume.spacing_mm[0]
+    expected = with_neighbours(np.array([item.probabilities for item in alone]), heights_mm, 4.0)
+    assert np.array([item.probabilities for item in beside]) == pytest.approx(expected)
+    assert not np.allclose([item.probabilities for item in alone], expected, atol=0.01)
+
+
 @pytest.fixture(scope="module")
 def network() -> MultiScaleClassifier:
     return load_classifier(WEIGHTS)
@@ -56,7 +107,7 @@ def test_only_slices_with_enough_lung_are_classified(network, sick) -> None:
     volume, truth, inputs = sick
     areas = (truth.lungs > 0).sum(axis=(1, 2)) * volume.pixel_area_mm2
     fifth = float(np.sort(areas)[-5])
-    slices = classify_slices(network, volume, inputs, minimum_lung_mm2=fifth)
+    slices = classify_slices(network, volume, inputs, minimum_lung_mm2=fifth, neighbours_mm=0.0)
     assert len(slices) == 5
     assert [item.index for item in slices] == np.nonzero(areas >= fifth)[0].tolist()
     assert all(sum(item.probabilities) == pytest.approx(1.0) for item in slices)
@@ -66,7 +117,7 @@ def test_only_slices_with_enough_lung_are_classified(network, sick) -> None:
 def test_a_volume_with_too_little_lung_is_refused(network, sick) -> None:
     volume, _, inputs = sick
     with pytest.raises(Refusal, match="cm2"):
-        classify_slices(network, volume, inputs, minimum_lung_mm2=1e9)
+        classify_slices(network, volume, inputs, minimum_lung_mm2=1e9, neighbours_mm=0.0)
 
 
 PRESENT = Prediction((0.1, 0.6, 0.3), "present", "undetermined")

@@ -291,9 +291,8 @@ def test_patients_in_whom_no_lungs_are_found_are_all_listed(export: Path) -> Non
 def make_slices(index: Sequence[int]) -> SliceSet:
     count = len(index)
     images = np.zeros((count, 8, 8))
-    return SliceSet(
-        images.astype(np.int16), images > 0, np.zeros((count, 2)), np.ones(count), np.array(index, dtype=np.int64)
-    )
+    place = np.array(index, dtype=np.int64)
+    return SliceSet(images.astype(np.int16), images > 0, np.zeros((count, 2)), np.ones(count), place, 2.0 * place)
 
 
 def test_the_public_patients_carry_the_radiologists_labels_of_their_slices(tmp_path: Path, lungs: LungUNet) -> None:

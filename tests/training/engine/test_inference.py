@@ -1,5 +1,7 @@
 """What a classifier says of slices."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ def test_prediction_averages_a_slice_and_its_mirror_image(slices: SliceSet) -> N
     torch.manual_seed(0)
     network = MultiScaleClassifier().eval()
     slices = SliceSet(*(values[:2] for values in vars(slices).values()))
-    mirrored = SliceSet(slices.hu[..., ::-1], slices.lung[..., ::-1], slices.window, slices.pixel_mm, slices.index)
+    mirrored = replace(slices, hu=slices.hu[..., ::-1], lung=slices.lung[..., ::-1])
     assert np.allclose(predict(network, slices, True), predict(network, mirrored, True), atol=0.01)
 
 

@@ -60,7 +60,9 @@ def test_training_gives_what_the_loss_needs_and_evaluation_the_joint_logits() ->
 def test_prediction_takes_it_like_any_classifier() -> None:
     shape = (3, INPUT_SIZE, INPUT_SIZE)
     hu = np.random.default_rng(0).integers(-1000, 200, shape).astype(np.int16)
-    slices = SliceSet(hu, np.ones(shape, bool), np.array([[-1040.0, 360.0]] * 3), np.ones(3), np.arange(3))
+    slices = SliceSet(
+        hu, np.ones(shape, bool), np.array([[-1040.0, 360.0]] * 3), np.ones(3), np.arange(3), np.arange(3.0)
+    )
     probabilities = predict(make_network(), slices, masked=False)
     assert probabilities.shape == (3, 2)
     assert probabilities.sum(1) == pytest.approx(np.ones(3), abs=1e-5)

@@ -16,7 +16,7 @@ SLICES = 10
 
 def make_patient(name: str, label: int) -> Patient:
     empty = np.zeros((SLICES, 1, 1))
-    slices = SliceSet(empty, empty > 0, np.zeros((SLICES, 2)), np.ones(SLICES), np.arange(SLICES))
+    slices = SliceSet(empty, empty > 0, np.zeros((SLICES, 2)), np.ones(SLICES), np.arange(SLICES), np.arange(SLICES))
     infected = np.arange(SLICES) < 4 if label else np.zeros(SLICES, dtype=bool)
     return Patient(name, label, slices, infected)
 

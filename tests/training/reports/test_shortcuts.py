@@ -35,7 +35,9 @@ def make_slices(count: int, seed: int, lesion_hu: int | None = None, table_hu: i
     if table_hu is not None:
         hu[:, *TABLE] = table_hu
     window = np.repeat([[-1040.0, 360.0]], count, axis=0)
-    return SliceSet(np.rint(hu).astype(np.int16), lung, window, np.full(count, 1.3), np.arange(count))
+    return SliceSet(
+        np.rint(hu).astype(np.int16), lung, window, np.full(count, 1.3), np.arange(count), np.full(count, np.nan)
+    )
 
 
 @pytest.fixture
