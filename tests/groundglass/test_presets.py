@@ -25,9 +25,10 @@ def test_the_papers_preset_has_the_numbers_of_its_equations() -> None:
     )
 
 
-def test_the_two_presets_differ_in_how_the_saliency_is_computed_alone() -> None:
+def test_the_two_presets_differ_in_neighbours_and_in_how_the_saliency_is_computed_alone() -> None:
     shipped, paper = asdict(SHIPPED), asdict(PAPER)
     different = {name for name in shipped if shipped[name] != paper[name]}
-    assert different == {"gradients", "explanation"}
+    assert different == {"classification", "gradients", "explanation"}
+    assert paper["classification"] == shipped["classification"] | {"neighbours_mm": 0}
     of_explanation = {key for key, value in shipped["explanation"].items() if paper["explanation"][key] != value}
     assert of_explanation == {"joint_factor", "joint_blur_mm"}
