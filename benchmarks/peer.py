@@ -1,9 +1,9 @@
 """What a user would take instead of this application: `python -m benchmarks.peer STUDY RESULTS`.
 
 The SDK's loader, selector, series-to-volume operator, Segmentation writer and text SR writer, the same networks called
-plainly (float32, BatchNorm as it stands), and captum once a scale with Eq. 3's rule. Which slices are classified and
-explained, and what is a lung and a box, is decided by the same rules as the application's. Writes RESULTS/peer.json and
-RESULTS/peer.npz, which `benchmarks.peer_turn` holds against the application's results.
+plainly (float32, BatchNorm as it stands), and captum once a scale with Eq. 3's rule on each explained slice. Which are
+classified and explained, and what is a lung and a box, is decided by the same rules as the application's. Writes
+RESULTS/peer.json and RESULTS/peer.npz, which `benchmarks.peer_turn` holds against the application's results.
 """
 
 import argparse
@@ -80,7 +80,8 @@ def analyse(study: Path, results: Path, settings: Settings) -> dict[str, float]:
     stage("volume")
     # The networks alone are plain: what is around them is the library's own, called as the application calls it.
     gradients = replace(PAPER.gradients, reading=settings.gradients.reading)
-    plain = replace(settings, gradients=CaptumGradients(**vars(gradients)))
+    each = replace(settings.explanation, spacing_mm=PAPER.explanation.spacing_mm)
+    plain = replace(settings, gradients=CaptumGradients(**vars(gradients)), explanation=each)
     software = SoftwareIdentity("peer", VERSION, {}, device, "")
     wrapped, explaining = (
         Pipeline(plain, lung_network, network, software)  # type: ignore[arg-type]

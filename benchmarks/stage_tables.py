@@ -14,9 +14,9 @@ NAMES = {"cpu": "stages", "cuda": "stages_gpu"}
 """Of the results, by the device that computes."""
 _PEER = (
     "What a user would take instead (`benchmarks/peer.py`): the SDK's loader, selector and series-to-volume operator, "
-    "the same networks called plainly in float32, captum once a scale with Eq. 3's rule, the SDK's Segmentation writer "
-    "and text SR writer. It writes no structured report, key images, boxes or presentation states. On each "
-    "study it had one turn among ours, on the same cores."
+    "the same networks called plainly in float32, captum once a scale with Eq. 3's rule on each explained slice, the "
+    "SDK's Segmentation writer and text SR writer. It writes no structured report, key images, boxes or presentation "
+    "states. On each study it had one turn among ours, on the same cores."
 )
 
 _BUT_NETWORKS = (

@@ -166,7 +166,7 @@ class SaliencySection(Section):
         "Spacing of the slices whose saliency is computed; slices between take it from their neighbours. 0 computes it "
         "for each.",
         "mm",
-        "choice: each, as long as taking it from neighbours was tried on few slices (benchmarks.saliency_cost)",
+        "measured on slices of four patients: benchmarks/results/saliency_cost.md",
         low=0,
         high=10,
     )

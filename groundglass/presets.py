@@ -23,6 +23,7 @@ PAPER: Settings = replace(
     ),
     explanation=replace(
         SHIPPED.explanation,
+        spacing_mm=0.0,  # II-F: each slice
         joint_factor="attribution",  # Eq. 3: with its factor, the input
         joint_blur_mm=0.0,  # II-F.1: the pixel-wise product of the maps as they are
         joint_part="absolute",  # II-F.2: "the absolute value of the joint saliency map"

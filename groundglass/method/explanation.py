@@ -143,7 +143,8 @@ def explain_slices(
     by_index = {item.index: item for item in chosen}
     maps = _JointMaps(network, target, inputs, gradients, rules, pixel_mm)
     step = max(int(rules.spacing_mm / volume.canonical_spacing_mm[0] + 0.01), 1)  # distances are seldom whole numbers
-    for done, (index, joint, errors) in enumerate(maps.of_slices(sorted(by_index), step), start=1):
+    computed = spread(sorted(by_index), step)
+    for done, (index, joint, errors) in enumerate(maps.of_slices(sorted(by_index), computed), start=1):
         item, lung = by_index[index], inputs.lung_square(index)
         joint = joint * lung
         regions = rules.salient_regions(joint, lung, pixel_mm)
@@ -170,7 +171,9 @@ def explain_slices(
     )
     probability_of = {index: item.pneumonia_probability for index, item in explained.items()}
     thirds = thirds_of_lungs(lungs)
-    of_volume = find_regions(found, probability_of, sorted(diseased_indices), lungs, thirds, volume, rules.regions)
+    of_volume = find_regions(
+        found, probability_of, set(computed), sorted(diseased_indices), lungs, thirds, volume, rules.regions
+    )
     fraction, zones = _salient_fractions(lungs, thirds, of_volume.salient, sorted(diseased_indices), sorted(explained))
     return Explanation(
         updated,
@@ -201,14 +204,15 @@ class _JointMaps:
         self._device = next(network.parameters()).device
         self._scores = gradients.prepare(network, target)
 
-    def of_slices(self, indices: Sequence[int], step: int) -> Iterator[tuple[int, FloatMap, Errors | None]]:
+    def of_slices(
+        self, indices: Sequence[int], computed: Sequence[int]
+    ) -> Iterator[tuple[int, FloatMap, Errors | None]]:
         """Index, joint saliency `(224, 224)` and completeness errors of each slice.
 
         Args:
             indices: ascending.
-            step: indices from one slice that is computed to the next, at most, where slices lie between.
+            computed: those whose saliency is computed, as `spread` chooses them.
         """
-        computed = spread(indices, step)
         proved = {computed[int(place)] for place in _evenly(len(computed), self._rules.proved_slices)}
         between: list[int] = []
         before, joint_before = -1, np.zeros(0, np.float32)

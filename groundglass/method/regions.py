@@ -52,6 +52,7 @@ class FoundRegions:
 def find_regions(
     found: Sequence[tuple[Box, Mask]],
     explained: Mapping[int, float],
+    computed: Set[int],
     diseased: Sequence[int],
     lungs: LabelMap,
     thirds: Indices,
@@ -63,6 +64,7 @@ def find_regions(
     Args:
         found: boxes of all explained slices with their regions, as `boxes_of_regions` gives them.
         explained: index of each explained slice, and its probability of pneumonia.
+        computed: indices of those whose saliency is their own; the others have that of their neighbours.
         diseased: indices of all diseased slices, explained or beyond the budget. A region takes up no volume in the
             others, though it may reach past one: the salient fraction of the lungs counts them as free.
         lungs: uint8 labels, `(slice, row, col)`.
@@ -82,7 +84,7 @@ def find_regions(
             (region, members)
             for region, members in measured
             if region.volume_ml >= rules.minimum_ml
-            and _reach(region.slices, beyond_budget) * slice_mm >= rules.minimum_mm - ROUNDING_MM
+            and _reach(region.slices, computed, beyond_budget) * slice_mm >= rules.minimum_mm - ROUNDING_MM
         ),
         key=lambda item: (-item[0].contribution, item[0].slices, item[0].box.column_min, item[0].box.row_min),
     )
@@ -99,17 +101,29 @@ def find_regions(
     return FoundRegions(tuple(listed), len(ranked) - len(listed), tuple(boxes), salient)
 
 
-def _reach(slices: Sequence[int], beyond_budget: Set[int]) -> int:
-    """How many slices a region may reach over: from its first to its last, and over those next to it that nobody saw.
+def _reach(slices: Sequence[int], computed: Set[int], beyond_budget: Set[int]) -> int:
+    """How many slices a region reaches over for certain, or may reach over where nobody looked.
 
-    >>> _reach((7, 8), beyond_budget={4, 5, 6, 20})
-    5
+    From its first to its last slice whose saliency is its own: slices between take over what one alone shows. And on
+    over those next to it that the budget left out.
+
+    >>> _reach((6, 7, 8), computed={7}, beyond_budget=set())
+    1
+    >>> _reach((6, 7, 8), computed={7}, beyond_budget={4, 5})
+    4
     """
-    first, last = slices[0], slices[-1]
-    while first - 1 in beyond_budget:
-        first -= 1
-    while last + 1 in beyond_budget:
-        last += 1
+    own = [index for index in slices if index in computed]
+    if not own:
+        return 0
+    first, last = own[0], own[-1]
+    if slices[0] - 1 in beyond_budget:
+        first = slices[0]
+        while first - 1 in beyond_budget:
+            first -= 1
+    if slices[-1] + 1 in beyond_budget:
+        last = slices[-1]
+        while last + 1 in beyond_budget:
+            last += 1
     return last - first + 1
 
 

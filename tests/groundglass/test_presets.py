@@ -31,4 +31,4 @@ def test_the_two_presets_differ_in_neighbours_and_in_how_the_saliency_is_compute
     assert different == {"classification", "gradients", "explanation"}
     assert paper["classification"] == shipped["classification"] | {"neighbours_mm": 0}
     of_explanation = {key for key, value in shipped["explanation"].items() if paper["explanation"][key] != value}
-    assert of_explanation == {"joint_factor", "joint_blur_mm"}
+    assert of_explanation == {"spacing_mm", "joint_factor", "joint_blur_mm"}

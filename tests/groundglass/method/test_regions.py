@@ -42,14 +42,16 @@ def find(
     diseased: Sequence[int] = ALL,
     maximum: int = 5,
     masks: Sequence[np.ndarray] | None = None,
+    computed: Sequence[int] | None = None,
 ) -> FoundRegions:
     """Regions of boxes that are salient all over, unless masks say otherwise; every slice is sick for certain."""
     full = [np.ones((item.row_max - item.row_min + 1,) * 2, dtype=bool) for item in boxes]
     found = list(zip(boxes, masks or full, strict=True))
     probabilities = explained if isinstance(explained, Mapping) else dict.fromkeys(explained, 1.0)
     rules = RegionRules(minimum_ml, minimum_mm, maximum)
+    own = set(probabilities) if computed is None else set(computed)
     return find_regions(
-        found, probabilities, list(diseased), lungs(), thirds_of_lungs(lungs()), volume(slice_mm), rules
+        found, probabilities, own, list(diseased), lungs(), thirds_of_lungs(lungs()), volume(slice_mm), rules
     )
 
 
@@ -80,6 +82,13 @@ def test_what_the_next_slices_do_not_confirm_is_left_out_with_its_boxes() -> Non
     assert set(np.unique(found.salient)) == {0, 1}
     assert len(find(tall + flat, [3, 4, 5], slice_mm=2.9995, minimum_mm=6.0, diseased=(3, 4, 5)).listed) == 2
     assert len(find(flat[:1], [3, 4, 5], slice_mm=8.0, minimum_mm=6.0, diseased=(3, 4, 5)).listed) == 1
+
+
+def test_what_slices_between_take_over_from_one_confirms_nothing() -> None:
+    boxes, slices = [box(index, 10, 5) for index in (3, 4, 5)], [3, 4, 5]
+    confirmed = find(boxes, slices, slice_mm=2.0, minimum_mm=6.0, diseased=slices, computed=[3, 5])
+    assert [region.slices for region in confirmed.listed] == [(3, 4, 5)]
+    assert not find(boxes, slices, slice_mm=2.0, minimum_mm=6.0, diseased=slices, computed=[4]).listed
 
 
 def test_a_region_next_to_slices_that_the_budget_left_out_may_go_on_there() -> None:
