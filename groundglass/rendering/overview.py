@@ -103,7 +103,7 @@ def _coronal_view(
 
 
 def _mark_regions(image: Image.Image, volume: CTVolume, findings: Findings, across: slice, scale: Coordinates) -> None:
-    shown = _projections(volume, findings)
+    shown = project_regions(volume, findings)
     largest: list[tuple[int, Coordinates]] = []
     for number in sorted(shown, reverse=True):  # the first regions last, on top
         lines = [line * scale for line in trace_outlines(shown[number][:, across])]
@@ -120,8 +120,11 @@ def _mark_regions(image: Image.Image, volume: CTVolume, findings: Findings, acro
         draw_text(ImageDraw.Draw(image), (x, y), str(number), 26, REGION_COLOR, anchor="mm", halo=2)
 
 
-def _projections(volume: CTVolume, findings: Findings) -> dict[int, Mask]:
-    """Each region seen from the front, `(slice, col)` of the canonical view; it spans the slices it leaps."""
+def project_regions(volume: CTVolume, findings: Findings) -> dict[int, Mask]:
+    """Each region seen from the front, `(slice, col)` of the canonical view; it spans the slices it leaps.
+
+    Those that are not listed share a number: between two of them lies nothing.
+    """
     slices: dict[int, set[int]] = {}
     for box in findings.boxes:
         slices.setdefault(box.region or UNLISTED_REGION, set()).add(box.slice_index)
@@ -130,7 +133,8 @@ def _projections(volume: CTVolume, findings: Findings) -> dict[int, Mask]:
     if findings.salient is None:
         return {}
     for number, indices in slices.items():
-        for index in range(min(indices), max(indices) + 1):
+        spanned = indices if number == UNLISTED_REGION else range(min(indices), max(indices) + 1)
+        for index in spanned:
             own = max(other for other in indices if other <= index)
             slab = volume.to_canonical((findings.salient[own] == number)[None]).any(axis=1)
             along = _canonical_place(volume, index)

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import ImageDraw
 
-from groundglass.domain.findings import STATES, Findings, Prediction, SliceFinding, State
+from groundglass.domain.findings import STATES, UNLISTED_REGION, Box, Findings, Prediction, SliceFinding, State
 from groundglass.domain.statement import NO_ADULT, statement
 from groundglass.rendering.drawing import PAPER, REGION_COLOR, RIGHT_COLOR, Color
-from groundglass.rendering.overview import spread
+from groundglass.rendering.overview import project_regions, spread
 from groundglass.rendering.preview import HEIGHT, WIDTH, make_preview, percent
 from groundglass.rendering.slice_names import SliceNames
 from tests.groundglass.dicomio.outputs_fixture import ORIENTATIONS, make_case
@@ -140,6 +140,19 @@ def test_preview_needs_no_lungs_and_no_estimate() -> None:
         case.findings, lungs=np.zeros_like(case.findings.lungs), salient_fraction=None, slices=()
     )
     assert make_preview(case.volume, findings).width == WIDTH
+
+
+@pytest.mark.parametrize(("region", "leaps"), [(1, True), (0, False)], ids=["one region", "two that are not listed"])
+def test_a_region_spans_the_slices_that_it_leaps_and_two_without_a_number_do_not(region: int, leaps: bool) -> None:
+    case = make_case()
+    boxes = [Box(index, "cap", 4, 4, 7, 7, 16.0, 0.9, 0.5, region) for index in (1, 4)]
+    salient = np.zeros_like(case.findings.salient)
+    salient[[1, 4], 4:8, 4:8] = region or UNLISTED_REGION
+    findings = dataclasses.replace(case.findings, boxes=tuple(boxes), salient=salient)
+    (seen,) = project_regions(case.volume, findings).values()
+    rows = np.flatnonzero(seen.any(axis=1))
+    assert len(rows) == (4 if leaps else 2)
+    assert np.ptp(rows) == 3
 
 
 def test_markers_stay_apart_in_their_order_about_their_levels_and_within_the_view() -> None:
