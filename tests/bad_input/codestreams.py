@@ -62,6 +62,11 @@ def garbage(content: bytes) -> bytes:
     return bytes(np.random.default_rng(1).integers(0, 256, len(content), dtype=np.uint8))
 
 
+def noise(content: bytes) -> bytes:
+    """As long as the content, and no marker in it."""
+    return bytes(np.random.default_rng(2).integers(0, 255, len(content), dtype=np.uint8))
+
+
 def split(content: bytes) -> list[bytes]:
     third = len(content) // 6 * 2
     return [content[:third], content[third : 2 * third], content[2 * third :]]
@@ -134,6 +139,15 @@ CASES = tuple(
         *((f"{name}, one stream cut, but with an end and other bytes behind it", stream(
             12, COMPRESSED[name], lambda content: half(content) + END + BEHIND), refused("PIXELS"))
           for name in CODESTREAMS),
+        *((f"{name}, one stream cut and filled up with {what}, without an end", stream(
+            12, COMPRESSED[name], lambda content, fill=fill: half(content) + fill(content)), refused("PIXELS"))
+          for name in CODESTREAMS for what, fill in (("zeros", lambda content: bytes(len(content))),
+                                                     ("FF", lambda content: b"\xff" * len(content)),
+                                                     ("other bytes", noise))),
+        *((f"{name}, a second frame behind the first", stream(
+            12, COMPRESSED[name], lambda content: content + content), reads()) for name in CODESTREAMS),
+        *((f"{name}, other bytes before one stream", stream(12, COMPRESSED[name], lambda content: b"\1\2" + content),
+           refused("PIXELS", "don't begin with the header")) for name in CODESTREAMS),
         # Of JPEG-LS nobody can tell then whether its last zeros are data, and its decoders take no others.
         *((f"{name}, no stream has an end", with_files(without_ends, syntax=COMPRESSED[name]), reads())
           for name in ("JPEG Lossless", "JPEG 2000")),

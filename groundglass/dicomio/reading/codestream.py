@@ -20,7 +20,11 @@ _WITHOUT_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers that are alone: TEM, RST0 to RST7, SOI."""
 _RESTART, _MARKER = re.compile(rb"\xff[\xd0-\xd7]"), re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 """Of a restart, and any other, in the data of a scan."""
+_NO_DATA = re.compile(rb"\xff[\x90-\xff]")
+"""What the data of a JPEG 2000 tile-part never hold."""
 _RESTART_INTERVAL, _LOSSLESS_FRAME = 0xDD, 0xC3
+_LAST_DATA = 8
+"""Bytes; more than is left of a last byte, or padded."""
 _SCAN, _JPEG_LS_FRAME, _TILE_PART, _DATA = 0xDA, 0xF7, 0x90, 0x93
 
 
@@ -37,7 +41,10 @@ def whole_codestream(frame: bytes, size: tuple[int, int]) -> bytes:
     if frame.startswith(_BOXES):
         frame = frame[max(frame.find(_JPEG_2000), 0) :]
     is_jpeg_2000 = frame.startswith(_JPEG_2000)
-    if (_jpeg_2000_size if is_jpeg_2000 else _jpeg_size)(frame) != size:
+    own_size = (_jpeg_2000_size if is_jpeg_2000 else _jpeg_size)(frame)
+    if own_size is None:
+        raise ValueError("their data don't begin with the header of a JPEG, JPEG-LS or JPEG 2000 codestream")
+    if own_size != size:
         raise ValueError("their codestreams have another size than the headers say")
     unpadded = frame.rstrip(b"\0")
     if unpadded.endswith(_END):
@@ -60,6 +67,11 @@ def lengthened(codestream: bytes, size: tuple[int, int]) -> bytes:
     end = found.start() if found else len(codestream)
     # FF may stand before a marker any number of times: not part of the data.
     return codestream[:end].rstrip(b"\xff") + _noise(size[0] * size[1]) + _END
+
+
+def shortened(codestream: bytes) -> bytes:
+    """A codestream without its last entropy-coded data, which a whole one needs."""
+    return codestream[: -len(_END) - _LAST_DATA] + _END
 
 
 def _is_jpeg_ls(codestream: bytes) -> bool:
@@ -122,9 +134,11 @@ def _jpeg_2000_end(codestream: bytes) -> int | None:
     None where there is none, and data may be missing.
     """
     at, is_last = 2, False
-    while at + 4 <= len(codestream) and codestream[at] == 0xFF:
+    while codestream[at : at + 1] == b"\xff":
         if codestream[at : at + 2] == _END:
             return at + 2
+        if at + 12 > len(codestream):  # cut within the header, or whatever lies behind the data
+            break
         if codestream[at + 1] != _TILE_PART:
             at += 2 + int.from_bytes(codestream[at + 2 : at + 4], "big")
             continue
@@ -136,7 +150,17 @@ def _jpeg_2000_end(codestream: bytes) -> int | None:
         is_last = tile_part + 1 == tile_parts
         at += max(length, 12)
     is_one_tile = codestream[8:16] == codestream[24:32]
-    return at if is_last and is_one_tile and at <= len(codestream) else None
+    is_there = is_last and is_one_tile and at <= len(codestream)
+    return at if is_there and not _is_filled_up(codestream, at) else None
+
+
+def _is_filled_up(codestream: bytes, at: int) -> bool:
+    """Whether a JPEG 2000 codestream whose data should end at `at`, without EOC, may be one that was cut, and padded.
+
+    Zeros may be data, but nobody can tell. After FF there is nothing above 8F in data (ISO/IEC 15444-1 B.10.1).
+    """
+    data = codestream[codestream.rfind(bytes((0xFF, _DATA)), 0, at) + 2 : at]
+    return data.endswith(b"\0") or _NO_DATA.search(data) is not None or bool(codestream[at:].strip(b"\0"))
 
 
 def _jpeg_size(codestream: bytes) -> tuple[int, int] | None:

@@ -35,7 +35,7 @@ from pydicom.uid import (
 )
 
 from groundglass.dicomio.reading.attributes import number, text
-from groundglass.dicomio.reading.codestream import has_all_restarts, lengthened, whole_codestream
+from groundglass.dicomio.reading.codestream import has_all_restarts, lengthened, shortened, whole_codestream
 from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.reading.header import Header
 from groundglass.domain.arrays import AnyArray, HounsfieldUnits
@@ -218,6 +218,8 @@ def _stored(header: Dataset, slice_hu: HounsfieldUnits, bits: int, is_signed: bo
             codestream = whole_codestream(frame, (slice_hu.shape[0], slice_hu.shape[1]))
         except ValueError as error:
             raise UnreadablePixels(str(error), SEND_AGAIN) from error
+        if syntax in _HUFFMAN and not frame.startswith(codestream) and not _needs_all(codestream, syntax):
+            raise UnreadablePixels("their codestreams have no end, but data that are not of the image", SEND_AGAIN)
         if _is_plain(image) and syntax in _DECODERS and _decode_into(codestream, syntax, slice_hu, bits, is_signed):
             return slice_hu.view(np.uint16)
         if syntax in _HUFFMAN and not _is_whole(codestream, syntax, (slice_hu.shape[0], slice_hu.shape[1])):
@@ -305,6 +307,13 @@ def _is_whole(codestream: bytes, syntax: str, size: tuple[int, int]) -> bool:
     return has_all_restarts(codestream, size) and np.array_equal(
         decode(codestream), decode(lengthened(codestream, size))
     )
+
+
+def _needs_all(codestream: bytes, syntax: str) -> bool:
+    """Whether a JPEG codestream, whose end was missing, needs its last data: else they fill up one that was cut."""
+    decode = _decoder(_DECODERS[UID(syntax)])
+    stored = decode(codestream)
+    return not np.array_equal(stored, decode(lengthened(shortened(codestream), (stored.shape[0], stored.shape[1]))))
 
 
 _WALKED = frozenset({str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)})
