@@ -79,7 +79,10 @@ def acquisitions(*chests: Chest) -> Make:
 WHOLE = Chest((48, 24, 32))
 LIVER = Chest((40, 24, 32), origin_mm=(-100, -90, -130))
 """From within the lower part of WHOLE to below it."""
+BETWEEN = replace(LIVER, origin_mm=(-100, -90, -132))
+WHOLE_BETWEEN = replace(WHOLE, origin_mm=(-100, -90, 47.4))
 UPPER, LOWER = Chest((30, 24, 32)), Chest((30, 24, 32), origin_mm=(-100, -90, -100))
+LOWER_BETWEEN = replace(LOWER, origin_mm=(-100, -90, -103))
 
 
 def with_scout(folder: Path) -> None:
@@ -174,6 +177,14 @@ CASES = tuple(
          refused("DUPLICATE_POSITION")),
         ("a chest with two phases of the liver that reach lower", acquisitions(WHOLE, LIVER, replace(LIVER, slope=2)),
          reads(WHOLE.truth, said="80 images left out")),
+        ("a chest with a phase of the liver whose slices lie between its own", acquisitions(WHOLE, BETWEEN),
+         reads(WHOLE.truth, said="40 images left out")),
+        ("a chest twice, the slices of one scan between those of the other", acquisitions(WHOLE, WHOLE_BETWEEN),
+         reads(WHOLE.truth, said="48 images left out")),
+        ("a scan whose numbers change every sixteen slices", series(
+            every(AcquisitionNumber=lambda index: index // 16 % 2), chest=WHOLE), reads(WHOLE.truth)),
+        ("two passes that overlap, the slices of one between those of the other", acquisitions(UPPER, LOWER_BETWEEN),
+         refused("GAP")),
         ("two passes that overlap", acquisitions(UPPER, LOWER),
          refused("DUPLICATE_POSITION", "AcquisitionNumber tells 2 acquisitions apart")),
         ("slices between the slices", doubled(range(8, 12), shift_mm=2.5), refused("GAP")),

@@ -14,6 +14,7 @@ from groundglass.dicomio.reading.defects import Defect
 from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.reading.measures import in_order
 from groundglass.dicomio.reading.pixels import pixel_digest
+from groundglass.dicomio.reading.regular_grid import are_even
 from groundglass.domain.arrays import Coordinates
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import RefusalCode
@@ -26,9 +27,11 @@ _CHEST_MM = 220.0
 """No pass of a step-and-shoot scan is as high (detectors have 160 mm), and lungs seldom are higher. An acquisition that
 reaches highest and is as high is a chest of its own, not the upper part of one."""
 _LEAST_PASS = 10
-"""Images of a pass that only the order of their times tells from the next: fewer are times that alternate."""
+"""Images of a pass that only the order of their times tells from the next: fewer are times that alternate. As many
+between the slices of another acquisition are no scan's own whose number is wrong."""
 _OBJECT = "SOPInstanceUID"
-_KEYWORDS = (_OBJECT, "AcquisitionNumber", "TemporalPositionIdentifier", "AcquisitionDateTime", "AcquisitionTime")
+_NUMBERS = (_OBJECT, "AcquisitionNumber", "TemporalPositionIdentifier")
+_KEYWORDS = (*_NUMBERS, "AcquisitionDateTime", "AcquisitionTime")
 """What may tell acquisitions apart; the first are multi-frame objects."""
 
 
@@ -48,27 +51,30 @@ class OneEach:
 
 
 def one_image_a_position(instances: Sequence[Dataset], directions: Coordinates) -> OneEach:
-    """The images without copies, and of several acquisitions at the same positions the one that shows the chest.
+    """The images without copies, and of several acquisitions of the same place the one that shows the chest.
 
     That is the largest that covers all the others; else, where there is none, a chest above others that reach lower, as
-    phases of the liver do.
+    phases of the liver do. Acquisitions whose slices lie between those of another, at no common position, are told by
+    their numbers alone.
 
     Raises:
         Refusal: DUPLICATE_POSITION.
     """
-    if not _count_shared(instances, directions):
-        return OneEach(tuple(instances))
+    is_shared = _count_shared(instances, directions) > 0
+    keywords = _KEYWORDS if is_shared else _NUMBERS
     # Copies are sought within an acquisition: what two of them have alike, air above the head for example, is none.
-    groupings = {keyword: _groups(instances, keyword, directions) for keyword in _KEYWORDS}
+    groupings = {keyword: _groups(instances, keyword, directions) for keyword in keywords}
     for keyword, groups in groupings.items():
         chosen = _chest_of(groups, instances, directions)
-        if chosen is not None:
+        if chosen is not None and (is_shared or _is_interleaved(chosen, instances, directions)):
             left_out = len(instances) - len(chosen.images)
             problem = (
-                f"tells acquisitions at the same positions apart, of which the one with {len(chosen.images)} images is "
+                f"tells acquisitions of the same place apart, of which the one with {len(chosen.images)} images is "
                 f"analysed ({left_out} images left out)"
             )
             return OneEach(chosen.images, (Defect(keyword, problem), *chosen.notes), chosen.goes_on_below)
+    if not is_shared:
+        return OneEach(tuple(instances))
     alone = _without_copies(instances, directions)
     shared = _count_shared(alone.images, directions)
     if not shared:
@@ -106,16 +112,18 @@ def _without_copies(instances: Sequence[Dataset], directions: Coordinates) -> On
     if not is_shared.any() or is_shared.all():
         return OneEach(tuple(instances))
     copies: set[int] = set()
-    seen: dict[tuple[bytes, ...], int] = {}
+    seen: dict[tuple[bytes, ...], int] = {}  # the last one: slices elsewhere may have the same pixels, of air alone
     for index, header in enumerate(headers):
         near = is_shared[max(0, index - 1) : index + 1]
         digest = pixel_digest(header) if near.any() else None
         if digest is None:
             continue
         likeness = (digest, *(text(header, name).encode() for name in ("RescaleSlope", "RescaleIntercept")))
-        other = seen.setdefault(likeness, index)
-        if other != index and np.abs(positions_mm[index] - positions_mm[other]).max() < _SAME_POSITION_MM:
+        other = seen.get(likeness)
+        if other is not None and np.abs(positions_mm[index] - positions_mm[other]).max() < _SAME_POSITION_MM:
             copies.add(id(header))
+        else:
+            seen[likeness] = index
     if not copies:
         return OneEach(tuple(instances))
     problem = f"differs between identical images, of which one each is analysed ({len(copies)} images left out)"
@@ -191,6 +199,22 @@ def _chest_of(groups: Sequence[OneEach], instances: Sequence[Dataset], direction
         if extent_mm >= _CHEST_MM:
             chests.append(OneEach(group.images, group.notes, goes_on_below=True))
     return chests[0] if chests else None
+
+
+def _is_interleaved(chosen: OneEach, instances: Sequence[Dataset], directions: Coordinates) -> bool:
+    """Whether an acquisition is a whole stack by itself, and another one's slices lie between its own."""
+    own = {id(header) for header in chosen.images}
+    headers, positions_mm = in_order(instances, directions)
+    depths_mm = positions_mm @ directions[0]
+    is_own = np.array([id(header) in own for header in headers])
+    first, last = np.flatnonzero(is_own)[[0, -1]]
+    if np.count_nonzero(~is_own[first:last]) < _LEAST_PASS:
+        return False
+    try:
+        are_even(depths_mm[is_own])
+    except Refusal:
+        return False
+    return True
 
 
 def _as_number(value: str) -> tuple[float, str]:

@@ -149,6 +149,29 @@ def test_copies_within_the_acquisition_that_is_read_are_left_out() -> None:
     assert [note.attribute for note in read.notes] == ["AcquisitionNumber", "SOPInstanceUID"]
 
 
+def test_copies_are_left_out_though_slices_elsewhere_have_the_same_pixels() -> None:
+    """As those above the head and below the feet have, of air alone."""
+    images = stack(50, 30, "a")
+    images[29].PixelData = images[0].PixelData
+    copies = stack(50, 30, "a")
+    for copy, image in zip(copies, images, strict=True):
+        copy.SOPInstanceUID, copy.PixelData = f"1.2.3.{image.InstanceNumber}.97", image.PixelData
+    assert len(read_images(images + copies[:29:7] + copies[29:]).sources) == 30
+
+
+@pytest.mark.parametrize("shift_mm", [2.5, 2.2, 1.0])
+def test_two_scans_whose_slices_lie_between_one_another_are_never_mixed(shift_mm: float) -> None:
+    images = stack(50, 30, "b", AcquisitionNumber=2) + stack(50 - shift_mm, 30, "a", AcquisitionNumber=1)
+    read = read_images(images)
+    assert (names(read.sources), len(read.sources)) == ("a", 30)
+    assert "30 images left out" in read.notes[0].problem
+
+
+def test_a_few_slices_with_a_number_of_their_own_are_of_the_scan() -> None:
+    images = stack(50, 30, "a", AcquisitionNumber=lambda index: 1 + (index in (7, 8, 20)))
+    assert len(read_images(images).sources) == 30
+
+
 def test_a_refusal_says_what_tells_nothing_where_nothing_does() -> None:
     with pytest.raises(Refusal) as caught:
         read_images(stack(50, 30, "a") + stack(50, 30, "b"))
