@@ -8,6 +8,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import (
     UID,
     BasicTextSRStorage,
+    EnhancedCTImageStorage,
     EnhancedSRStorage,
     RTStructureSetStorage,
     SecondaryCaptureImageStorage,
@@ -85,6 +86,12 @@ def localizer(image: Dataset, index: int) -> None:
     """A scout, with a matrix of its own."""
     image.ImageType, image.ImageOrientationPatient = ["ORIGINAL", "PRIMARY", "LOCALIZER"], [1, 0, 0, 0, 0, -1]
     image.Rows, image.PixelData = 12, image.PixelData[: len(image.PixelData) // 2]
+
+
+def enhanced_scout(image: Dataset, index: int) -> None:
+    """A scout that has none of the attributes of its SOP class."""
+    localizer(image, index)
+    image.SOPClassUID = EnhancedCTImageStorage
 
 
 def of_another_patient(image: Dataset, index: int) -> None:
@@ -188,29 +195,38 @@ CASES = tuple(
          rejected("projections")),
         *((f"projections by the word {word}", typed("DERIVED", "PRIMARY", "AXIAL", word), rejected("projections"))
           for word in ("MAX_IP", "MAXIMUM", "MIN_IP", "MINIMUM", "MEAN", "AVERAGE", "MinIP", "MIP10MM", "THICK MIP",
-                       "3D", "MEDIAN")),
+                       "3D", "MEDIAN", "TMIP", "SMIP")),
         ("a name of three-dimensional noise reduction", typed("ORIGINAL", "PRIMARY", "AXIAL", "AIDR 3D"), reads()),
         *((f"derived images described as {what}", series(every(
             ImageType=["DERIVED", "PRIMARY", "AXIAL"], SeriesDescription=what)), rejected(said))
           for what, said in (("MIP 10/5 ax", "projections"), ("MinIP Lung 5mm", "projections"),
-                             ("Iodine 1.0 Qr40", "maps"), ("Perfusion CBF", "maps"))),
+                             ("Iodine 1.0 Qr40", "maps"), ("Perfusion CBF", "maps"),
+                             ("Average 5mm", "projections"), ("Volume Rendering", "projections"),
+                             ("sMIP 8/2", "projections"), ("Jodkarte", "maps"), ("Lung subtraction", "maps"),
+                             ("CaSupp 25", "maps"), ("Contrast map", "maps"), ("HAP(Water)", "names a map"))),
         ("derived images described as a chest", series(every(
             ImageType=["DERIVED", "PRIMARY", "AXIAL"], SeriesDescription="CHEST MPR AX 2.0")), reads()),
         *((f"images calculated from a volume by {technique}", series(
             every(VolumeBasedCalculationTechnique=technique)), rejected("projections"))
-          for technique in ("MAX_IP", "MIN_IP", "VOLUME_RENDER", "CURVED_MPR")),
+          for technique in ("MAX_IP", "MIN_IP", "MEAN_IP", "VOLUME_RENDER", "CURVED_MPR")),
         ("images calculated from a volume by MPR", series(every(VolumeBasedCalculationTechnique="MPR")), reads()),
         *((f"maps by the word {word}", typed("DERIVED", "PRIMARY", "AXIAL", word), rejected("maps"))
           for word in ("IODINE", "MAT_SPECIFIC", "MAT_REMOVED", "EFF_ATOMIC_NUM", "Z_EFF", "ELECTRON_DENSITY", "VNC",
-                       "CT_SOM7 DE IODINE", "WATER(IODINE)", "STD_DEVIATION", "DE_LungPBV", "PERFUSION")),
+                       "CT_SOM7 DE IODINE", "WATER(IODINE)", "LIVERVNC", "SUBTRACTED",
+                       "EFF_ATOMIC_NUMBER", "STD_DEVIATION", "DE_LungPBV", "PERFUSION")),
         *((f"a map by its description, {what}", series(every(SeriesDescription=what)), rejected("names a map"))
           for what in ("Iodine map 1.5", "Iodine Density[mg/ml]", "Z Effective", "LUNG PBV", "Water (Iodine)",
-                       "DE_Iodine", "SpectralIodine")),
+                       "DE_Iodine", "SpectralIodine", "Calcium(Water)", "MD Iodine", "Virtual Native", "Jod-Map",
+                       "Calcium Suppression Index 50")),
+        *((f"a chest described as {what}", series(every(SeriesDescription=what)), reads())
+          for what in ("Score de calcium", "Vue axiale thorax", "Omnipaque 300 mg/ml", "THX 1.0 for MIP")),
         ("values mapped to other units", series(mapped("mg/cm3")), rejected("other units")),
         ("values mapped to Hounsfield units", series(mapped("[hnsf'U]")), reads()),
         ("a description that names the contrast agent", series(every(SeriesDescription="CHEST W IODINE, FOR MIP")),
          reads()),
         ("virtual monoenergetic images", typed("DERIVED", "PRIMARY", "AXIAL", "VMI"), reads(said="monoenergetic")),
+        *((f"monoenergetic images described as {what}", series(every(SeriesDescription=what)),
+           reads(said="monoenergetic")) for what in ("MONO(70)", "Virtual mono 70", "Mono+ 55")),
         ("a derived secondary series", typed("DERIVED", "SECONDARY", "AXIAL"), rejected("derived secondary")),
         ("a reformatted series", typed("DERIVED", "PRIMARY", "MPR"), reads()),
         ("no image type", series(every(ImageType=None)), reads()),
@@ -222,6 +238,10 @@ CASES = tuple(
         ("slices that cover too little", series(chest=Chest(spacing_mm=(4, 9, 7))), rejected("92 mm")),
         ("a head", series(every(BodyPartExamined="HEAD")), rejected("HEAD")),
         ("a body part in other letters", series(every(BodyPartExamined="head")), rejected("HEAD")),
+        ("a chest called a head, of a study of the chest", series(
+            every(BodyPartExamined="HEAD", StudyDescription="CT Thorax Abdomen")), reads()),
+        ("a head of a study of head and chest", series(
+            every(BodyPartExamined="HEAD", StudyDescription="CT HEAD CHEST")), rejected("HEAD")),
         ("a trunk called abdomen", series(every(BodyPartExamined="ABDOMEN")), reads()),
         ("chest and abdomen", series(every(BodyPartExamined="CHEST_ABDOMEN")), reads()),
         ("no body part", series(every(BodyPartExamined=None)), reads()),
@@ -244,7 +264,11 @@ CASES = tuple(
         ("a page of results without colour that says it is CT", in_series(grey_page),
          reads(said="1 of 25 objects of the series have another matrix")),
         ("a derived page at the place of a slice", in_series(on({0}, ImageType=["DERIVED", "SECONDARY", "OTHER"])),
-         reads(said="localizers or pages of results")),
+         reads(said="localizers, pages of results, projections or maps")),
+        ("a projection at the place of a slice", in_series(on({0}, ImageType=["DERIVED", "PRIMARY", "AXIAL", "MIP"])),
+         reads(said="localizers, pages of results, projections or maps")),
+        ("a slice called a projection", series(on({12}, ImageType=["DERIVED", "PRIMARY", "AXIAL", "MIP"])),
+         rejected("projections")),
         ("an axial scout, which a vendor's word tells", in_series(axial_scout), reads(said="are localizers")),
         ("an image of another matrix at a place of its own", in_series(watcher), reads(said="another matrix")),
         ("an image of another matrix where a slice is missing", in_series(smaller_slice, skip={12}),
@@ -253,6 +277,7 @@ CASES = tuple(
         ("a scout in a series with a gap", in_series(localizer, skip={12}), refused("GAP")),
         ("a page of results in a series of two patients", in_series(
             page, edit=on(range(12), PatientID="PLANTED-OTHER")), refused("MIXED_PATIENTS")),
+        ("a scout as an enhanced image without frames", in_series(enhanced_scout), reads(said="left out")),
         ("a scout of another patient in the series", in_series(of_another_patient), rejected("localizers")),
         ("a scout that bears the UID of a slice", in_series(under_a_slices_uid), rejected("localizers")),
         ("a slice called a scout", series(on({12}, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])),

@@ -27,13 +27,20 @@ _ELSEWHERE_EXACT = ("ARM", "CALF", "EAR", "EYE", "FOOT", "HAND", "HIP", "IAC", "
 """Too short to be looked for inside other words: HEART has an EAR."""
 _OTHER_WORD = re.compile("(?<![A-Z])(" + "|".join((*_NEIGHBOURS, *_ELSEWHERE, _NEIGHBOUR_EXACT)) + ")")
 """At the beginning of a word: a SURFACE has a FACE."""
+_FAR_WORD = re.compile(rf"(?<![A-Z])({'|'.join(_ELSEWHERE)}|({'|'.join(_ELSEWHERE_EXACT)})(?![A-Z]))")
 
 
 def parts_elsewhere(images: Sequence[Dataset]) -> set[str]:
-    """The body parts examined of a series, where all of them lie far from the chest and no description names it."""
+    """The body parts examined of a series, where all of them lie far from the chest and no description names it.
+
+    The names of the study and the protocol may be those of other series: they must name the chest, and nothing far off.
+    """
     parts = {text(image, "BodyPartExamined").upper() for image in images} - {""}
     is_elsewhere = bool(parts) and all(_is_elsewhere(part) for part in parts)
-    return parts if is_elsewhere and not _names_chest(text(images[0], "SeriesDescription")) else set()
+    if not is_elsewhere or _names_chest(text(images[0], "SeriesDescription")):
+        return set()
+    broader = [text(images[0], keyword).upper() for keyword in ("ProtocolName", "StudyDescription")]
+    return set() if any(_names_chest(name) and not _FAR_WORD.search(name) for name in broader) else parts
 
 
 @quiet_pydicom()

@@ -18,39 +18,48 @@ from groundglass.dicomio.reading.header import Header
 from groundglass.dicomio.reading.whole_header import read_whole
 
 _PROJECTION = re.compile(
-    r"(MAX|MIN|MEAN|AVG|AVE|AV|A|M)M?IPS?\d*(MM)?|MPVR|RAYSUM|PROJECTIONS?|MAXIMUM|MINIMUM|MEAN|MEDIAN|AVERAGE|AVG|VRT|SSD"
-    r"|(VOLUME|SURFACE)RENDER(ED|ING)?|CURVEDMPR|CPR"
+    r"(MAX|MIN|MEAN|AVG|AVE|AV|A|M|SM|TM)M?IPS?\d*(MM)?|MPVR|RAYSUM|PROJECTIONS?|MAXIMUM|MINIMUM|MEAN|MEDIAN|AVERAGE|AVG"
+    r"|VRT|SSD|(VOLUME|SURFACE)RENDER(ED|ING)?|CURVEDMPR|CPR"
 )
 """Pixels from several slices or phases, or from a surface or a curve: PS3.3 C.8.16.1.4, C.8.16.2.1.3 and vendors'."""
 _MAPS = frozenset(
     {
         "IODINE", "IODINEMAP", "WATER", "CALCIUM", "URICACID", "MATSPECIFIC", "MATREMOVED", "MATFRACTIONAL",
-        "MATMODIFIED", "MATVALUEBASED", "EFFATOMICNUM", "EFFECTIVEATOMICNUMBER", "ZEFF", "EFFZ", "EFFECTIVEZ",
-        "ZEFFECTIVE", "ELECTRONDENSITY", "ELECDENSITY", "RHOZ", "VNC", "VNCA", "VUE", "VIRTUALNONCONTRAST",
-        "VIRTUALUNENHANCED", "PBV", "SUBTRACTION", "ADDITION", "MULTIPLICATION", "DIVISION", "MASKED", "STDDEVIATION",
-        "QUANTITY", "FUSION", "FUSED", "LUNGPBV", "PERFUSION", "CBF", "CBV", "MTT", "TTP", "TMAX", "XENON",
+        "MATMODIFIED", "MATVALUEBASED", "EFFATOMICNUM", "EFFATOMICNUMBER", "EFFECTIVEATOMICNUMBER", "ZEFF", "EFFZ",
+        "EFFECTIVEZ", "ZEFFECTIVE", "ELECTRONDENSITY", "ELECDENSITY", "RHOZ", "VNC", "VNCA", "VUE",
+        "VIRTUALNONCONTRAST", "VIRTUALUNENHANCED", "PBV", "LIVERVNC", "SUBTRACTION", "SUBTRACTED", "SUBTRACT",
+        "DIFFERENCE", "ADDITION", "MULTIPLICATION", "DIVISION", "MASKED", "STDDEVIATION", "QUANTITY", "FUSION",
+        "FUSED", "LUNGPBV", "PERFUSION", "CBF", "CBV", "MTT", "TTP", "TMAX", "XENON",
     }
 )  # fmt: skip
 """Values computed from several spectra (PS3.3 C.8.2.1.1.1, and names of vendors) or from several images."""
 _SCOUT = frozenset({"LOCALIZER", "SCOUT", "SCANOGRAM", "SCANO", "SCANOSCOPE", "TOPOGRAM", "SURVIEW"})
-_TECHNIQUES = frozenset({"MAX_IP", "MIN_IP", "VOLUME_RENDER", "SURFACE_RENDER", "CURVED_MPR"})
-"""Of VolumeBasedCalculationTechnique (PS3.3 C.8.16.2.1.3); MPR and NONE are slices."""
 _DESCRIBED = re.compile(
-    r"(?<![A-Z])((DE|DECT|SPECTRAL)[ _-]*IODINE"
-    r"|IODINE[ _-]*(MAP|DENSITY|OVERLAY|NO[ _-]*WATER|\(WATER\))|WATER[ _-]*\(IODINE\)|URIC[ _-]*ACID|Z[ _-]*EFF"
-    r"|EFF(ECTIVE)?[ _-]*(Z|ATOMIC)\b|ELECTRON[ _-]*DENSITY|VNC\b|VIRTUAL[ _-]*(NON[ _-]*CONTRAST|UNENHANCED)"
+    r"(?<![A-Z])((DE|DECT|MD|SPECTRAL|OVERLAY)[ _-]*(IODINE|JOD)|MD[ _-]*(CALCIUM|WATER)"
+    r"|(IODINE|JOD|IODE|CALCIUM|PERFUSION|VENTILATION|XENON|SUBTRACTION)[ _-]*(MAP|KARTE|BILD)"
+    r"|CARTE[ _-]*(D[E' ]*)?(IODE|PERFUSION)"
+    r"|(IODINE|WATER|CALCIUM|HAP|FAT|BLOOD)[ _-]*\((IODINE|WATER|CALCIUM|HAP|FAT|BLOOD)\)"
+    r"|IODINE[ _-]*(DENSITY|OVERLAY|NO[ _-]*WATER)|CALCIUM[ _-]*SUPP|URIC[ _-]*ACID|Z[ _-]*EFF"
+    r"|EFF(ECTIVE)?[ _-]*(Z|ATOMIC)\b|ELECTRON[ _-]*DENSITY|VNC\b|VIRTUAL[ _-]*(NON[ _-]*CONTRAST|UNENHANCED|NATIVE?)\b"
     r"|MAT(ERIAL)?[ _-]*DENSITY|LUNG[ _-]*PBV|PERFUSED[ _-]*BLOOD[ _-]*VOLUME)"
 )
-"""Names of maps that mean nothing else in a series description; IODINE alone may be the contrast agent, and MIP what a
-thin series was made for."""
+"""Names of maps that mean nothing else in a series description; IODINE alone may be the contrast agent, DE CALCIUM be
+French for a score, and MIP what a thin series was made for."""
 _DESCRIBED_OF_DERIVED = {
     "projection": (
-        re.compile(r"(?<![A-Z])(MIPS?|MAX[ _-]?IP|MIN[ _-]?IP|M(AX|IN|EAN)[ _-]?MIP|AIP|VRT|SSD|RAYSUM)(?![A-Z])"),
-        "MIP, VRT or the like",
+        re.compile(
+            r"(?<![A-Z])([ST]?MIPS?|(MAX|MIN|AVE?|AVG|MEAN)[ _-]?M?IP|AIP|AVERAGE|AVG|VRT?|SSD|RAYSUM"
+            r"|(VOLUME|SURFACE)[ _-]?RENDER(ED|ING)?)(?![A-Z])"
+        ),
+        "MIP, average, VRT or the like",
     ),
     "map": (
-        re.compile(r"IODINE|(?<![A-Z])(PERFUSION|CBF|CBV|MTT|TTP|TMAX|PBV)(?![A-Z])"),
-        "iodine, perfusion or the like",
+        re.compile(
+            r"IODINE|(?<![A-Z])(IODE|JOD(KARTE|BILD)?|MAP|PERFUSION|VENTILATION|XENON|CBF|CBV|MTT|TTP|TMAX|PBV|CASUPP"
+            r"|CALCIUM[ _-]*SUPP\w*|SUBTR\w*|DIFFERENCE|FUS(ED|ION)|RHO|VUE|GSI[ _-]*WATER|WATER[ _-]*\(\w*\)"
+            r"|FAT[ _-]*FRACTION|ST(ANDAR)?D[ _-]*DEV\w*)(?![A-Z])"
+        ),
+        "iodine, perfusion, subtraction or the like",
     ),
 }
 """Names that tell what derived images are; of original ones they may say what those are for, or what was injected."""
@@ -63,7 +72,9 @@ _TOLD = {
 _HOUNSFIELD_UNIT = "[hnsf'U]"
 """Its code of UCUM, as in PS3.16 CID 83."""
 _MONOENERGETIC = re.compile(r"VMI|MONO(E|ENERGETIC|CHROMATIC)?(PLUS)?\d*(KEV)?")
-_DESCRIBED_MONOENERGETIC = re.compile(r"\bMONO[ _-]*(E|ENERGETIC|CHROMATIC)|\bVMI\b|\b\d{2,3}[ _-]*KEV\b")
+_DESCRIBED_MONOENERGETIC = re.compile(
+    r"\bMONO[ _-]*(E|CHROMATIC|PLUS|\+|\(|\d)|VIRTUAL[ _-]*MONO|\bVMI\b|\b\d{2,3}[ _-]*KEV\b"
+)
 
 
 def derived_reasons(images: Sequence[Dataset]) -> list[str]:
@@ -78,7 +89,8 @@ def _kinds_of(image: Dataset) -> frozenset[str]:
         text(image, keyword).upper() for keyword in ("VolumeBasedCalculationTechnique", "VolumetricProperties")
     )
     kinds = _kinds_by_type(text(image, "ImageType").upper())
-    return kinds | {"projection"} if technique in _TECHNIQUES or properties == "DISTORTED" else kinds
+    is_projection = any(map(_PROJECTION.fullmatch, _words([technique]))) or properties == "DISTORTED"
+    return kinds | {"projection"} if is_projection else kinds
 
 
 @lru_cache(maxsize=1024)  # an archive's images have few different ones
@@ -96,14 +108,9 @@ def _kinds_by_type(image_type: str) -> frozenset[str]:
     return frozenset(kind for kind, is_so in kinds.items() if is_so)
 
 
-def is_localizer(image: Dataset) -> bool:
-    """Whether an image is a scout, by its ImageType, in the words of the standard or of a vendor."""
-    return "localizer" in _kinds_by_type(text(image, "ImageType").upper())
-
-
-def is_secondary(image: Dataset) -> bool:
-    """Whether an image is derived and secondary, as pages of results are, by its ImageType."""
-    return "secondary" in _kinds_by_type(text(image, "ImageType").upper())
+def is_no_slice(image: Dataset) -> bool:
+    """Whether an image is a scout, a page of results, a projection or a map, by its ImageType."""
+    return bool(_kinds_by_type(text(image, "ImageType").upper()) & _TOLD.keys())
 
 
 def monoenergetic_note(images: Sequence[Dataset]) -> tuple[Defect, ...]:
@@ -138,7 +145,8 @@ def _reasons_of_the_series(first: Dataset) -> list[str]:
                 return [f"The images are derived, and their series description has a word of {kind}s ({told})."]
     if _DESCRIBED.search(description):
         return [
-            "The series description names a map computed from several spectra, whose values are not Hounsfield units."
+            "The series description names a map computed from several spectra or images, whose values are not "
+            "Hounsfield units."
         ]
     units = {
         text(unit, "CodeValue")

@@ -93,7 +93,7 @@ def _frames_of(image: Dataset) -> Iterator[Frame]:
             del common[keyword]
     shared = _first(items(image, "SharedFunctionalGroupsSequence"))
     groups = list(items(image, "PerFrameFunctionalGroupsSequence"))
-    if len(groups) < (number(image, "NumberOfFrames") or 0):
+    if len(groups) < (number(image, "NumberOfFrames") or 1):
         groups.append(Dataset())  # a frame of which nothing is known stands for all of them: the series is incomplete
     for place, own in enumerate(groups, start=1):
         frame = Frame(dict(common._dict))

@@ -15,7 +15,7 @@ from pydicom.uid import CTImageStorage
 
 from groundglass.dicomio.reading.attributes import number, text
 from groundglass.dicomio.reading.defects import Defect
-from groundglass.dicomio.reading.derived_images import is_localizer, is_secondary
+from groundglass.dicomio.reading.derived_images import is_no_slice
 from groundglass.dicomio.reading.frames import MULTI_FRAME_CT, Frame
 from groundglass.dicomio.reading.measures import measures
 from groundglass.dicomio.reading.scan import Series
@@ -66,7 +66,7 @@ def stray_notes(series: Series) -> tuple[Defect, ...]:
 
 _TOLD = {
     "SOPClassUID": "are no CT images",
-    "ImageType": "are localizers or pages of results",
+    "ImageType": "are localizers, pages of results, projections or maps",
     "PhotometricInterpretation": "are in colour",
     "ImageOrientationPatient": "show another plane",
     "Rows": "have another matrix than the others, and no place among them",
@@ -79,7 +79,7 @@ def _find_strays(images: Sequence[Dataset]) -> dict[int, str]:
     for image in images:
         if text(image, "SOPClassUID") not in _SLICES:
             strays[id(image)] = "SOPClassUID"
-        elif is_localizer(image) or is_secondary(image):
+        elif is_no_slice(image):
             strays[id(image)] = "ImageType"
         elif text(image, "PhotometricInterpretation").upper().startswith(_COLOURS):
             strays[id(image)] = "PhotometricInterpretation"
