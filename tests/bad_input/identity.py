@@ -105,6 +105,12 @@ CASES = tuple(
             every(FrameOfReferenceUID="1.2.3.{}".format), skip={12}), refused("GAP")),
         ("a frame of reference of its own for each image, and a tilted gantry", series(
             each_and_tilted, chest=Chest((24, 96, 32), (6, 1, 7))), refused("FRAME_OF_REFERENCE")),
+        ("two frames of reference in two images, and none in the others", series(
+            every(FrameOfReferenceUID=lambda index: f"1.2.3.{index}" if index < 2 else None)),
+         refused("FRAME_OF_REFERENCE")),
+        ("a frame of reference of its own for every second image, and none in the others", series(
+            every(FrameOfReferenceUID=lambda index: f"1.2.3.{index}" if index % 2 else None)),
+         reads(said="12 images that have one")),
         ("no frame of reference", series(every(FrameOfReferenceUID=None)), reads()),
         ("an MR series", series(every(Modality="MR")), rejected("modality is MR")),
         ("no modality", series(every(Modality=None)), rejected("modality")),

@@ -177,6 +177,7 @@ def without_air() -> CTVolume:
 
 
 AIRLESS = without_air()
+BLANK = replace(RIGHT, hu=np.where(np.arange(24)[:, None, None] == 12, -1024, RIGHT.hu).astype(np.int16))
 BONE = np.random.default_rng(0).integers(300, 1500, CHEST.shape[1:])
 _PADDED, _RANGE, _SIGNED = padded(0), padded(4000, 4010), padded(-2000, is_signed=True)
 
@@ -235,6 +236,7 @@ CASES = tuple(
         ("eight bits stored in one image", series(on(ONE, BitsStored=8, HighBit=7)), refused("NOT_HU", "other bits")),
         ("another number of stored bits in each image", series(bits_by_slice), reads()),
         ("another number of stored bits in one image without air", series(airless), reads(AIRLESS)),
+        ("an image that shows nothing", series(stored(0, ONE)), reads(BLANK, said="show nothing")),
         ("no bits stored", series(every(BitsStored=0)), refused("PIXELS")),
         ("more bits stored than allocated", series(every(BitsStored=20, HighBit=19)), refused("PIXELS")),
         ("a HighBit of sixteen bits, and values of twelve", series(every(BitsStored=12, HighBit=15)),

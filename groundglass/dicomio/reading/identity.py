@@ -19,8 +19,9 @@ def check_identity(instances: Sequence[Dataset]) -> bool:
     """Refuse images of several patients, in several frames of reference, or with a UID that another image has.
 
     Returns:
-        Whether each image, or each that names one, has a frame of reference of its own. Tools that take names away make
-        a new one for every file, so those may lie in one: `own_frames_note` decides by their positions.
+        Whether each image, or at least half of them and the others none, has a frame of reference of its own. Tools
+        that take names away make a new one for every file, so those may lie in one: `own_frames_note` decides by their
+        positions.
 
     Raises:
         Refusal: MIXED_PATIENTS, SHARED_SOP_INSTANCE_UID or FRAME_OF_REFERENCE.
@@ -42,7 +43,8 @@ def check_identity(instances: Sequence[Dataset]) -> bool:
             "cannot refer to them. Export the series again from its source, with a UID of its own for each image.",
         )
     frames = [frame for frame in (text(header, "FrameOfReferenceUID") for header in instances) if frame]
-    if 1 < len(set(frames)) < len(frames):
+    is_one_each = len(set(frames)) == len(frames) and 2 * len(frames) >= len(instances)
+    if len(set(frames)) > 1 and not is_one_each:
         raise _several_frames(len(set(frames)))
     return len(set(frames)) > 1
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
@@ -84,10 +85,13 @@ def read_grid(grid: Grid, threads: int = 2, on_slice: Callable[[], None] | None 
         Refusal: PIXELS or NOT_HU.
     """
     volume, store = _volume_of(grid)
+    is_blank = np.zeros(len(grid.headers), bool)
 
     def read(index: int) -> Indices | UnreadablePixels:
         try:
-            return tissue_counts(store(index))
+            slice_hu = store(index)
+            is_blank[index] = slice_hu.min() == slice_hu.max()
+            return tissue_counts(slice_hu)
         except UnreadablePixels as reason:
             return reason.with_traceback(None)
         except Exception:  # Decoders raise whatever they like.
@@ -107,7 +111,7 @@ def read_grid(grid: Grid, threads: int = 2, on_slice: Callable[[], None] | None 
     tissues = np.array(counts)
     check_plausible(tissues, "the voxels")
     check_stored_alike(grid.headers, tissues)
-    notes = (*grid.notes, *_loss_of(grid.headers), *_high_bits_of(grid.headers))
+    notes = (*grid.notes, *_loss_of(grid.headers), *_high_bits_of(grid.headers), *_blanks_of(is_blank))
     return ReadSeries(volume, grid.headers, grid.placement, notes, grid.goes_on_below)
 
 
@@ -125,6 +129,13 @@ def _high_bits_of(headers: Sequence[Dataset]) -> tuple[Defect, ...]:
     wrong = sum(map(high_bit_contradicts, headers))
     problem = f"is not BitsStored minus one in {wrong} of {len(headers)} images: their values are the same either way"
     return (Defect("HighBit", problem),) if wrong else ()
+
+
+def _blanks_of(is_blank: NDArray[np.bool_]) -> tuple[Defect, ...]:
+    """A note on images that show nothing: within the lungs, what they should show is missing."""
+    blank = int(np.count_nonzero(is_blank))
+    problem = f"is one value throughout in {blank} of {is_blank.size} images, which show nothing"
+    return (Defect("PixelData", problem),) if blank else ()
 
 
 def _volume_of(grid: Grid) -> tuple[CTVolume, Callable[[int], HounsfieldUnits]]:

@@ -33,3 +33,20 @@ def test_less_than_eighteen_years_are_a_childs(age: str, born: str, studied: str
 
 def test_headers_that_say_nothing_are_no_childs() -> None:
     assert not is_minor(Dataset())
+
+
+@pytest.mark.parametrize("keyword", ["SeriesDate", "AcquisitionDate", "ContentDate"])
+def test_another_date_of_the_scan_tells_the_age_where_the_study_has_none(keyword: str) -> None:
+    image = Dataset()
+    image.PatientBirthDate, image.StudyDate = "20150301", ""
+    setattr(image, keyword, "20200101")
+    assert is_minor(image)
+    image.PatientBirthDate = "19590301"
+    assert not is_minor(image)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_a_date_as_old_as_acr_nema_is_read() -> None:
+    image = Dataset()
+    image.PatientBirthDate, image.StudyDate = "2015.03.01", "20200101"
+    assert is_minor(image)
