@@ -63,7 +63,9 @@ _EXPORT = "Export the series again from its source with the complete headers."
 
 REFUSALS: dict[RefusalCode, Advice] = {
     # Files
-    RefusalCode.DAMAGED_FILES: Advice("Files of the series are cut or not valid, so slices are missing.", _SEND_AGAIN),
+    RefusalCode.DAMAGED_FILES: Advice(
+        "Files of the series are cut or not valid, so slices may be missing.", _SEND_AGAIN
+    ),
     RefusalCode.MISSING_FILES: Advice(
         "The DICOMDIR lists images of the series that the folder does not hold.",
         "Copy the whole file set, or leave the DICOMDIR out if the images are left out on purpose.",
@@ -103,7 +105,7 @@ REFUSALS: dict[RefusalCode, Advice] = {
     ),
     RefusalCode.GAP: Advice(
         f"Neighbouring slices are less than {LEAST_STEP} or more than {LARGEST_STEP} times as far apart as most: "
-        "slices are missing, or reconstructions are mixed. Distances in between are evened out.",
+        "slices are missing, or reconstructions or scans are mixed. Distances in between are evened out.",
         _SEND_AGAIN,
     ),
     RefusalCode.TILT: Advice(

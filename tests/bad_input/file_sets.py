@@ -3,11 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.fileset import FileSet
 from pydicom.uid import UID, ExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from tests.bad_input.case import BadInput, Make, beside, every, reads, rejected, series
+from tests.bad_input.case import BadInput, Make, beside, every, reads, refused, rejected, series
 from tests.bad_input.series import CHEST
 from tests.groundglass.dicomio.scans import sort_by_level
 
@@ -41,6 +42,16 @@ def disc_by_level(folder: Path) -> None:
     sort_by_level(folder / "DICOMDIR")
 
 
+def renamed(folder: Path) -> None:
+    """A disc whose images got other UIDs, but its directory didn't."""
+    file_set(True)(folder)
+    for path in folder.rglob("*"):
+        if path.is_file() and path.name != "DICOMDIR":
+            image = dcmread(path)
+            image.SOPInstanceUID = image.file_meta.MediaStorageSOPInstanceUID = UID(f"{image.SOPInstanceUID}.7")
+            image.save_as(path)
+
+
 def traversing_directory(folder: Path) -> None:
     """A DICOMDIR, made by hand, whose file-set ID and records lead out of the folder."""
     record = Dataset()
@@ -66,6 +77,8 @@ CASES = tuple(
     for name, make, expected in (
         ("a disc with its DICOMDIR", file_set(True), reads(said="file-set directory")),
         ("a disc whose DICOMDIR is sorted by level", disc_by_level, reads(said="file-set directory")),
+        ("a DICOMDIR whose images were made anew under other UIDs", renamed, refused(
+            "MISSING_FILES", "lists 24 images of the series that are not in the folder, which holds 24 of its images")),
         ("a DICOMDIR without its images", file_set(False), rejected("file-set directory")),
         ("a DICOMDIR that leads out of the folder", beside(series(), traversing_directory),
          reads(said="file-set directory")),

@@ -54,13 +54,13 @@ def _check_completeness(series: Series) -> None:
         raise Refusal(
             RefusalCode.DAMAGED_FILES,
             f"{series.damaged} of the {len(series.instances) + series.damaged} files of the series are cut or not "
-            "valid, so slices are missing. Send the series again, and check the disk space and the network of the "
+            "valid, so slices may be missing. Send the series again, and check the disk space and the network of the "
             "sender.",
         )
     if series.absent:
         raise Refusal(
             RefusalCode.MISSING_FILES,
-            f"The DICOMDIR lists {len(series.instances) + series.absent} images of the series, and {series.absent} of "
-            "them are not in the folder. Copy the whole file set, or leave the DICOMDIR out if they are left out on "
-            "purpose.",
+            f"The DICOMDIR lists {series.absent} images of the series that are not in the folder, which holds "
+            f"{len(series.instances)} of its images. Copy the whole file set, or leave the DICOMDIR out if they are "
+            "left out on purpose.",
         )

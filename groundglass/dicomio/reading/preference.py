@@ -17,10 +17,11 @@ _HEIGHT_MM, _WIDTH_MM = 270.0, 300.0
 """Of images that show the lungs of nearly every adult; more counts for nothing."""
 _NOISY_KV = 100.0
 """Below it an image is noisy: of a pair of two energies it is the one that no one reads."""
-_EXPIRATION = re.compile("EXSP|EXPIR|EXHAL|ESPIR|AUSATM|UITADEM|(?<![A-Z])EXP(?![A-Z])")
+_EXPIRATION = re.compile("EXSP|EXPIR|EXHAL|(?<![A-Z])ESPIR|AUSATM|UITADEM|(?<![A-Z])EXP(?![A-Z])")
 _INSPIRATION = re.compile("INSP|INHAL|EINATM|INADEM")
 _NO_CONTRAST = re.compile(
-    r"(N|NO|NONE|NON|NIL|NULL|NA|N/A|0+|-+|FALSE|UNKNOWN|PLAIN|WITHOUT|W/?O|UNENHANCED)[. ]*"
+    r"(IV ?:? ?)?(N|NO|NONE|NON|NOT (GIVEN|USED|APPLICABLE)|NC|NIL|NULL|NA|N[/.]A|0+ ?(ML|CC)?|-+|FALSE|UNKNOWN|PLAIN"
+    r"|WITHOUT|W/?O|UNENHANCED)[. ]*"
     r"|(NO|NONE|NON|WITHOUT|W/?O|OHNE|KEIN|SANS|SENZA|SIN)[^A-Z].*|(OHNE|KEIN|SANS|SENZA|NATIV|NON-?CON).*"
 )
 """What is written into Contrast/Bolus Agent where there was none."""
@@ -120,17 +121,26 @@ def _criteria(checked: CheckedSeries, size_mm: tuple[float, float], best: float)
     return [
         _either(bool(refusal), refusal, "can be read"),
         _either(hints_at_another_part(first), "is called another part of the body", "is not called another part"),
-        (lacking, f"has images {width_mm:.0f} mm wide over {extent_mm:.0f} mm"),
-        _either(_is_expiration(first), "is described as expiration", "is not"),
-        _either(is_noisy, f"was made at {kilovolts or 0:g} kV", "was not made at less than 100 kV"),
-        _either(is_derived, "has derived images", "has original images"),
+        (lacking, f"has images {_length(width_mm)} wide over {_length(extent_mm)}"),
+        _either(_is_expiration(first), "is described as expiration", "is not described as expiration alone"),
+        _either(is_noisy, f"was made at {kilovolts or 0:g} kV", f"names no voltage below {_NOISY_KV:g} kV"),
+        _either(is_derived, "has derived images", "isn't said to have derived images"),
         _either(is_placed, "has slices to be placed on a regular grid", "is one volume"),
-        (_spacing_rank(spacing_mm, slice_mm), f"has {spacing_mm:.2f} mm between slices {slice_mm:.2f} mm thick"),
-        _either(_has_bone_kernel(first), "has a bone or edge kernel", "has a lung or standard kernel"),
-        _either(_has_contrast(first), "has a contrast agent", "has no contrast agent"),
+        (_spacing_rank(spacing_mm, slice_mm), f"has {_distances(spacing_mm, slice_mm)}"),
+        _either(_has_bone_kernel(first), "has a bone or edge kernel", "names no bone or edge kernel"),
+        _either(_has_contrast(first), "names a contrast agent", "names no contrast agent"),
         (-len(images), f"has {len(images)} slices"),
-        (-round(extent_mm), f"covers {extent_mm:.0f} mm"),
+        (-round(extent_mm), f"covers {_length(extent_mm)}"),
     ]
+
+
+def _length(length_mm: float) -> str:
+    return f"{length_mm:.0f} mm" if length_mm > 0 else "an unknown length"
+
+
+def _distances(spacing_mm: float, slice_mm: float) -> str:
+    thick = f" {slice_mm:.2f} mm thick" if slice_mm > 0 else " of unknown thickness"
+    return f"{spacing_mm:.2f} mm between slices{thick}" if spacing_mm > 0 else f"slices{thick}"
 
 
 def _either(is_worse: bool, worse: str, better: str) -> tuple[int, str]:

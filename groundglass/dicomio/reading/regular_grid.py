@@ -36,8 +36,8 @@ def are_even(depths_mm: Coordinates) -> bool:
         raise Refusal(
             RefusalCode.GAP,
             f"Neighbouring slices are {usual_mm:.2f} mm apart, but {span} mm "
-            f"at {wrong_mm.size} of {steps_mm.size} places: slices are missing, or the series mixes reconstructions. "
-            "Send the whole series again.",
+            f"at {wrong_mm.size} of {steps_mm.size} places: slices are missing, or the series mixes "
+            "reconstructions or scans. Send the whole series again.",
         )
     # Small deviations of the same sign add up to large ones.
     regular_mm = np.linspace(depths_mm[0], depths_mm[-1], len(depths_mm))

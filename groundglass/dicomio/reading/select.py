@@ -105,10 +105,8 @@ def judge_series(series: Series, rules: SelectionRules) -> list[str]:
         reasons.append(f"The series covers {extent_mm:.0f} mm; at least {rules.minimum_extent_mm:g} mm are needed.")
     thickest_mm = max(map(thickness_mm, images), default=0.0)
     if max(spacing_mm, thickest_mm) > rules.maximum_spacing_mm:
-        reasons.append(
-            f"Slices are {spacing_mm:.1f} mm apart and {thickest_mm:.1f} mm thick; "
-            f"at most {rules.maximum_spacing_mm:g} mm are accepted."
-        )
+        found = [f"{spacing_mm:.1f} mm apart"] * (spacing_mm > 0) + [f"{thickest_mm:.1f} mm thick"] * (thickest_mm > 0)
+        reasons.append(f"Slices are {' and '.join(found)}; at most {rules.maximum_spacing_mm:g} mm are accepted.")
     return reasons
 
 

@@ -80,6 +80,7 @@ def test_what_tags_say_against_a_thinner_series_puts_it_behind(values: dict[str,
         {"SeriesDescription": "Thorax INSP/EXP 1.0"},
         {"ProtocolName": "Thorax insp exp"},
         {"SeriesDescription": "expert review"},
+        {"SeriesDescription": "Respiratory gated 50%"},
         {"KVP": "100"},
         {"KVP": ""},
         {"ContrastBolusAgent": "NONE"},
@@ -91,7 +92,23 @@ def test_what_says_nothing_against_it_leaves_it_in_front(values: dict[str, objec
 
 
 @pytest.mark.parametrize(
-    "agent", ["NONE", "none.", "No", "W/O CONTRAST", "Without", "ohne KM", "nativ", "N/A", "-", "0"]
+    "agent",
+    [
+        "NONE",
+        "none.",
+        "No",
+        "W/O CONTRAST",
+        "Without",
+        "ohne KM",
+        "nativ",
+        "N/A",
+        "-",
+        "0",
+        "0 ml",
+        "IV: none",
+        "not given",
+        "N.A.",
+    ],
 )
 def test_words_for_no_contrast_agent_are_none(agent: str) -> None:
     plain, contrast = series("b", ContrastBolusAgent=agent), series("a", ContrastBolusAgent="OMNIPAQUE 300")
@@ -108,3 +125,26 @@ def test_the_acquisition_that_would_be_analysed_is_what_counts() -> None:
     once, whole = series("a", slices=131, step_mm=1.0), series("b")
     again = replace(once, instances=(*once.instances, *make_series(Sample(131, 4, 4, (1.0, 90, 90), series="1.2.3"))))
     assert best(again, whole) is whole
+
+
+def test_reasons_hold_where_headers_say_nothing() -> None:
+    """No kernel is no standard one, no thickness not 0.00 mm, no voltage not a high one."""
+    bare = {"ConvolutionKernel": "", "SliceThickness": None, "KVP": None, "ImageType": None}
+    worse = {"ConvolutionKernel": "BONE", "SliceThickness": None, "KVP": "80", "ImageType": ["DERIVED", "PRIMARY"]}
+    ranked = in_order_of_preference(
+        [check_series(series("a", **worse)), check_series(series("b", slices=120, step_mm=2.5, **bare))]
+    )
+    assert ranked[0].why_not(ranked[1]) == [
+        f"Another series of the study was preferred: it {own}, this one {other}."
+        for own, other in (
+            ("names no voltage below 100 kV", "was made at 80 kV"),
+            ("isn't said to have derived images", "has derived images"),
+            (
+                "has 2.50 mm between slices of unknown thickness",
+                "has 5.00 mm between slices of unknown thickness",
+            ),
+            ("names no bone or edge kernel", "has a bone or edge kernel"),
+            ("has 120 slices", "has 60 slices"),
+            ("covers 298 mm", "covers 295 mm"),
+        )
+    ]

@@ -257,7 +257,7 @@ def test_original_slices_are_preferred_to_derived_ones_and_no_contrast_to_its_ph
     assert chosen(derived, contrast, plain) is plain
     assert chosen(derived, contrast) is contrast
     (reason,) = choose_series([contrast, plain], RULES).rejected[0].reasons
-    assert reason.endswith("it has no contrast agent, this one has a contrast agent.")
+    assert reason.endswith("it names no contrast agent, this one names a contrast agent.")
 
 
 def test_thick_slices_at_thin_distances_are_not_thin() -> None:
