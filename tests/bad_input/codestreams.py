@@ -144,6 +144,15 @@ CASES = tuple(
           for name in CODESTREAMS for what, fill in (("zeros", lambda content: bytes(len(content))),
                                                      ("FF", lambda content: b"\xff" * len(content)),
                                                      ("other bytes", noise))),
+        *((f"RLE, one stream cut and filled up with {what}", stream(
+            12, RLELossless, lambda content, fill=fill: half(content) + fill * (len(content) // 4 * 2)),
+           refused("PIXELS")) for what, fill in (("zeros", b"\0"), ("FF", b"\xff"))),
+        *((f"RLE, the last bytes of one stream are {what}", stream(
+            12, RLELossless, lambda content, fill=fill: content[:-30] + fill * 30), refused("PIXELS"))
+          for what, fill in (("zeros", b"\0"), ("FF", b"\xff"))),
+        *((f"RLE, a thousand {what} behind one stream", stream(
+            12, RLELossless, lambda content, fill=fill: content + fill * 1000), reads())
+          for what, fill in (("zeros", b"\0"), ("FF", b"\xff"))),
         *((f"{name}, a second frame behind the first", stream(
             12, COMPRESSED[name], lambda content: content + content), reads()) for name in CODESTREAMS),
         *((f"{name}, other bytes before one stream", stream(12, COMPRESSED[name], lambda content: b"\1\2" + content),

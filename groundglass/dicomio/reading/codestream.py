@@ -23,6 +23,8 @@ _RESTART, _MARKER = re.compile(rb"\xff[\xd0-\xd7]"), re.compile(rb"\xff[\x01-\xc
 _NO_DATA = re.compile(rb"\xff[\x90-\xff]")
 """What the data of a JPEG 2000 tile-part never hold."""
 _RESTART_INTERVAL, _LOSSLESS_FRAME = 0xDD, 0xC3
+_LAST_ALIKE = 4
+"""Bytes alike that may be the last ones of RLE data."""
 _LAST_DATA = 8
 """Bytes; more than is left of a last byte, or padded."""
 _SCAN, _JPEG_LS_FRAME, _TILE_PART, _DATA = 0xDA, 0xF7, 0x90, 0x93
@@ -56,6 +58,18 @@ def whole_codestream(frame: bytes, size: tuple[int, int]) -> bytes:
         # The first zero may be of the data; more than those that it needs a decoder of JPEG-LS refuses.
         end = len(unpadded) + (not _is_jpeg_ls(frame))
     return frame[:end].removesuffix(_END) + _END  # which some writers leave out
+
+
+def without_filling(rle: bytes) -> bytes:
+    """An RLE frame without what fills it up, zeros or FF: a decoder would take those for pixels that were cut.
+
+    No encoder writes so many alike, since RLE has runs for them (PS3.5 G.3.1).
+    """
+    for filling in (b"\0", b"\xff"):
+        data = rle.rstrip(filling)
+        if len(rle) - len(data) > 2 * _LAST_ALIKE:
+            return data + filling * (_LAST_ALIKE + len(data) % 2)
+    return rle
 
 
 def lengthened(codestream: bytes, size: tuple[int, int]) -> bytes:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.encaps import get_frame
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
@@ -32,10 +32,17 @@ from pydicom.uid import (
     JPEGLosslessSV1,
     JPEGLSLossless,
     JPEGLSNearLossless,
+    RLELossless,
 )
 
 from groundglass.dicomio.reading.attributes import number, text
-from groundglass.dicomio.reading.codestream import has_all_restarts, lengthened, shortened, whole_codestream
+from groundglass.dicomio.reading.codestream import (
+    has_all_restarts,
+    lengthened,
+    shortened,
+    whole_codestream,
+    without_filling,
+)
 from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.reading.header import Header
 from groundglass.domain.arrays import AnyArray, HounsfieldUnits
@@ -235,6 +242,9 @@ def _stored(header: Dataset, slice_hu: HounsfieldUnits, bits: int, is_signed: bo
             meta = image.file_meta
             image = dcmread(str(image.filename), force=True, specific_tags=_PIXEL_TAGS)
             image.file_meta = meta
+        if syntax == RLELossless:
+            frame = get_frame(image.PixelData, 0, number_of_frames=1)
+            image.PixelData = encapsulate([without_filling(frame)])
         stored = pixel_array(image, raw=True)
     if stored.shape != slice_hu.shape:
         raise ValueError("The pixel data are not one frame of the size in the header.")
