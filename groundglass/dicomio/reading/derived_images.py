@@ -113,11 +113,16 @@ def is_no_slice(image: Dataset) -> bool:
     return bool(_kinds_by_type(text(image, "ImageType").upper()) & _TOLD.keys())
 
 
+def is_monoenergetic(image: Dataset) -> bool:
+    """Whether an image is a virtual monoenergetic one, by its ImageType or the series description."""
+    is_described = _DESCRIBED_MONOENERGETIC.search(text(image, "SeriesDescription").upper()) is not None
+    return is_described or "monoenergetic" in _kinds_of(image)
+
+
 def monoenergetic_note(images: Sequence[Dataset]) -> tuple[Defect, ...]:
     """A note on virtual monoenergetic images: their contrast isn't that of the images the networks were trained on."""
-    description = text(_unkept(images[0]), "SeriesDescription").upper()
     by_type = any("monoenergetic" in _kinds_of(image) for image in images)
-    if not by_type and not _DESCRIBED_MONOENERGETIC.search(description):
+    if not by_type and not is_monoenergetic(images[0]):
         return ()
     problem = (
         "tells of virtual monoenergetic images, which were analysed as they are: the networks were trained on images "

@@ -9,6 +9,7 @@ from pydicom.dataset import Dataset
 from groundglass.dicomio.reading.attributes import number, quiet_pydicom, text
 from groundglass.dicomio.reading.body_part import hints_at_another_part
 from groundglass.dicomio.reading.checked_series import CheckedSeries
+from groundglass.dicomio.reading.derived_images import is_monoenergetic
 from groundglass.dicomio.reading.measures import measures
 from groundglass.dicomio.reading.stacking import spacing_and_extent_mm, stacking, thickness_mm
 from groundglass.domain.errors import Refusal
@@ -64,15 +65,16 @@ def in_order_of_preference(eligible: Sequence[CheckedSeries]) -> list[Preference
        study has, up to what holds the lungs of nearly every adult;
     4. inspiration, before what is described as expiration;
     5. 100 kV or more, before less, which is noisy;
-    6. original images, before derived ones such as reformatted slices;
-    7. one volume, before slices to be placed on a regular grid;
-    8. slices 0.5 to 1.5 mm apart and thick, then up to 3 mm, then under 0.5 mm apart (noise, and twice the time), then
+    6. an ordinary spectrum, before virtual monoenergetic images, which the networks have not learned from;
+    7. original images, before derived ones such as reformatted slices;
+    8. one volume, before slices to be placed on a regular grid;
+    9. slices 0.5 to 1.5 mm apart and thick, then up to 3 mm, then under 0.5 mm apart (noise, and twice the time), then
        up to 5 mm, then the rest;
-    9. a lung or standard kernel, before a bone or edge kernel;
-    10. no contrast agent, before the phases with one;
-    11. more slices;
-    12. more extent, by whole millimetres;
-    13. the Series Instance UID that sorts first, so that the choice never depends on the order of the files.
+    10. a lung or standard kernel, before a bone or edge kernel;
+    11. no contrast agent, before the phases with one;
+    12. more slices;
+    13. more extent, by whole millimetres;
+    14. the Series Instance UID that sorts first, so that the choice never depends on the order of the files.
     """
     sizes = [_size_mm(checked) for checked in eligible]
     readable = [_coverage(*size) for size, checked in zip(sizes, eligible, strict=True) if not _is_refused(checked)]
@@ -121,21 +123,27 @@ def _criteria(checked: CheckedSeries, size_mm: tuple[float, float], best: float)
     return [
         _either(bool(refusal), refusal, "can be read"),
         _either(hints_at_another_part(first), "is called another part of the body", "is not called another part"),
-        (lacking, f"has images {_length(width_mm)} wide over {_length(extent_mm)}"),
+        (lacking, f"has images {_size(width_mm, extent_mm)}"),
         _either(_is_expiration(first), "is described as expiration", "is not described as expiration alone"),
         _either(is_noisy, f"was made at {kilovolts or 0:g} kV", f"names no voltage below {_NOISY_KV:g} kV"),
+        _either(is_monoenergetic(first), "has virtual monoenergetic images", "isn't said to have monoenergetic images"),
         _either(is_derived, "has derived images", "isn't said to have derived images"),
         _either(is_placed, "has slices to be placed on a regular grid", "is one volume"),
         (_spacing_rank(spacing_mm, slice_mm), f"has {_distances(spacing_mm, slice_mm)}"),
         _either(_has_bone_kernel(first), "has a bone or edge kernel", "names no bone or edge kernel"),
         _either(_has_contrast(first), "names a contrast agent", "names no contrast agent"),
         (-len(images), f"has {len(images)} slices"),
-        (-round(extent_mm), f"covers {_length(extent_mm)}"),
+        (-round(extent_mm), f"covers {_height(extent_mm)}"),
     ]
 
 
-def _length(length_mm: float) -> str:
-    return f"{length_mm:.0f} mm" if length_mm > 0 else "an unknown length"
+def _size(width_mm: float, extent_mm: float) -> str:
+    wide = f"{width_mm:.0f} mm wide" if width_mm > 0 else "of unknown width"
+    return f"{wide} over {_height(extent_mm)}"
+
+
+def _height(extent_mm: float) -> str:
+    return f"{extent_mm:.0f} mm" if extent_mm > 0 else "an unknown height"
 
 
 def _distances(spacing_mm: float, slice_mm: float) -> str:

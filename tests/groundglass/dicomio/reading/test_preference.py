@@ -65,6 +65,8 @@ def test_where_all_are_cut_the_one_that_shows_most_comes_first() -> None:
         {"SeriesDescription": "Lunge Exspiration"},
         {"SeriesDescription": "CHEST EXPIRATORY"},
         {"KVP": "80"},
+        {"SeriesDescription": "Mono 40 keV"},
+        {"ImageType": ["ORIGINAL", "PRIMARY", "AXIAL", "VMI"]},
     ],
     ids=str,
 )
@@ -148,3 +150,9 @@ def test_reasons_hold_where_headers_say_nothing() -> None:
             ("covers 298 mm", "covers 295 mm"),
         )
     ]
+
+
+def test_a_size_that_headers_do_not_tell_is_not_told_as_zero() -> None:
+    nowhere = series("a", PixelSpacing=None)
+    ranked = in_order_of_preference([check_series(nowhere), check_series(series("b"))])
+    assert "this one has images of unknown width over 295 mm." in " ".join(ranked[0].why_not(ranked[1]))
