@@ -7,6 +7,7 @@ hold the UIDs that result.json holds, and no other identifier.
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -75,16 +76,21 @@ def write_tables(results: Results) -> None:
 
 def _write_tables(results: Results) -> None:
     files = {name: results.folder / f".{name}.parquet.part" for name in SCHEMAS}
-    writers = {name: parquet.ParquetWriter(file, SCHEMAS[name]) for name, file in files.items()}
     waiting: dict[str, list[Row]] = {name: [] for name in SCHEMAS}
-    for folder in results.finished():
-        for name, rows in rows_of(folder, results.folder).items():
-            waiting[name] += rows
-            if len(waiting[name]) >= _ROWS_AT_A_TIME:
-                _write(writers[name], name, waiting[name])
-    for name, writer in writers.items():
-        _write(writer, name, waiting[name])
-        writer.close()
+    with ExitStack() as stack:
+        # pyarrow takes a path as text in UTF-8 only, which a path needn't be.
+        opened = {name: stack.enter_context(file.open("wb")) for name, file in files.items()}
+        writers = {
+            name: stack.enter_context(parquet.ParquetWriter(file, SCHEMAS[name])) for name, file in opened.items()
+        }
+        for folder in results.finished():
+            for name, rows in rows_of(folder, results.folder).items():
+                waiting[name] += rows
+                if len(waiting[name]) >= _ROWS_AT_A_TIME:
+                    _write(writers[name], name, waiting[name])
+        for name, writer in writers.items():
+            _write(writer, name, waiting[name])
+    for name in files:
         os.replace(files[name], results.folder / f"{name}.parquet")
 
 
@@ -95,7 +101,8 @@ def _write(writer: parquet.ParquetWriter, name: str, rows: list[Row]) -> None:
 
 def read_cases(results: Results, columns: Iterable[str]) -> list[Row]:
     """Some columns of the cases' table."""
-    rows: list[Row] = parquet.read_table(results.folder / "cases.parquet", columns=list(columns)).to_pylist()
+    with (results.folder / "cases.parquet").open("rb") as file:
+        rows: list[Row] = parquet.read_table(file, columns=list(columns)).to_pylist()
     return rows
 
 

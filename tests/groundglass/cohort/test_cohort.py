@@ -3,6 +3,7 @@
 import argparse
 import errno
 import json
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +18,7 @@ from groundglass.cohort.local import analyse_here
 from groundglass.cohort.page import write_page
 from groundglass.cohort.queue import Outcome, Queue
 from groundglass.cohort.results import Results, ResultsError, Study, name_study
-from groundglass.cohort.tables import write_tables
+from groundglass.cohort.tables import read_cases, write_tables
 from groundglass.cohort.worker import CaseFailed, CohortStopped, Job, Worker
 from groundglass.dicomio.reading import scan
 from groundglass.dicomio.reading.scan import find_studies
@@ -244,6 +245,13 @@ def test_every_study_has_a_row_and_every_region_and_box_one(three: Results) -> N
     ]
     boxes = parquet.read_table(three.folder / "boxes.parquet").to_pylist()
     assert [(row["study"], row["region"], row["share"]) for row in boxes] == [("bbbb", 1, 0.5), ("bbbb", 2, 0.5)]
+
+
+def test_tables_are_written_where_a_path_is_no_utf_8(tmp_path: Path) -> None:
+    results = Results(Path(os.fsdecode(os.fsencode(tmp_path) + b"/M\xfcller")))
+    put(results, "aaaa", make_result(refused_case("GAP")))
+    write_tables(results)
+    assert read_cases(results, ["status"]) == [{"status": "refused"}]
 
 
 def test_the_page_shows_the_most_diseased_first_and_holds_no_uid(three: Results) -> None:
