@@ -142,5 +142,5 @@ def test_input_that_only_looks_bad_is_read_exactly(case: BadInput, tmp_path: Pat
 
 
 def test_the_corpus_has_its_families_and_every_case_a_name_of_its_own() -> None:
-    assert {case.family for case in CASES} == {"file", "identity", "geometry", "pixels", "selection"}
+    assert {case.family for case in CASES} == {"file", "identity", "geometry", "pixels", "selection", "reports"}
     assert len({str(case) for case in CASES}) == len(CASES) >= 120
