@@ -206,7 +206,9 @@ class ScoreGradients:
                 known = windows[level - 1].halved()
                 if passed is not None:
                     ones = torch.ones_like(features)
-                    passed.pooled.append(functional.max_unpool2d(ones, chosen, [2, 2]).to(self.backward))
+                    size = [2 * length for length in features.shape[2:]]
+                    # Not by way of `functional`, whose check of the size loads sympy: 500 modules.
+                    passed.pooled.append(torch.ops.aten.max_unpool2d(ones, chosen, size).to(self.backward))
             if passed is not None:
                 passed.active.append([])
             if seen is not None:

@@ -1,6 +1,8 @@
 """Integrated gradients against captum, an independent implementation, and against their own completeness axiom."""
 
 import copy
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 from captum.attr import IntegratedGradients as CaptumIntegratedGradients
 from captum.attr._utils.approximation_methods import approximation_parameters
 
+from groundglass.locations import ROOT
 from groundglass.method.classifier_network import INPUT_SIZE, MultiScaleClassifier
 from groundglass.method.saliency import (
     PROOF_STEPS,
@@ -280,3 +283,16 @@ def test_an_unknown_rule_is_refused(network: MultiScaleClassifier, spot: torch.T
 def test_an_unknown_reading_is_refused(network: MultiScaleClassifier) -> None:
     with pytest.raises(ValueError, match="no reading"):
         ScoreGradients(network, 0, "score_sum")  # type: ignore[arg-type]
+
+
+def test_gradients_load_nothing_that_computes_with_symbols() -> None:
+    program = (
+        "import sys, torch\n"
+        "from groundglass.method.classifier_network import MultiScaleClassifier\n"
+        "from groundglass.method.score_gradients import ScoreGradients\n"
+        "gradients = ScoreGradients(MultiScaleClassifier().eval(), 2, 'score_map')\n"
+        "found, _ = gradients(torch.rand(1, 224, 224))\n"
+        "print(bool(found.any()), 'sympy' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "False"]
