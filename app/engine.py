@@ -3,7 +3,8 @@
 import getpass
 import os
 import pkgutil
-import sys
+
+from groundglass.command.startup import modules_replaced
 
 _UNUSED = ("matplotlib", "cupy", "ignite")
 """What `monai` loads where it is there, for plots in notebooks, for arrays of a kind that the graph doesn't have, and
@@ -21,14 +22,11 @@ def import_engine() -> None:
 
     walk_packages = pkgutil.walk_packages
     pkgutil.walk_packages = lambda *_, **__: iter(())
-    hidden = [name for name in _UNUSED if name not in sys.modules]
-    sys.modules |= dict.fromkeys(hidden)  # type: ignore[arg-type]  # None makes an import fail
     try:
-        import monai.utils.module
+        with modules_replaced(dict.fromkeys(_UNUSED)):
+            import monai.utils.module
     finally:
         pkgutil.walk_packages = walk_packages
-        for name in hidden:
-            del sys.modules[name]
     monai.utils.module.walk_packages = walk_packages
 
 

@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from groundglass import __main__ as command
-from groundglass.command.startup import many_imports
+from groundglass.command.startup import many_imports, modules_replaced
 from groundglass.domain.software import NAME, VERSION
 
 
@@ -92,3 +92,25 @@ def test_idle_threads_sleep_soon_unless_the_environment_says_else(
     with many_imports():
         pass
     assert asked.get("GOMP_SPINCOUNT") == spins
+
+
+def test_commands_load_nothing_for_pytorchs_compiler_and_it_can_be_loaded_later() -> None:
+    program = """
+import sys
+from groundglass.command.startup import many_imports
+with many_imports():
+    from groundglass import Pipeline
+print([name in sys.modules for name in ("torch", "torch._decomp", "torch._meta_registrations", "cuda.bindings")])
+import torch._meta_registrations
+print(torch.compile(lambda values: values.cumsum(0).relu(), backend="eager")(torch.ones(2)))
+print(torch.cdist(*torch.rand(2, 3, 4, device="meta")).shape)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    said = ["[True, False, False, False]", "tensor([1., 2.])", "torch.Size([3, 3])"]
+    assert done.stdout.splitlines() == said, done.stderr
+
+
+def test_a_module_that_is_there_is_never_replaced() -> None:
+    with modules_replaced({"gc": None, "no_such_module": None}):
+        assert (sys.modules["gc"], sys.modules["no_such_module"]) == (gc, None)
+    assert (sys.modules["gc"], "no_such_module" in sys.modules) == (gc, False)
