@@ -92,10 +92,11 @@ def make_region_segmentation(analysed: AnalysedSeries, form: Form = "binary") ->
         raise ValueError("Nothing is salient: there is no salient region to write a Segmentation of.")
     labels = [region_name(region.number) for region in findings.regions]
     pixels = findings.salient
-    unlisted = pixels == UNLISTED_REGION
-    if unlisted.any():
+    if pixels.max() == UNLISTED_REGION:  # the largest of all numbers
         labels.append(OTHER_REGIONS)
-        pixels = np.where(unlisted, np.uint8(len(labels)), pixels)
+        pixels = pixels.copy()
+        for plane in pixels:  # one by one: what is as large as the volume takes longer to get than to fill
+            plane[plane == UNLISTED_REGION] = len(labels)
     descriptions = [_saliency(number, label, analysed) for number, label in enumerate(labels, start=1)]
     return _encode(analysed, identity.REGIONS, pixels, descriptions, form)
 
