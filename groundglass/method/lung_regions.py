@@ -112,9 +112,7 @@ def label_lungs(
 def _pieces(mask: Mask, grid_mm: float) -> tuple[Regions, Numbers]:
     """Number the connected pieces of a mask from 1; and the size of each in ml by its number, 0 for what is none."""
     numbers, count = ndimage.label(mask)
-    sizes_ml = np.bincount(numbers.ravel(), minlength=count + 1) * grid_mm**3 / 1000
-    sizes_ml[0] = 0.0
-    return numbers, sizes_ml
+    return numbers, np.bincount(numbers[mask], minlength=count + 1) * grid_mm**3 / 1000
 
 
 def _slices_and_rows(mask: Mask) -> tuple[slice, slice]:
