@@ -15,8 +15,9 @@ milliseconds after each operation, and keeps a core busy that reading and writin
 _SHAPES = "torch._meta_registrations"
 """What PyTorch loads to tell the shapes of results without computing them, for its compiler and its export: a sixth of
 its import. Who compiles in such a process imports this module first."""
-_UNUSED = {_SHAPES: ModuleType(_SHAPES), "cuda.bindings": None}
-"""What PyTorch loads and no command uses; the bindings, where they are there, for the notes of CUDA graphs."""
+_UNUSED = {_SHAPES: ModuleType(_SHAPES), "cuda.bindings": None, "requests": None}
+"""What is loaded and no command uses: by PyTorch, the bindings where they are there, for the notes of CUDA graphs; by
+pydicom `requests`, to download examples."""
 
 
 @contextmanager

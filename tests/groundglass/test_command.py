@@ -94,19 +94,20 @@ def test_idle_threads_sleep_soon_unless_the_environment_says_else(
     assert asked.get("GOMP_SPINCOUNT") == spins
 
 
-def test_commands_load_nothing_for_pytorchs_compiler_and_it_can_be_loaded_later() -> None:
+def test_commands_load_nothing_for_a_compiler_or_downloads_and_it_can_be_loaded_later() -> None:
     program = """
 import sys
 from groundglass.command.startup import many_imports
 with many_imports():
     from groundglass import Pipeline
-print([name in sys.modules for name in ("torch", "torch._decomp", "torch._meta_registrations", "cuda.bindings")])
-import torch._meta_registrations
+names = ("torch", "torch._decomp", "torch._meta_registrations", "cuda.bindings", "requests")
+print([name in sys.modules for name in names])
+import requests, torch._meta_registrations
 print(torch.compile(lambda values: values.cumsum(0).relu(), backend="eager")(torch.ones(2)))
 print(torch.cdist(*torch.rand(2, 3, 4, device="meta")).shape)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    said = ["[True, False, False, False]", "tensor([1., 2.])", "torch.Size([3, 3])"]
+    said = ["[True, False, False, False, False]", "tensor([1., 2.])", "torch.Size([3, 3])"]
     assert done.stdout.splitlines() == said, done.stderr
 
 
