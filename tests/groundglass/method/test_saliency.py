@@ -290,7 +290,7 @@ def test_gradients_load_nothing_that_computes_with_symbols() -> None:
         "import sys, torch\n"
         "from groundglass.method.classifier_network import MultiScaleClassifier\n"
         "from groundglass.method.score_gradients import ScoreGradients\n"
-        "gradients = ScoreGradients(MultiScaleClassifier().eval(), 2, 'score_map')\n"
+        "gradients = ScoreGradients(MultiScaleClassifier().eval(), 2, 'score')\n"
         "found, _ = gradients(torch.rand(1, 224, 224))\n"
         "print(bool(found.any()), 'sympy' in sys.modules)"
     )
