@@ -2,6 +2,7 @@
 
 import gc
 import os
+import subprocess
 import sys
 from types import ModuleType
 
@@ -10,6 +11,7 @@ import pytest
 from groundglass import __main__ as command
 from groundglass.command.startup import many_imports, modules_replaced
 from groundglass.domain.software import NAME, VERSION
+from groundglass.locations import ROOT
 
 
 @pytest.mark.parametrize(
