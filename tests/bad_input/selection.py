@@ -220,6 +220,8 @@ CASES = tuple(
                        "Calcium Suppression Index 50")),
         *((f"a chest described as {what}", series(every(SeriesDescription=what)), reads())
           for what in ("Score de calcium", "Vue axiale thorax", "Omnipaque 300 mg/ml", "THX 1.0 for MIP")),
+        ("derived images described as Vue coronale", series(every(
+            ImageType=["DERIVED", "PRIMARY", "AXIAL"], SeriesDescription="Vue coronale thorax")), reads()),
         ("values mapped to other units", series(mapped("mg/cm3")), rejected("other units")),
         ("values mapped to Hounsfield units", series(mapped("[hnsf'U]")), reads()),
         ("a description that names the contrast agent", series(every(SeriesDescription="CHEST W IODINE, FOR MIP")),

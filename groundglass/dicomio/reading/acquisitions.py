@@ -15,6 +15,7 @@ from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.reading.measures import in_order
 from groundglass.dicomio.reading.pixels import pixel_digest
 from groundglass.dicomio.reading.regular_grid import are_even
+from groundglass.dicomio.reading.stacking import thickness_mm
 from groundglass.domain.arrays import Coordinates
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import RefusalCode
@@ -29,6 +30,8 @@ reaches highest and is as high is a chest of its own, not the upper part of one.
 _LEAST_PASS = 10
 """Images of a pass that only the order of their times tells from the next: fewer are times that alternate. As many
 between the slices of another acquisition are no scan's own whose number is wrong."""
+_GAP = 0.6
+"""A stack whose slices are thinner than this part of their distance has gaps."""
 _OBJECT = "SOPInstanceUID"
 _NUMBERS = (_OBJECT, "AcquisitionNumber", "TemporalPositionIdentifier")
 _KEYWORDS = (*_NUMBERS, "AcquisitionDateTime", "AcquisitionTime")
@@ -202,13 +205,19 @@ def _chest_of(groups: Sequence[OneEach], instances: Sequence[Dataset], direction
 
 
 def _is_interleaved(chosen: OneEach, instances: Sequence[Dataset], directions: Coordinates) -> bool:
-    """Whether an acquisition is a whole stack by itself, and another one's slices lie between its own."""
+    """Whether an acquisition is a whole stack by itself, and another one's slices lie between its own.
+
+    Slices far apart, between which others fill the gaps, are no whole stack: numbers alternate along one scan.
+    """
     own = {id(header) for header in chosen.images}
     headers, positions_mm = in_order(instances, directions)
     depths_mm = positions_mm @ directions[0]
     is_own = np.array([id(header) in own for header in headers])
     first, last = np.flatnonzero(is_own)[[0, -1]]
     if np.count_nonzero(~is_own[first:last]) < _LEAST_PASS:
+        return False
+    own_mm, all_mm = (float(np.median(np.abs(np.diff(depths)))) for depths in (depths_mm[is_own], depths_mm))
+    if _GAP * all_mm <= max(map(thickness_mm, chosen.images)) < _GAP * own_mm:
         return False
     try:
         are_even(depths_mm[is_own])

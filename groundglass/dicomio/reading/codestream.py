@@ -24,7 +24,7 @@ _NO_DATA = re.compile(rb"\xff[\x90-\xff]")
 """What the data of a JPEG 2000 tile-part never hold."""
 _RESTART_INTERVAL, _LOSSLESS_FRAME = 0xDD, 0xC3
 _LAST_ALIKE = 4
-"""Bytes alike that may be the last ones of RLE data."""
+"""Bytes alike that may be the last ones of data."""
 _LAST_DATA = 8
 """Bytes; more than is left of a last byte, or padded."""
 _SCAN, _JPEG_LS_FRAME, _TILE_PART, _DATA = 0xDA, 0xF7, 0x90, 0x93
@@ -38,7 +38,8 @@ def whole_codestream(frame: bytes, size: tuple[int, int]) -> bytes:
         size: `(row, col)` by the header.
 
     Raises:
-        ValueError: the codestream must not be decoded: it has another size, or no end. Its text says so of several.
+        ValueError: the codestream must not be decoded: its header is missing, or it has another size or no end. Its
+            text says so of several.
     """
     if frame.startswith(_BOXES):
         frame = frame[max(frame.find(_JPEG_2000), 0) :]
@@ -63,7 +64,7 @@ def whole_codestream(frame: bytes, size: tuple[int, int]) -> bytes:
 def without_filling(rle: bytes) -> bytes:
     """An RLE frame without what fills it up, zeros or FF: a decoder would take those for pixels that were cut.
 
-    No encoder writes so many alike, since RLE has runs for them (PS3.5 G.3.1).
+    Hardly an encoder writes so many alike, since RLE has runs for them (PS3.5 G.3.1).
     """
     for filling in (b"\0", b"\xff"):
         data = rle.rstrip(filling)
@@ -171,10 +172,11 @@ def _jpeg_2000_end(codestream: bytes) -> int | None:
 def _is_filled_up(codestream: bytes, at: int) -> bool:
     """Whether a JPEG 2000 codestream whose data should end at `at`, without EOC, may be one that was cut, and padded.
 
-    Zeros may be data, but nobody can tell. After FF there is nothing above 8F in data (ISO/IEC 15444-1 B.10.1).
+    A few zeros may be data, more hardly are. After FF there is nothing above 8F in data (ISO/IEC 15444-1 B.10.1).
     """
     data = codestream[codestream.rfind(bytes((0xFF, _DATA)), 0, at) + 2 : at]
-    return data.endswith(b"\0") or _NO_DATA.search(data) is not None or bool(codestream[at:].strip(b"\0"))
+    is_padded = data.endswith(bytes(_LAST_ALIKE + 1)) or bool(codestream[at:].strip(b"\0"))
+    return is_padded or _NO_DATA.search(data) is not None
 
 
 def _jpeg_size(codestream: bytes) -> tuple[int, int] | None:

@@ -56,8 +56,8 @@ _DESCRIBED_OF_DERIVED = {
     "map": (
         re.compile(
             r"IODINE|(?<![A-Z])(IODE|JOD(KARTE|BILD)?|MAP|PERFUSION|VENTILATION|XENON|CBF|CBV|MTT|TTP|TMAX|PBV|CASUPP"
-            r"|CALCIUM[ _-]*SUPP\w*|SUBTR\w*|DIFFERENCE|FUS(ED|ION)|RHO|VUE|GSI[ _-]*WATER|WATER[ _-]*\(\w*\)"
-            r"|FAT[ _-]*FRACTION|ST(ANDAR)?D[ _-]*DEV\w*)(?![A-Z])"
+            r"|CALCIUM[ _-]*SUPP\w*|SUBTR\w*|DIFFERENCE|FUS(ED|ION)|RHO|(GE|GSI)[ _-]*VUE|GSI[ _-]*WATER"
+            r"|WATER[ _-]*\(\w*\)|FAT[ _-]*FRACTION|ST(ANDAR)?D[ _-]*DEV\w*)(?![A-Z])"
         ),
         "iodine, perfusion, subtraction or the like",
     ),

@@ -234,6 +234,8 @@ def _stored(header: Dataset, slice_hu: HounsfieldUnits, bits: int, is_signed: bo
     if syntax in _JPEG_2000:
         # Not pydicom's turn: GDCM ends the process over a codestream that is broken.
         stored = _decoder(_DECODERS[UID(syntax)])(codestream)
+    elif syntax == RLELossless:
+        stored = pixel_array(_of_one_frame(image, without_filling(_frame_bytes(image, index, frames))), raw=True)
     elif frames > 1:
         stored = pixel_array(getattr(image, "filename", None) or image, raw=True, index=index)
     else:
@@ -242,13 +244,21 @@ def _stored(header: Dataset, slice_hu: HounsfieldUnits, bits: int, is_signed: bo
             meta = image.file_meta
             image = dcmread(str(image.filename), force=True, specific_tags=_PIXEL_TAGS)
             image.file_meta = meta
-        if syntax == RLELossless:
-            frame = get_frame(image.PixelData, 0, number_of_frames=1)
-            image.PixelData = encapsulate([without_filling(frame)])
         stored = pixel_array(image, raw=True)
     if stored.shape != slice_hu.shape:
         raise ValueError("The pixel data are not one frame of the size in the header.")
     return stored.astype(np.int64).astype(np.uint16)
+
+
+def _of_one_frame(image: Dataset, frame: bytes) -> Dataset:
+    """A data set with a compressed frame as its only one, and what a decoder has to know of it."""
+    one = Dataset()
+    one.file_meta = image.file_meta
+    for keyword in _PIXEL_TAGS[:-1]:
+        if keyword in image and keyword != "NumberOfFrames":
+            one[keyword] = image[keyword]
+    one.PixelData = encapsulate([frame])
+    return one
 
 
 def _is_plain(header: Dataset) -> bool:
@@ -320,10 +330,17 @@ def _is_whole(codestream: bytes, syntax: str, size: tuple[int, int]) -> bool:
 
 
 def _needs_all(codestream: bytes, syntax: str) -> bool:
-    """Whether a JPEG codestream, whose end was missing, needs its last data: else they fill up one that was cut."""
+    """Whether a JPEG codestream, whose end was missing, needs its last data: else they fill up one that was cut.
+
+    What the decoder refuses of the codestream itself comes through as its error.
+    """
     decode = _decoder(_DECODERS[UID(syntax)])
     stored = decode(codestream)
-    return not np.array_equal(stored, decode(lengthened(shortened(codestream), (stored.shape[0], stored.shape[1]))))
+    try:
+        without_last = decode(lengthened(shortened(codestream), (stored.shape[0], stored.shape[1])))
+    except Exception:  # Of noise in their place no image can be made: they are needed.
+        return True
+    return not np.array_equal(stored, without_last)
 
 
 _WALKED = frozenset({str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)})

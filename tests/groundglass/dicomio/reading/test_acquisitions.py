@@ -167,6 +167,12 @@ def test_two_scans_whose_slices_lie_between_one_another_are_never_mixed(shift_mm
     assert "30 images left out" in read.notes[0].problem
 
 
+@pytest.mark.parametrize("numbers", [2, 3])
+def test_numbers_that_alternate_along_one_scan_tell_nothing(numbers: int) -> None:
+    images = stack(50, 36, "a", AcquisitionNumber=lambda index: 1 + index % numbers)
+    assert len(read_images(images).sources) == 36
+
+
 def test_a_few_slices_with_a_number_of_their_own_are_of_the_scan() -> None:
     images = stack(50, 30, "a", AcquisitionNumber=lambda index: 1 + (index in (7, 8, 20)))
     assert len(read_images(images).sources) == 30
