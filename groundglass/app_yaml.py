@@ -166,7 +166,7 @@ class SaliencySection(Section):
         "Spacing of the slices whose saliency is computed; slices between take it from their neighbours. 0 computes it "
         "for each.",
         "mm",
-        "measured on slices of four patients: benchmarks/results/saliency_cost.md",
+        "measured on 32 slices of four patients, 1.1 to 1.5 mm apart: benchmarks/results/saliency_cost.md",
         low=0,
         high=10,
     )
@@ -187,9 +187,9 @@ class SaliencySection(Section):
         high=1_000,
     )
     minimum_region_mm: float = setting(
-        "What is salient and reaches less far along the body is left out: vessels and domes mostly end after a slice.",
+        "What is salient and reaches no farther along the body is left out: vessels and domes mostly don't.",
         "mm",
-        "measured on six patients: benchmarks/results/localisation.md",
+        "choice: two slices spacing_mm apart confirm; boxes of four patients: benchmarks/results/localisation.md",
         low=0,
         high=100,
     )

@@ -24,7 +24,7 @@ class RegionRules:
 
     Attributes:
         minimum_ml: smaller ones are left out with their boxes: mostly noise.
-        minimum_mm: those that reach less far along the body are left out too: what the next slices do not confirm is
+        minimum_mm: those that reach no farther along the body are left out too: what the next slices do not confirm is
             mostly a vessel that runs through, or partial volume over a dome of the diaphragm.
         maximum: so many are listed, those that contribute most.
     """
@@ -84,7 +84,7 @@ def find_regions(
             (region, members)
             for region, members in measured
             if region.volume_ml >= rules.minimum_ml
-            and _reach(region.slices, computed, beyond_budget) * slice_mm >= rules.minimum_mm - ROUNDING_MM
+            and _reach(region.slices, computed, beyond_budget) * slice_mm > rules.minimum_mm + ROUNDING_MM
         ),
         key=lambda item: (-item[0].contribution, item[0].slices, item[0].box.column_min, item[0].box.row_min),
     )
@@ -104,18 +104,16 @@ def find_regions(
 def _reach(slices: Sequence[int], computed: Set[int], beyond_budget: Set[int]) -> int:
     """How many slices a region reaches over for certain, or may reach over where nobody looked.
 
-    From its first to its last slice whose saliency is its own: slices between take over what one alone shows. And on
-    over those next to it that the budget left out.
+    One where a single slice of it has a saliency of its own: those beside it take over what that one shows. And on over
+    those next to it that the budget left out.
 
-    >>> _reach((6, 7, 8), computed={7}, beyond_budget=set())
-    1
+    >>> _reach((6, 7, 8), computed={7}, beyond_budget=set()), _reach((6, 7, 8), computed={6, 8}, beyond_budget=set())
+    (1, 3)
     >>> _reach((6, 7, 8), computed={7}, beyond_budget={4, 5})
     4
     """
     own = [index for index in slices if index in computed]
-    if not own:
-        return 0
-    first, last = own[0], own[-1]
+    first, last = (slices[0], slices[-1]) if len(own) > 1 else (own or slices)[:1] * 2
     if slices[0] - 1 in beyond_budget:
         first = slices[0]
         while first - 1 in beyond_budget:

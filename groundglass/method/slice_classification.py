@@ -74,11 +74,11 @@ def classify_slices(
 def with_neighbours(probabilities: Floats, heights_mm: Floats, reach_mm: float) -> Floats:
     """Probabilities of slices, each with a say of those near it: their geometric mean, with Gaussian weights.
 
-    Pneumonia goes on in the next slices. What looks like it on one alone is mostly a vessel that runs through, or the
-    dome of the diaphragm, of which a slice shows the mean with the lung above. The paper has each slice for itself.
+    Pneumonia goes on. What looks like it over a few millimetres alone is mostly a vessel that runs through, or the dome
+    of the diaphragm, of which a slice shows the mean with the lung above. The paper has each slice for itself.
 
     Args:
-        probabilities: `(slice, class)`, none of them 0.
+        probabilities: `(slice, class)`.
         heights_mm: where the slices lie, `(slice,)`; a slice whose height is not a number stands for itself.
         reach_mm: standard deviation of the weights; 0 leaves the slices as they are.
 

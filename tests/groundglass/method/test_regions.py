@@ -15,13 +15,13 @@ PIXEL_MM2 = 1.5
 ALL = range(SHAPE[0])
 
 
-def volume(slice_mm: float = 2.0) -> CTVolume:
-    return CTVolume(np.zeros(SHAPE, np.int16), (slice_mm, 1.0, 1.5), np.zeros(3), DIRECTIONS)
+def volume(slice_mm: float = 2.0, height: int = SHAPE[0]) -> CTVolume:
+    return CTVolume(np.zeros((height, *SHAPE[1:]), np.int16), (slice_mm, 1.0, 1.5), np.zeros(3), DIRECTIONS)
 
 
-def lungs() -> np.ndarray:
+def lungs(height: int = SHAPE[0]) -> np.ndarray:
     """Two slabs: the right lung in slices 0 to 8, three in each third; the left one in 3 to 8, two in each third."""
-    labels = np.zeros(SHAPE, np.uint8)
+    labels = np.zeros((max(height, SHAPE[0]), *SHAPE[1:]), np.uint8)
     labels[:9, 5:35, 2:28] = RIGHT_LUNG
     labels[3:9, 5:35, 32:58] = LEFT_LUNG
     return labels
@@ -43,6 +43,7 @@ def find(
     maximum: int = 5,
     masks: Sequence[np.ndarray] | None = None,
     computed: Sequence[int] | None = None,
+    height: int = SHAPE[0],
 ) -> FoundRegions:
     """Regions of boxes that are salient all over, unless masks say otherwise; every slice is sick for certain."""
     full = [np.ones((item.row_max - item.row_min + 1,) * 2, dtype=bool) for item in boxes]
@@ -50,8 +51,9 @@ def find(
     probabilities = explained if isinstance(explained, Mapping) else dict.fromkeys(explained, 1.0)
     rules = RegionRules(minimum_ml, minimum_mm, maximum)
     own = set(probabilities) if computed is None else set(computed)
+    labels = lungs(height)
     return find_regions(
-        found, probabilities, own, list(diseased), lungs(), thirds_of_lungs(lungs()), volume(slice_mm), rules
+        found, probabilities, own, list(diseased), labels, thirds_of_lungs(labels), volume(slice_mm, len(labels)), rules
     )
 
 
@@ -76,25 +78,30 @@ def test_boxes_that_overlap_with_no_salient_pixel_in_common_are_two_regions() ->
 
 def test_what_the_next_slices_do_not_confirm_is_left_out_with_its_boxes() -> None:
     tall, flat = [box(index, 10, 5) for index in (3, 4, 5)], [box(index, 10, 40, share=0.2) for index in (4, 5)]
-    found = find(tall + flat, [3, 4, 5], slice_mm=2.0, minimum_mm=6.0, diseased=(3, 4, 5))
+    found = find(tall + flat, [3, 4, 5], slice_mm=2.0, minimum_mm=5.0, diseased=(3, 4, 5))
     assert [region.slices for region in found.listed] == [(3, 4, 5)]
     assert (found.unlisted, {item.region for item in found.boxes}) == (0, {1})
     assert set(np.unique(found.salient)) == {0, 1}
-    assert len(find(tall + flat, [3, 4, 5], slice_mm=2.9995, minimum_mm=6.0, diseased=(3, 4, 5)).listed) == 2
-    assert len(find(flat[:1], [3, 4, 5], slice_mm=8.0, minimum_mm=6.0, diseased=(3, 4, 5)).listed) == 1
+    assert len(find(flat, [3, 4, 5], slice_mm=2.5004, minimum_mm=5.0, diseased=(3, 4, 5)).listed) == 0
+    assert len(find(flat, [3, 4, 5], slice_mm=3.0, minimum_mm=5.0, diseased=(3, 4, 5)).listed) == 1
+    assert len(find(flat[:1], [3, 4, 5], slice_mm=8.0, minimum_mm=5.0, diseased=(3, 4, 5)).listed) == 1
+    assert len(find(flat[:1], [3, 4, 5], slice_mm=1.0, minimum_mm=0.0, diseased=(3, 4, 5)).listed) == 1
 
 
-def test_what_slices_between_take_over_from_one_confirms_nothing() -> None:
-    boxes, slices = [box(index, 10, 5) for index in (3, 4, 5)], [3, 4, 5]
-    confirmed = find(boxes, slices, slice_mm=2.0, minimum_mm=6.0, diseased=slices, computed=[3, 5])
-    assert [region.slices for region in confirmed.listed] == [(3, 4, 5)]
-    assert not find(boxes, slices, slice_mm=2.0, minimum_mm=6.0, diseased=slices, computed=[4]).listed
+@pytest.mark.parametrize("slice_mm", [0.5, 0.6, 0.625, 0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.4, 1.5, 1.8, 2.0, 2.5])
+def test_two_slices_5_mm_apart_and_those_between_confirm_each_other_and_one_confirms_nothing(slice_mm: float) -> None:
+    step = int(5.0 / slice_mm + 0.01)  # as slices are computed
+    indices = list(range(0, step + 1))
+    boxes = [box(index, 10, 5) for index in indices]
+    two = find(boxes, indices, slice_mm, minimum_mm=5.0, diseased=indices, computed=[0, step], height=step + 1)
+    one = find(boxes, indices, slice_mm, minimum_mm=5.0, diseased=indices, computed=[step // 2], height=step + 1)
+    assert ([region.slices for region in two.listed], one.listed) == ([tuple(indices)], ())
 
 
 def test_a_region_next_to_slices_that_the_budget_left_out_may_go_on_there() -> None:
-    found = find([box(4, 10, 5)], [4], slice_mm=2.0, minimum_mm=6.0, diseased=(3, 4, 5))
+    found = find([box(4, 10, 5)], [4], slice_mm=2.0, minimum_mm=5.0, diseased=(3, 4, 5))
     assert [region.slices for region in found.listed] == [(4,)]
-    assert not find([box(4, 10, 5)], [3, 4, 5], slice_mm=2.0, minimum_mm=6.0, diseased=(3, 4, 5)).listed
+    assert not find([box(4, 10, 5)], [3, 4, 5], slice_mm=2.0, minimum_mm=5.0, diseased=(3, 4, 5)).listed
 
 
 def test_two_branches_that_meet_on_the_next_slice_are_one_region() -> None:
