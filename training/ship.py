@@ -145,7 +145,7 @@ def ship_evidence(run: Path, tables: Path) -> None:
 def read_classifier_patients(tables: Path) -> list[str]:
     """The patients of a report of `training.evaluate`."""
     report = json.loads((tables / "classifier.json").read_text(encoding="utf-8"))
-    return list(report.get("studies", {}).get("shipped", ()))
+    return list(report.get("folds", {}).get("studies", {}).get("shipped", ()))
 
 
 if __name__ == "__main__":

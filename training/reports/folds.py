@@ -14,7 +14,14 @@ from training.engine.slice_scores import FREE, HEALTHY, INFECTED, UNMARKED, Slic
 from training.reports import calibration
 from training.reports.chosen_points import CALLED, MISSED, choose_points
 from training.reports.markdown import grid, render
-from training.reports.marked_patients import compare_neighbours, kind_figures, patient_curves, study_statements
+from training.reports.marked_patients import (
+    RULE_PARTS,
+    compare_neighbours,
+    compare_rules,
+    kind_figures,
+    patient_curves,
+    study_statements,
+)
 from training.reports.operating_points import Group, operating_points
 from training.reports.public_slices import (
     DISEASED_KINDS,
@@ -34,21 +41,26 @@ ROWS = {
 }
 """In the order of the tables: the networks of a run, and those whose scores `training.imagenet_row` left in it."""
 FIGURES = (
-    "calibration", "mosmed", "iq_oth", "iq_oth_unlike", "curves", "neighbours", "studies", "kinds", "operating_points",
+    "calibration", "mosmed", "iq_oth", "iq_oth_unlike", "curves", "neighbours", "studies", "study_rules", "kinds",
+    "operating_points",
 )  # fmt: skip
 """What the report has of every row."""
 RULES = SHIPPED.classification
 
 
 def sure_slices(scores: Mapping[str, SliceScores]) -> SliceScores:
-    """Those whose label is sure, of all patients: CT-0 and CT-2, infected slices, healthy patients' slices."""
+    """Those whose label is sure, of all patients: CT-0 and CT-2, infected slices, healthy patients' slices.
+
+    Each for itself, without neighbours, of which some are missing here: a temperature is the network's own.
+    """
     mosmed, patients = scores.get("mosmed"), scores["patients"]
     parts = [patients.select(np.isin(patients.kind, (HEALTHY, INFECTED, UNMARKED)))]
     if mosmed is not None:
         parts.append(mosmed.select(np.isin(mosmed.label, (NP, COVID19))))
     names = [name for name in vars(patients) if name != "weights"]
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return SliceScores(**joined, weights=patients.weights)
+    alone = joined | {"height_mm": np.full(len(joined["label"]), np.nan)}
+    return SliceScores(**alone, weights=patients.weights)
 
 
 def score_folds_report(
@@ -87,6 +99,7 @@ def score_folds_report(
         report["curves"][row] = patient_curves(patients)
         report["neighbours"][row] = compare_neighbours(patients)
         report["studies"][row] = study_statements(patients, RULES.study_rule, chosen.of_fold, scaled["patients"])
+        report["study_rules"][row] = compare_rules(patients, RULES.study_rule)
         report["kinds"][row] = kind_figures(patients, RULES.study_rule)
         groups = slice_groups({name: (part, part.pneumonia(temperature=scaled[name])) for name, part in scores.items()})
         pairs = [
@@ -164,6 +177,14 @@ def as_markdown(report: dict[str, Any]) -> str:
                 ],
             ),
             kinds=kinds,
+            study_part=f"{RULES.study_rule.top_part:g}",
+            rules=grid(
+                ["network", *(f"{part:g}" for part in RULE_PARTS)],
+                [
+                    [f"{ROWS[row]}, {asked}", *(f"{one[asked]} of {one['patients']}" for one in rules.values())]
+                    for row, rules in report["study_rules"].items() for asked in ("label", "diseased or not")
+                ],
+            ),
         ),
         calibration.as_markdown(report["calibration"]["shipped"]),
         render(

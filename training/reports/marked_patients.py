@@ -1,6 +1,7 @@
 """Figures on whole patients: infected slices against others, what the study is called, and which kind."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ from training.engine.slice_scores import FREE, HEALTHY, INFECTED, UNMARKED, Slic
 from training.reports.metrics import area_under_curve
 from training.reports.prediction_levels import patient_probabilities
 
+RULE_PARTS = (0.05, 0.1, 0.2, 0.3, 0.5)
+"""Parts of the slices that are compared."""
 NEIGHBOURS_MM = (0.0, 2.0, 4.0, 6.0, 8.0)
 """Reaches that are compared: 0 is each slice for itself, as in the paper."""
 
@@ -84,6 +87,29 @@ def study_statements(
             "kind": prediction.kind,
         }
     return statements
+
+
+def compare_rules(scores: SliceScores, rule: StudyRule) -> dict[str, dict[str, int]]:
+    """Patients right by the part of the slices that a study rule averages.
+
+    Returns:
+        By each of RULE_PARTS as a text: `label`, right of three classes; `diseased or not`; `patients`, all there are.
+    """
+    probabilities = scores.probabilities()
+    names, first = np.unique(scores.group, return_index=True)
+    true = scores.label[first]
+    figures = {}
+    for part in RULE_PARTS:
+        of_part = replace(rule, top_part=part)
+        label = np.array(
+            [patient_probabilities(probabilities[scores.group == name], CLASSES, of_part).argmax() for name in names]
+        )
+        figures[f"{part:g}"] = {
+            "label": int((label == true).sum()),
+            "diseased or not": int(((label == NP) == (true == NP)).sum()),
+            "patients": len(names),
+        }
+    return figures
 
 
 def kind_figures(scores: SliceScores, rule: StudyRule) -> dict[str, Any]:

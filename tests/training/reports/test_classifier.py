@@ -1,15 +1,14 @@
-"""The classifier's report: study labels and folds from predictions."""
+"""The classifier's report: folds from predictions."""
 
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from groundglass.domain.class_names import CLASSES
 from training.data.patients import Patient
 from training.data.slices import SliceSet
 from training.engine.predictions import Predictions
-from training.reports.classifier import patients_of_folds, study_labels
+from training.reports.classifier import patients_of_folds
 
 SLICES = 10
 
@@ -43,17 +42,6 @@ def predict_all(disease: dict[str, np.ndarray]) -> Predictions:
         np.concatenate(rows),
         np.concatenate(counted),
     )
-
-
-def test_a_study_takes_the_label_of_its_most_diseased_slices() -> None:
-    few = np.where(np.arange(SLICES) < 3, 0.9, 0.0)
-    studies = study_labels(predict_all({"healthy": np.full(SLICES, 0.1), "lobar": few, "viral": few}))
-    assert {name: study["label"] for name, study in studies.items()} == {
-        "healthy": "np",
-        "lobar": "cap",
-        "viral": "covid19",
-    }
-    assert studies["viral"]["probabilities"] == pytest.approx([0.1, 0.0, 0.9])
 
 
 def test_the_folds_are_those_of_the_run_and_not_dealt_anew() -> None:

@@ -8,7 +8,13 @@ from groundglass.method.slice_classification import StudyRule
 from tests.training.made_up import make_scores, set_pneumonia
 from training.data.public_slices import CAP, COVID19, NP
 from training.engine.slice_scores import SliceScores
-from training.reports.marked_patients import kind_figures, patient_curves, study_statements
+from training.reports.marked_patients import (
+    compare_neighbours,
+    compare_rules,
+    kind_figures,
+    patient_curves,
+    study_statements,
+)
 
 RULE = StudyRule(top_part=0.5, minimum_slices=1)
 
@@ -43,6 +49,23 @@ def test_a_study_is_stated_as_the_application_would() -> None:
         "lobar": ("cap", "indeterminate", "undetermined"),
     }
     assert 1 - studies["viral"]["probabilities"][0] == pytest.approx(0.85, abs=1e-5)
+
+
+def test_study_rules_are_compared_by_the_part_of_the_slices_that_they_average() -> None:
+    """Of the four slices of one patient two look diseased, of the other's two one: half of them tell both."""
+    scores = set_pneumonia(patients([0.0] * 8), [0.3, 0.2, 0.8, 0.9, 0.1, 0.2, 0.7, 0.2], covid19_share=0.9)
+    rules = compare_rules(scores, RULE)
+    assert rules["0.5"] == {"label": 2, "diseased or not": 3, "patients": 3}
+    scores.scores[0] = scores.scores[2]
+    assert compare_rules(scores, RULE)["0.5"]["diseased or not"] == 2
+
+
+def test_neighbours_lift_infected_slices_that_lie_together_over_one_that_lies_alone() -> None:
+    scores = make_scores(9, ["infected"] * 3 + ["free"] * 6, [COVID19] * 9, ["viral"] * 9)
+    scores.height_mm[:] = np.arange(9) * 2.0
+    set_pneumonia(scores, [0.8, 0.7, 0.8, 0.1, 0.1, 0.1, 0.9, 0.1, 0.1])
+    areas = {reach: found["viral"]["inside"] for reach, found in compare_neighbours(scores).items()}
+    assert areas["0"] < areas["2"] == areas["4"] == 1.0
 
 
 def test_kinds_are_told_apart_by_their_share_alone() -> None:
