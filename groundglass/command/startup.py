@@ -51,5 +51,6 @@ def modules_replaced(by: Mapping[str, ModuleType | None]) -> Iterator[None]:
     try:
         yield
     finally:
-        for name in replaced:
-            del sys.modules[name]
+        for name, module in replaced.items():
+            if sys.modules.get(name) is module:  # who needed the real one may have loaded it meanwhile
+                sys.modules.pop(name, None)
