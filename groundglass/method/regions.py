@@ -113,7 +113,9 @@ def _reach(slices: Sequence[int], computed: Set[int], beyond_budget: Set[int]) -
     4
     """
     own = [index for index in slices if index in computed]
-    first, last = (slices[0], slices[-1]) if len(own) > 1 else (own or slices)[:1] * 2
+    first, last = slices[0], slices[-1]
+    if len(own) < 2:
+        first = last = own[0] if own else slices[0]
     if slices[0] - 1 in beyond_budget:
         first = slices[0]
         while first - 1 in beyond_budget:
