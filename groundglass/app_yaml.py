@@ -187,7 +187,8 @@ class SaliencySection(Section):
         high=1_000,
     )
     minimum_region_mm: float = setting(
-        "What is salient and reaches no farther along the body is left out: vessels and domes mostly don't.",
+        "What is salient and reaches no farther along the body is left out: vessels and domes mostly don't. Slices "
+        "farther apart than this confirm a region alone.",
         "mm",
         "choice: two slices spacing_mm apart confirm; boxes of four patients: benchmarks/results/localisation.md",
         low=0,

@@ -189,7 +189,7 @@ def _remarks(findings: Findings, without_room: int) -> list[str]:
         verbs = ("contributes", "is") if more == 1 else ("contribute", "are")
         return ["{} more, which {} less, {} not listed here.".format(more, *verbs)] if more else []
     if any(finding.explained for finding in findings.slices):
-        return ["None: nothing salient is large enough to be a region."]
+        return ["None: nothing salient is large enough, in volume and along the body, to be a region."]
     if findings.prediction.state == "absent":
         return ["None: regions are sought only where pneumonia may be present."]
     return ["None: no slice is probable enough to be explained."]
