@@ -6,7 +6,6 @@ pydicom decodes. All of them give the stored bits, which one rescale turns into 
 
 import hashlib
 import os
-from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -17,35 +16,27 @@ from pydicom.encaps import encapsulate, get_frame
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
     UID,
     AllTransferSyntaxes,
     ExplicitVRLittleEndian,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
     RLELossless,
 )
 
 from groundglass.dicomio.reading.attributes import number, text
-from groundglass.dicomio.reading.codestream import (
-    has_all_restarts,
-    lengthened,
-    shortened,
-    whole_codestream,
-    without_filling,
+from groundglass.dicomio.reading.codestream import whole_codestream, without_filling
+from groundglass.dicomio.reading.codestream_decoding import (
+    DECODERS,
+    HUFFMAN,
+    JPEG_2000,
+    decode_whole,
+    decoder_of,
+    is_whole,
+    needs_all,
 )
 from groundglass.dicomio.reading.frames import Frame
 from groundglass.dicomio.reading.header import Header
-from groundglass.domain.arrays import AnyArray, HounsfieldUnits
+from groundglass.domain.arrays import HounsfieldUnits
 
 PADDING_HU = -1024
 """What pixels outside the reconstructed field become."""
@@ -56,31 +47,10 @@ StoredPixels = NDArray[np.uint16]
 _ALLOCATED = (8, 16, 32)
 """Bits that images have for each pixel (PS3.5 8.1.1); others decoders refuse, or take for one of these."""
 
-_LEAST_ALIKE = 64
-"""Pixels that noise doesn't make alike."""
-
 _PIXEL_TAGS = [
     "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows", "Columns",
     "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData",
 ]  # fmt: skip
-
-_DECODERS = {
-    JPEGBaseline8Bit: "jpeg8_decode",
-    JPEGExtended12Bit: "jpeg8_decode",
-    JPEGLossless: "jpeg8_decode",
-    JPEGLosslessSV1: "jpeg8_decode",
-    JPEGLSLossless: "jpegls_decode",
-    JPEGLSNearLossless: "jpegls_decode",
-    JPEG2000Lossless: "jpeg2k_decode",
-    JPEG2000: "jpeg2k_decode",
-    HTJ2KLossless: "jpeg2k_decode",
-    HTJ2KLosslessRPCL: "jpeg2k_decode",
-    HTJ2K: "jpeg2k_decode",
-}
-"""Functions of imagecodecs, which lets threads decode side by side; pydicom's decoders keep them waiting.
-
-Its decoder for HTJ2K alone tells errors on standard error; OpenJPEG, behind the one for JPEG 2000, reads HTJ2K too.
-"""
 
 
 class UnreadablePixels(ValueError):
@@ -168,7 +138,7 @@ def has_values_within(header: Dataset, other_bits: float | None) -> bool:
 
 def readable_syntaxes() -> tuple[UID, ...]:
     """The transfer syntaxes whose pixels one way or the other decodes, in the order of PS3.5."""
-    return tuple(syntax for syntax in AllTransferSyntaxes if syntax in _DECODERS or _is_decoded_by_pydicom(syntax))
+    return tuple(syntax for syntax in AllTransferSyntaxes if syntax in DECODERS or _is_decoded_by_pydicom(syntax))
 
 
 def _is_decoded_by_pydicom(syntax: UID) -> bool:
@@ -225,15 +195,15 @@ def _stored(header: Dataset, slice_hu: HounsfieldUnits, bits: int, is_signed: bo
             codestream = whole_codestream(frame, (slice_hu.shape[0], slice_hu.shape[1]))
         except ValueError as error:
             raise UnreadablePixels(str(error), SEND_AGAIN) from error
-        if syntax in _HUFFMAN and not frame.startswith(codestream) and not _needs_all(codestream, syntax):
+        if syntax in HUFFMAN and not frame.startswith(codestream) and not needs_all(codestream, syntax):
             raise UnreadablePixels("their codestreams have no end, but data that are not of the image", SEND_AGAIN)
-        if _is_plain(image) and syntax in _DECODERS and _decode_into(codestream, syntax, slice_hu, bits, is_signed):
+        if _is_plain(image) and syntax in DECODERS and _decode_into(codestream, syntax, slice_hu, bits, is_signed):
             return slice_hu.view(np.uint16)
-        if syntax in _HUFFMAN and not _is_whole(codestream, syntax, (slice_hu.shape[0], slice_hu.shape[1])):
+        if syntax in HUFFMAN and not is_whole(codestream, syntax, (slice_hu.shape[0], slice_hu.shape[1])):
             raise UnreadablePixels("their codestreams end before the image does", SEND_AGAIN)
-    if syntax in _JPEG_2000:
+    if syntax in JPEG_2000:
         # Not pydicom's turn: GDCM ends the process over a codestream that is broken.
-        stored = _decoder(_DECODERS[UID(syntax)])(codestream)
+        stored = decoder_of(syntax)(codestream)
     elif syntax == RLELossless:
         stored = pixel_array(_of_one_frame(image, without_filling(_frame_bytes(image, index, frames))), raw=True)
     elif frames > 1:
@@ -287,75 +257,21 @@ def _frame_bytes(image: Dataset, index: int, frames: int) -> bytes:
 
 def _decode_into(codestream: bytes, syntax: str, slice_hu: HounsfieldUnits, bits: int, is_signed: bool) -> bool:
     """Whether a compressed frame was decoded into `slice_hu`, whole, as bits that could be stored ones."""
-    signed = is_signed and syntax in _JPEG_2000
+    signed = is_signed and syntax in JPEG_2000
     target: NDArray[np.int16 | np.uint16] = slice_hu if signed else slice_hu.view(np.uint16)
     try:
-        if syntax in _HUFFMAN:
-            if not _decode_whole(codestream, syntax, slice_hu.view(np.uint16)):
+        if syntax in HUFFMAN:
+            if not decode_whole(codestream, syntax, slice_hu.view(np.uint16)):
                 return False
         else:
-            _decoder(_DECODERS[UID(syntax)])(codestream, out=target)
+            decoder_of(syntax)(codestream, out=target)
     except Exception:  # Decoders raise whatever they like; another's turn.
         return False
     return _fits(slice_hu, bits, False) or _fits(slice_hu, bits, is_signed)
 
 
-def _decode_whole(codestream: bytes, syntax: str, target: NDArray[np.int16 | np.uint16]) -> bool:
-    """Whether a JPEG codestream holds the whole image, which is decoded: decoders make up what is missing in silence.
-
-    With noise behind its data one that is cut ends in noise, or in whole rows made up once that is used up. So where
-    only the last pixels are all alike, as outside the circle of a reconstruction, nothing is missing; else the same
-    pixels have to come out without the noise.
-    """
-    decode = _decoder(_DECODERS[UID(syntax)])
-    size = (target.shape[0], target.shape[1])
-    if not has_all_restarts(codestream, size):
-        return False
-    decode(lengthened(codestream, size), out=target)
-    is_last = target[-1] == target[-1, -1]
-    if is_last[-_LEAST_ALIKE:].all() and not is_last.all():
-        return True
-    return np.array_equal(decode(codestream), target)
-
-
-def _is_whole(codestream: bytes, syntax: str, size: tuple[int, int]) -> bool:
-    """Whether a JPEG codestream that pydicom is to read, since its pixels aren't plain ones, holds the whole image.
-
-    What this decoder refuses comes through as its error: nobody else tells whether data are missing.
-    """
-    decode = _decoder(_DECODERS[UID(syntax)])
-    return has_all_restarts(codestream, size) and np.array_equal(
-        decode(codestream), decode(lengthened(codestream, size))
-    )
-
-
-def _needs_all(codestream: bytes, syntax: str) -> bool:
-    """Whether a JPEG codestream, whose end was missing, needs its last data: else they fill up one that was cut.
-
-    What the decoder refuses of the codestream itself comes through as its error.
-    """
-    decode = _decoder(_DECODERS[UID(syntax)])
-    stored = decode(codestream)
-    try:
-        without_last = decode(lengthened(shortened(codestream), (stored.shape[0], stored.shape[1])))
-    except Exception:  # Of noise in their place no image can be made: they are needed.
-        return True
-    return not np.array_equal(stored, without_last)
-
-
 _WALKED = frozenset({str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)})
-_CODESTREAMS = frozenset(map(str, _DECODERS))
-_HUFFMAN = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1})
-"""Whose decoders don't tell where data are missing."""
-_JPEG_2000 = frozenset({JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K})
-"""Their codestreams say themselves whether the values are signed."""
-
-
-def _decoder(name: str) -> Callable[..., AnyArray]:
-    import imagecodecs  # when it is needed: most series are not compressed
-
-    decode: Callable[..., AnyArray] = getattr(imagecodecs, name)
-    return decode
+_CODESTREAMS = frozenset(map(str, DECODERS))
 
 
 def _fits(stored: NDArray[np.integer], bits: int, is_signed: bool) -> bool:
