@@ -59,8 +59,8 @@ def sure_slices(scores: Mapping[str, SliceScores]) -> SliceScores:
         parts.append(mosmed.select(np.isin(mosmed.label, (NP, COVID19))))
     names = [name for name in vars(patients) if name != "weights"]
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    alone = joined | {"height_mm": np.full(len(joined["label"]), np.nan)}
-    return SliceScores(**alone, weights=patients.weights)
+    joined["height_mm"] = np.full(len(joined["label"]), np.nan)
+    return SliceScores(**joined, weights=patients.weights)
 
 
 def score_folds_report(
