@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.training.made_up import make_slices
-from tests.training.reports.test_classifier import PATIENTS, SLICES, make_patient, predict_all
+from tests.training.made_up import make_patient, make_slices, predictions
 from training.data.classifier_data import ClassifierData
 from training.data.patients import TrainingSet
 from training.data.public_slices import LabelledSlices
@@ -17,9 +16,10 @@ def test_a_run_of_other_patients_is_not_scored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Folds dealt anew would test patients on whom the run's networks have trained."""
-    found = predict_all(dict.fromkeys(("healthy", "lobar", "viral"), np.full(SLICES, 0.5)))
+    found = predictions("shipped", folds=1)
     found.save(tmp_path / "predictions" / "shipped.np-cap-covid19.npz")
-    one_more = TrainingSet((*PATIENTS, make_patient("new", 0)), "another", "4 patients of export")
+    patients = tuple(make_patient(name, 0) for name in (*np.unique(found.patient), "new"))
+    one_more = TrainingSet(patients, "another", "4 patients of export")
     slices = make_slices(2, 0)
     pictures = LabelledSlices(slices, np.zeros(2), np.array(["a", "b"]), np.array(["normal"] * 2))
     data = ClassifierData(one_more, slices, pictures, None, True)
