@@ -176,4 +176,5 @@ def _sentences(error: ValidationError, values: Any, schema: Schema, name: str) -
         elif reason := str(fault.get("ctx", {}).get("error", "")):
             yield f"{name}: {here} must {requirement(part)}: {reason}."
         else:
-            yield f"{name}: {here} must {requirement(part)}, and is {_SHORT.repr(value)}."
+            given = "empty" if value is None else _SHORT.repr(value)
+            yield f"{name}: {here} must {requirement(part)}, and is {given}."

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw
 
 from groundglass.domain.class_names import CLASSES, LONG_CLASS_NAMES
-from groundglass.domain.findings import THIRDS, Findings, Side, State
+from groundglass.domain.findings import THIRDS, Findings, Region, Side, State
 from groundglass.domain.statement import LIMITS, kind_sentence, state_meaning, state_words
 from groundglass.domain.volume import CTVolume
 from groundglass.rendering.drawing import (
@@ -118,7 +118,9 @@ def _draw_lungs(draw: ImageDraw.ImageDraw, findings: Findings, frame: Frame, pal
         ("Both lungs", f"{findings.volume_ml:,.0f} ml"),
     ]
     if findings.zones:
-        draw_text(draw, (frame.left, y), "Salient part of the lungs", _HEADING, palette.muted)
+        is_estimated = any(finding.why_not_explained == "budget" for finding in findings.slices)
+        heading = "Salient part of the lungs" + (", estimated" if is_estimated else "")
+        draw_text(draw, (frame.left, y), heading, _HEADING, palette.muted)
         _draw_zones(draw, findings, (frame.left + frame.right) // 2, y + 54, palette)
         y += 54 + len(THIRDS) * _ZONE_HEIGHT
         if findings.salient_fraction is not None:
@@ -176,18 +178,22 @@ def _draw_regions(draw: ImageDraw.ImageDraw, findings: Findings, names: SliceNam
         for (x, anchor), text in zip(columns, cells, strict=True):
             draw_text(draw, (x, y), text, 28, palette.text, anchor=anchor, bold=int(x == left))
         y += 42
-    for text in _remarks(findings, len(rows) - most):
+    for text in _remarks(findings, rows[:most]):
         for line in wrap(text, 23, right - left):
             draw_text(draw, (left, y), line, 23, palette.muted)
             y += 30
 
 
-def _remarks(findings: Findings, without_room: int) -> list[str]:
-    """What is said of regions that aren't listed, or why there are none."""
-    more = findings.unlisted_regions + max(without_room, 0)
-    if findings.regions:
+def _remarks(findings: Findings, shown: Sequence[Region]) -> list[str]:
+    """What is said beside the regions shown, or why there are none."""
+    if shown:
+        more = findings.unlisted_regions + len(findings.regions) - len(shown)
         verbs = ("contributes", "is") if more == 1 else ("contribute", "are")
-        return ["{} more, which {} less, {} not listed here.".format(more, *verbs)] if more else []
+        remarks = ["{} more, which {} less, {} not listed here.".format(more, *verbs)] if more else []
+        rest = 1 - sum(region.contribution for region in shown)
+        if rest >= 0.005:
+            remarks.append(f"The other {percent(rest)} of the saliency lies outside these regions.")
+        return remarks
     if any(finding.explained for finding in findings.slices):
         return ["None: nothing salient is large enough, in volume and along the body, to be a region."]
     if findings.prediction.state == "absent":

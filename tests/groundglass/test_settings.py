@@ -61,6 +61,7 @@ def test_every_fault_of_the_file_is_told_at_once_in_a_sentence_each(tmp_path: Pa
         research={"steps": 0, "setps": 12},
         lungs={"windows_hu": [[1, 2], [3, 4]]},
         package=5,
+        saliency={"spacing_mm": None},
     )
     with pytest.raises(SettingsError) as refused:
         load_settings(file)
@@ -68,6 +69,7 @@ def test_every_fault_of_the_file_is_told_at_once_in_a_sentence_each(tmp_path: Pa
         "site.yaml: the setting 'device' must be one of auto, cpu, cuda, and is 'tpu'.",
         "site.yaml: the setting 'lungs.windows_hu' must be a list of 1 to 16 windows, each a width and a step in HU, "
         "1 <= step <= width <= 4096, and is [[1, 2], [3, 4]].",
+        "site.yaml: the setting 'saliency.spacing_mm' must lie between 0 and 10 (a number), and is empty.",
         "site.yaml: the setting 'package' must hold named settings, and is 5.",
         "site.yaml: the setting 'research.steps' must lie between 1 and 1000 (a whole number), and is 0.",
         "site.yaml: the setting 'research.setps' is unknown. Did you mean 'research.steps'? The setting 'research' may "

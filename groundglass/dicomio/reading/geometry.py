@@ -79,7 +79,8 @@ def check_geometry(instances: Sequence[Dataset]) -> Grid:
     if len(instances) < 2:
         raise Refusal(
             RefusalCode.TOO_FEW_SLICES,
-            f"The series has {len(instances)} readable images and a volume needs at least 2. Send the whole series.",
+            f"The series has {'one readable image' if instances else 'no readable image'} and a volume needs at least 2. "
+            "Send the whole series.",
         )
     each_has_own_frame = check_identity(instances)
     rows, columns = (int(size) for size in shared_numbers(instances, ("Rows", "Columns"), RefusalCode.MATRIX))

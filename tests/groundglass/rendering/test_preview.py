@@ -85,7 +85,26 @@ def test_each_region_is_told_by_number_place_images_volume_and_share(written: li
     assert "Image 102 · z -2.0 mm" in texts
     assert "Region 1 · P(pneumonia) 0.93" in texts
     assert any(text.startswith("3 more") for text in texts)
+    rest = 1 - sum(region.contribution for region in findings.regions)
+    assert f"The other {100 * rest:.0f} % of the saliency lies outside these regions." in texts
     assert not any("from the head" in text for text in texts)
+
+
+@pytest.mark.parametrize("left_out", [False, True])
+def test_parts_of_the_lungs_are_told_as_estimated_where_slices_were_left_out(
+    left_out: bool, written: list[tuple[str, float]]
+) -> None:
+    case = make_case()
+    slices = tuple(
+        dataclasses.replace(finding, explained=False, why_not_explained="budget")
+        if left_out and finding == case.findings.slices[-1]
+        else finding
+        for finding in case.findings.slices
+    )
+    make_preview(case.volume, dataclasses.replace(case.findings, slices=slices))
+    texts = [text for text, _ in written]
+    assert ("Salient part of the lungs, estimated" in texts) == left_out
+    assert ("Salient part of the lungs" in texts) != left_out
 
 
 @pytest.mark.parametrize("positive", [True, False])
