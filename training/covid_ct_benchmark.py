@@ -1,11 +1,18 @@
 """The published COVID-CT benchmark: `python -m training.covid_ct_benchmark --train DIR --val DIR --out DIR`.
 
 Each DIR holds the folders COVID and NonCOVID (He et al. 2020, official split by patient): figures cut from preprints,
-with other lung disease among NonCOVID. Two rows: the paper's network plain, from scratch with the augmentation of II-G;
-and the best, a support vector machine on what the network that ships, which no figure trained, sees in them
-(`training.networks.frozen_features`): 425 figures are too few to train a network on. Its form is chosen by
-cross-validation inside train (`training.engine.form_choice`); val and, where given, test are scored once at the end and
-choose nothing of it. The plain row's checkpoint is the one that val liked best, as II-G has it: its val figures choose.
+with other lung disease among NonCOVID. Rows:
+
+- plain: the paper's network, from scratch with the augmentation of II-G. Its checkpoint is the one that val liked best,
+  as II-G has it: its val figures choose.
+- machine: a support vector machine on what the network that ships, which no figure trained, sees in them
+  (`training.networks.frozen_features`). Its form is chosen by cross-validation inside train
+  (`training.engine.form_choice`).
+- imagenet: EfficientNet-Lite0 from ImageNet's weights, as the published rows; five networks, one of each fold inside
+  train, answer together.
+- best: machine and imagenet together (`training.engine.covid_ct_answers`).
+
+Of the last three val and, where given, test are scored once at the end and choose nothing.
 
 The images carry no licence: weights trained on them stay in --out and are never shipped.
 """
@@ -27,14 +34,16 @@ from groundglass.method.weights import WeightsRefused, load_classifier, load_lun
 from training.data.augmentation import augment_strongly
 from training.data.covid_ct_figures import BENCHMARK_CLASSES, VIEWS, Split, UnusableBenchmark, read_split
 from training.data.pictures import PictureRefused
-from training.engine.covid_ct_training import PLAN, predict_covid, train_plain
-from training.engine.form_choice import Form, choose_form
+from training.engine.covid_ct_answers import Answers, join
+from training.engine.covid_ct_training import PLAN, TUNED_PLAN, predict_covid, train_plain, tune_folds
+from training.engine.form_choice import Form, areas_of_folds, choose_form, deal_folds
 from training.engine.run_record import RunMismatch
 from training.networks.frozen_features import COPIES, CopiesMachine, features_of_copies
+from training.networks.imagenet_network import NoBackbone
 from training.reports.covid_ct_benchmark import PUBLISHED, PUBLISHED_TEST_IMAGES, as_markdown, score
 
 MODELS = MODEL_FOLDER
-ROWS = ("plain", "best")
+ROWS = ("plain", "machine", "imagenet", "best")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -49,13 +58,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--iterations", type=int, default=PLAN.iterations, help=f"plain row, default {PLAN.iterations}")
     parser.add_argument("--batch", type=int, default=PLAN.batch, help=f"plain row, default {PLAN.batch}")
     parser.add_argument("--validate-every", type=int, default=PLAN.validate_every, help="plain row, iterations")
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, help="default: both")
+    parser.add_argument("--tuned-iterations", type=int, default=TUNED_PLAN.iterations, help="imagenet row, each fold")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=ROWS, help="default: all; best comes with its parts")
     parser.add_argument("--repeats", type=int, default=2000, help="bootstrap draws (default 2000)")
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same run (default 0)")
     options = parser.parse_args(arguments)
     try:
         report = run(options)
-    except (UnusableBenchmark, PictureRefused, WeightsRefused, RunMismatch) as error:
+    except (UnusableBenchmark, PictureRefused, WeightsRefused, RunMismatch, NoBackbone) as error:
         print(error, file=sys.stderr)
         return 2
     (options.out / "benchmark.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
@@ -75,24 +85,33 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     if len({split.fingerprint for split in splits.values()}) < len(splits):
         raise UnusableBenchmark("Two of the splits are the same images: training and scoring need images of their own.")
     plan = replace(PLAN, iterations=options.iterations, batch=options.batch, validate_every=options.validate_every)
-    asked = [name for name in folders if name != "train"]
+    train, asked = splits["train"], {name: split for name, split in splits.items() if name != "train"}
+    parts = {"machine", "imagenet"} if "best" in options.rows else set(options.rows)
     rows: dict[str, dict[str, Any]] = {}
-    found: dict[str, dict[str, np.ndarray]] = {}
+    found: dict[str, Mapping[str, np.ndarray]] = {}
+    answers: dict[str, Answers] = {}
     if "plain" in options.rows:
-        network = train_plain(splits["train"], splits["val"], options.out / "plain0", plan, options.seed)
-        rows["plain"] = {
-            "title": f"paper's network, from scratch, II-G, {plan.iterations} iterations",
-            "chosen_by": ["val"],
-        }
-        found["plain"] = {name: predict_covid(network, splits[name].images()) for name in asked}
+        network = train_plain(train, splits["val"], options.out / "plain0", plan, options.seed)
+        title = f"paper's network, from scratch, II-G, {plan.iterations} iterations"
+        rows["plain"] = {"title": title, "chosen_by": ["val"]}
+        found["plain"] = {name: predict_covid(network, split.images()) for name, split in asked.items()}
+    if "machine" in parts:
+        form, choice, answers["machine"] = judge_frozen(splits, load_classifier(options.pretrained), options.seed)
+        title = f"support vector machine on the shipped network's layers, {COPIES} augmented copies, {form.title}"
+        rows["machine"] = {"title": title, "choice": choice, "pretrained_sha256": sha256_of(options.pretrained)}
+    if "imagenet" in parts:
+        tuned = replace(TUNED_PLAN, iterations=options.tuned_iterations, batch=options.batch)
+        answers["imagenet"] = tune_folds(train, asked, options.out / "imagenet", tuned, options.seed)
+        title = f"EfficientNet-Lite0, ImageNet pretraining, a network of {tuned.iterations} iterations for each fold"
+        rows["imagenet"] = {"title": title}
     if "best" in options.rows:
-        form, choice, found["best"] = judge_frozen(splits, load_classifier(options.pretrained), options.seed)
-        rows["best"] = {
-            "title": f"support vector machine on the shipped network's layers, {COPIES} augmented copies, {form.title}",
-            "chosen_by": [],
-            "choice": choice,
-            "pretrained_sha256": sha256_of(options.pretrained),
-        }
+        answers["best"] = join([answers["machine"], answers["imagenet"]])
+        rows["best"] = {"title": "both together: mean of their logits"}
+    folds = deal_folds(train.label, train.group, options.seed) if answers else ()
+    for row, answer in answers.items():
+        areas = areas_of_folds(answer.of_train, train.label, folds)
+        rows[row] |= {"chosen_by": [], "folds": {"mean": float(np.mean(areas)), "folds": areas}}
+        found[row] = answer.of_asked
     for row, covid_of in found.items():
         rows[row]["splits"] = {
             name: score(splits[name].label, covid, options.repeats, options.seed) for name, covid in covid_of.items()
@@ -112,17 +131,18 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
 
 def judge_frozen(
     splits: Mapping[str, Split], network: MultiScaleClassifier, seed: int
-) -> tuple[Form, dict[str, Any], dict[str, np.ndarray]]:
-    """The form chosen inside train, how, and by split other than train what a machine of that form says, `(image,)`."""
+) -> tuple[Form, dict[str, Any], Answers]:
+    """The form chosen inside train, how, and what machines of that form say."""
 
     def features(name: str, views: Sequence[str]) -> dict[str, list[np.ndarray]]:
         return {view: features_of_copies(network, splits[name].images(view), augment_strongly, seed) for view in views}
 
     learned, label = features("train", VIEWS), splits["train"].label
-    form, choice = choose_form(learned, label, splits["train"].group, seed=seed)
+    form, choice, of_train = choose_form(learned, label, splits["train"].group, seed=seed)
     machine = CopiesMachine(form.penalty).fit(form.select(learned), label)
-    found = {name: machine.predict(form.select(features(name, form.views))) for name in splits if name != "train"}
-    return form, choice, found
+    asked = [name for name in splits if name != "train"]
+    of_asked = {name: machine.predict(form.select(features(name, form.views))) for name in asked}
+    return form, choice, Answers(of_train, of_asked)
 
 
 def rows_of_earlier_call(out: Path, splits: dict[str, Any]) -> dict[str, Any]:

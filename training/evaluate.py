@@ -133,7 +133,7 @@ def score_run(run: Path, out: Path, data: ClassifierData, tested: Sequence[Seque
         "shipped": sorted(run.glob("fold*.safetensors")),
         "without_mosmed": sorted((run / "without_mosmed").glob("fold*.safetensors")),
         "base": [base] * len(tested) if base.exists() else [],
-        "imagenet": [],  # scored where it was trained, with packages that nothing else needs
+        "imagenet": [],  # scored where it was trained, which needs packages of its own
     }
     sets = tested_sets(data, tested)
     rows: dict[str, dict[str, SliceScores]] = {}

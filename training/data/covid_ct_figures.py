@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from groundglass.method.lung_network import LungUNet
 from training.data.pictures import gather_pictures, prepare_views, read_picture
-from training.data.slices import SliceSet
+from training.data.slices import SliceSet, lungs_digest
 
 BENCHMARK_CLASSES = ("NonCOVID", "COVID")
 """Folders, in the order of the network's two scores."""
@@ -70,7 +70,7 @@ def group_figures(names: Sequence[str]) -> np.ndarray:
 
 
 def read_split(folder: Path, cache: Path, lungs: LungUNet) -> Split:
-    """Read and prepare a split; what is prepared is kept in `cache` under the split's fingerprint.
+    """Read and prepare a split; what is prepared is kept in `cache`, by the split's fingerprint and the lung network's.
 
     Raises:
         UnusableBenchmark: a class folder is missing or has no images.
@@ -88,8 +88,9 @@ def read_split(folder: Path, cache: Path, lungs: LungUNet) -> Split:
             files.append((path, label))
         groups += [f"{name}/{group}" for group in group_figures([path.stem for path in names])]
     fingerprint = digest.hexdigest()
-    stored = {view: cache / f"{fingerprint[:16]}-{view}.npz" for view in VIEWS}
-    marks = cache / f"{fingerprint[:16]}.json"
+    prepared_as = f"{fingerprint[:16]}.{lungs_digest(lungs).hex()[:16]}"
+    stored = {view: cache / f"{prepared_as}-{view}.npz" for view in VIEWS}
+    marks = cache / f"{prepared_as}.json"
     if not (marks.exists() and all(path.exists() for path in stored.values())):
         prepared = [prepare_views(lungs, read_picture(path)) for path, _ in tqdm(files, desc=folder.name, unit="image")]
         for view, path in stored.items():

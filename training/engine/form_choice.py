@@ -1,4 +1,4 @@
-"""Which form the COVID-CT benchmark's best row has: chosen by cross-validation inside the training split alone."""
+"""Which form the COVID-CT benchmark's machine has: chosen by cross-validation inside the training split alone."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +17,8 @@ FOLDS = 5
 BLOCKS: tuple[tuple[int, ...], ...] = ((0, 1, 2, 3, 4), (0, 1, 2), (2, 3, 4), (3, 4))
 """Which of the network's five blocks the machine sees."""
 PENALTIES = (1.0, 10.0)
+Folds = Sequence[tuple[np.ndarray, np.ndarray]]
+"""Of each, the images that it learns from and those it is asked about, as indices."""
 Features = Mapping[str, Sequence[np.ndarray]]
 """By view, the features `(image, copy, feature)` of each block."""
 
@@ -51,10 +53,29 @@ FORMS = tuple(
 )
 
 
+def areas_of_folds(found: np.ndarray, label: np.ndarray, folds: Folds) -> list[float]:
+    """AUC within each fold of what is said of its images, `(image,)`."""
+    return [float(roc_auc_score(label[asked], found[asked])) for _, asked in folds]
+
+
+def deal_folds(label: np.ndarray, group: np.ndarray, seed: int = 0) -> Folds:
+    """Folds with a like part of each class, each group whole in one of them.
+
+    Args:
+        label: 0 or 1, `(image,)`.
+        group: images of one group stay in one fold, `(image,)`.
+        seed: of the folds.
+    """
+    folds = min(FOLDS, *(len(np.unique(group[label == value])) for value in (0, 1)))
+    if folds < 2:
+        raise ValueError("Cross-validation needs two groups of figures of each class.")
+    return list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(label, label, group))
+
+
 def choose_form(
     features: Features, label: np.ndarray, group: np.ndarray, forms: Sequence[Form] = FORMS, seed: int = 0
-) -> tuple[Form, dict[str, Any]]:
-    """The form of the highest mean AUC over folds by group, and the report of all.
+) -> tuple[Form, dict[str, Any], np.ndarray]:
+    """The form of the highest mean AUC over folds by group, the report of all, and what it says.
 
     Args:
         features: of the training split.
@@ -64,23 +85,24 @@ def choose_form(
         seed: of the folds.
 
     Returns:
-        The form; and `folds`, `groups`, `chosen` and by form's title the `mean` and the `folds`' AUC, best first.
+        The form; `folds`, `groups`, `chosen` and by form's title the `mean` and the `folds`' AUC, best first; and of
+        each image what the machine of its fold says, `(image,)`.
     """
-    folds = min(FOLDS, *(len(np.unique(group[label == value])) for value in (0, 1)))
-    if folds < 2:
-        raise ValueError("A form is chosen by cross-validation, which needs two groups of figures of each class.")
-    parts = list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(label, label, group))
+    parts = deal_folds(label, group, seed)
     areas: dict[Form, list[float]] = {}
+    found: dict[Form, np.ndarray] = {}
     for form in tqdm(forms, desc="forms", unit="form"):
         seen = form.select(features)
-        areas[form] = []
+        found[form] = np.empty(len(label))
         for learned, asked in parts:
-            found = CopiesMachine(form.penalty).fit(seen[learned], label[learned]).predict(seen[asked])
-            areas[form].append(float(roc_auc_score(label[asked], found)))
+            machine = CopiesMachine(form.penalty).fit(seen[learned], label[learned])
+            found[form][asked] = machine.predict(seen[asked])
+        areas[form] = areas_of_folds(found[form], label, parts)
     ordered = sorted(areas, key=lambda form: -float(np.mean(areas[form])))
-    return ordered[0], {
-        "folds": folds,
+    report = {
+        "folds": len(parts),
         "groups": len(np.unique(group)),
         "chosen": ordered[0].title,
         "forms": {form.title: {"mean": float(np.mean(areas[form])), "folds": areas[form]} for form in ordered},
     }
+    return ordered[0], report, found[ordered[0]]

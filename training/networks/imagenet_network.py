@@ -36,8 +36,8 @@ class OneScale(nn.Module):
         return self.network(normalised.expand(-1, 3, -1, -1))[:, None]
 
 
-def imagenet_network() -> OneScale:
-    """ImageNet's weights and a classifier that is zero; nothing in it is random.
+def imagenet_network(classes: int = len(CLASSES)) -> OneScale:
+    """ImageNet's weights and a classifier of so many classes that is zero; nothing in it is random.
 
     Without dropout, like the paper's network: a training that was killed goes on to the same weights. BatchNorm takes
     statistics as quickly as there: at EfficientNet's own .99 a short training would keep a good part of ImageNet's.
@@ -54,7 +54,7 @@ def imagenet_network() -> OneScale:
         ) from error
     network = EfficientNet.from_name(
         "efficientnet-lite0",
-        num_classes=len(CLASSES),
+        num_classes=classes,
         dropout_rate=0.0,
         drop_connect_rate=0.0,
         batch_norm_momentum=0.9,

