@@ -24,9 +24,10 @@ from training.networks.imagenet_network import imagenet_network
 PLAN = Plan(iterations=1000, validate_every=100, patience=10**9, save_every=50)
 """The plain row learns as II-G has it, about twenty minutes on two cores."""
 TUNED_PLAN = Plan(
-    iterations=400, learning_rate=5e-4, betas=(0.9, 0.999), cosine=True, average_decay=0.98, save_every=50
+    iterations=400, learning_rate=2e-4, betas=(0.9, 0.999), cosine=True, average_decay=0.98, save_every=50
 )
-"""Of each fold's network of ImageNet; chosen by the folds, which is why their figures stand in brackets."""
+"""Of each fold's network of ImageNet. The rate was chosen inside train, on two of the folds: mean AUC .838, and .807 with
+5e-4."""
 
 
 def make_draw(images: Sequence[np.ndarray], label: np.ndarray, augment: Augment, seed: int) -> Draw:
