@@ -119,7 +119,7 @@ def _draw_lungs(draw: ImageDraw.ImageDraw, findings: Findings, frame: Frame, pal
     ]
     if findings.zones:
         is_estimated = any(finding.why_not_explained == "budget" for finding in findings.slices)
-        heading = "Salient part of the lungs" + (", estimated" if is_estimated else "")
+        heading = "Salient part, estimated" if is_estimated else "Salient part of the lungs"
         draw_text(draw, (frame.left, y), heading, _HEADING, palette.muted)
         _draw_zones(draw, findings, (frame.left + frame.right) // 2, y + 54, palette)
         y += 54 + len(THIRDS) * _ZONE_HEIGHT
