@@ -158,7 +158,7 @@ class SaliencySection(Section):
     maximum_slices: int = setting(
         "Slices explained in a study, the most probable diseased ones first.",
         "slices",
-        "choice, for the time it takes: on two cores 0.9 s each with AMX, 3 s with AVX2",
+        "choice, for the time it takes: benchmarks/results/stages.md",
         low=1,
         high=10_000,
     )
