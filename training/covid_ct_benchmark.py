@@ -39,7 +39,7 @@ from training.engine.covid_ct_training import PLAN, TUNED_PLAN, predict_covid, t
 from training.engine.form_choice import Form, areas_of_folds, choose_form, deal_folds
 from training.engine.run_record import RunMismatch
 from training.networks.frozen_features import COPIES, CopiesMachine, features_of_copies
-from training.networks.imagenet_network import NoBackbone
+from training.networks.imagenet_network import NoBackbone, imagenet_network
 from training.reports.covid_ct_benchmark import PUBLISHED, PUBLISHED_TEST_IMAGES, as_markdown, score
 
 MODELS = MODEL_FOLDER
@@ -79,6 +79,9 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     """Train and score the rows; returns the report."""
     if options.out.resolve().is_relative_to(MODELS):
         raise UnusableBenchmark("The output folder lies in models/, but weights of this benchmark are never shipped.")
+    parts = {"machine", "imagenet"} if "best" in options.rows else set(options.rows)
+    if "imagenet" in parts:
+        imagenet_network()  # says at once where its packages are missing
     folders = {"train": options.train, "val": options.val} | ({"test": options.test} if options.test else {})
     lungs = load_lung_network(options.lungs)
     splits = {name: read_split(folder, options.out / "images", lungs) for name, folder in folders.items()}
@@ -86,7 +89,6 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         raise UnusableBenchmark("Two of the splits are the same images: training and scoring need images of their own.")
     plan = replace(PLAN, iterations=options.iterations, batch=options.batch, validate_every=options.validate_every)
     train, asked = splits["train"], {name: split for name, split in splits.items() if name != "train"}
-    parts = {"machine", "imagenet"} if "best" in options.rows else set(options.rows)
     rows: dict[str, dict[str, Any]] = {}
     found: dict[str, Mapping[str, np.ndarray]] = {}
     answers: dict[str, Answers] = {}

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -130,6 +131,15 @@ def test_weights_are_never_written_into_the_model_folder(
     assert main(arguments(folder, pretrained, MODELS / "benchmark")) == 2
     assert "never shipped" in capsys.readouterr().err
     assert not (MODELS / "benchmark").exists()
+
+
+def test_missing_packages_are_told_before_anything_is_computed(
+    folder: Path, pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    assert main([*arguments(folder, pretrained, tmp_path), "--rows", "best"]) == 2
+    assert "pip install '.[imagenet]'" in capsys.readouterr().err
+    assert not (tmp_path / "images").exists()
 
 
 def test_a_split_without_a_class_folder_is_refused(
