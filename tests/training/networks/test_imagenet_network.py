@@ -47,10 +47,12 @@ def test_it_starts_from_imagenets_weights_with_a_new_classifier_and_has_no_dropo
 
 @pytest.mark.slow
 def test_trained_weights_are_read_again(tmp_path: Path) -> None:
+    torch.manual_seed(0)
     trained = imagenet_network().eval()
-    nn.init.normal_(trained.network.get_parameter("_fc.weight"))
+    nn.init.normal_(trained.network.get_parameter("_fc.weight"), std=0.1)
     export_weights(trained.network, tmp_path / "fold1.safetensors")
-    images = torch.rand(1, 1, INPUT_SIZE, INPUT_SIZE)
+    images = torch.rand(4, 1, INPUT_SIZE, INPUT_SIZE)
     with torch.inference_mode():
         expected, found = trained(images), read_imagenet_network(tmp_path / "fold1.safetensors")(images)
-    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)  # float16 weights
+    # Weights are stored as float16, which a deep network shows on noise.
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.05 * float(expected.abs().max()))
