@@ -192,7 +192,8 @@ def _remarks(findings: Findings, shown: Sequence[Region]) -> list[str]:
         remarks = ["{} more, which {} less, {} not listed here.".format(more, *verbs)] if more else []
         rest = 1 - sum(region.contribution for region in shown)
         if rest >= 0.005:
-            remarks.append(f"The other {percent(rest)} of the saliency lies outside these regions.")
+            these = "this region" if len(shown) == 1 else "these regions"
+            remarks.append(f"The other {percent(rest)} of the saliency lies outside {these}.")
         return remarks
     if any(finding.explained for finding in findings.slices):
         return ["None: nothing salient is large enough, in volume and along the body, to be a region."]

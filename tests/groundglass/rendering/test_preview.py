@@ -90,6 +90,13 @@ def test_each_region_is_told_by_number_place_images_volume_and_share(written: li
     assert not any("from the head" in text for text in texts)
 
 
+def test_the_saliency_beside_a_sole_region_is_told(written: list[tuple[str, float]]) -> None:
+    case = make_case()
+    sole = dataclasses.replace(case.findings.regions[0], contribution=0.45)
+    make_preview(case.volume, dataclasses.replace(case.findings, regions=(sole,)))
+    assert "The other 55 % of the saliency lies outside this region." in [text for text, _ in written]
+
+
 @pytest.mark.parametrize("left_out", [False, True])
 def test_parts_of_the_lungs_are_told_as_estimated_where_slices_were_left_out(
     left_out: bool, written: list[tuple[str, float]]
