@@ -64,18 +64,9 @@ def train_plain(train: Split, val: Split, out: Path, plan: Plan, seed: int) -> t
     return network
 
 
-@torch.inference_mode()
 def predict_covid(network: torch.nn.Module, images: Sequence[np.ndarray]) -> np.ndarray:
     """Probability of COVID, `(image,)`."""
-    network.eval()
-    device = next(network.parameters()).device
-    found: list[np.ndarray] = []
-    for first in range(0, len(images), 16):
-        batch = torch.from_numpy(np.stack(images[first : first + 16]))[:, None].to(device)
-        with mixed_precision(device):
-            scores = network(batch.contiguous(memory_format=torch.channels_last))
-        found.append(scores.float().softmax(dim=1)[:, 1].cpu().numpy())
-    return np.concatenate(found)
+    return _scores(network, images).softmax(dim=1)[:, 1].numpy()
 
 
 def tune_folds(train: Split, asked: Mapping[str, Split], out: Path, plan: Plan, seed: int) -> Answers:
@@ -99,13 +90,14 @@ def tune_folds(train: Split, asked: Mapping[str, Split], out: Path, plan: Plan, 
     of_asked = {name: np.zeros(len(split.label)) for name, split in asked.items()}
     folds = deal_folds(train.label, train.group, seed)
     views = [train.images(view) for view in VIEWS]
+    asked_views = {name: [split.images(view) for view in VIEWS] for name, split in asked.items()}
     for number, (learned, left) in enumerate(folds, start=1):
         images = [view[image] for view in views for image in learned]
         draw = make_draw(images, np.tile(train.label[learned], len(views)), augment_strongly, seed)
         network = fit(out / f"fold{number}", imagenet_network(2), draw, _tuned_loss, plan, description=f"fold {number}")
         of_train[left] = _margin(network, [[view[image] for image in left] for view in views])
-        for name, split in asked.items():
-            of_asked[name] += _margin(network, [split.images(view) for view in VIEWS]) / len(folds)
+        for name, views_asked in asked_views.items():
+            of_asked[name] += _margin(network, views_asked) / len(folds)
     return Answers(expit(of_train), {name: expit(margin) for name, margin in of_asked.items()})
 
 
@@ -113,15 +105,22 @@ def _tuned_loss(scores: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(scores.float()[:, 0], target, label_smoothing=0.1)
 
 
-@torch.inference_mode()
 def _margin(network: torch.nn.Module, views: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     """Score of COVID above that of none, the mean over views and mirror images, `(image,)`."""
+    seen = [image for view in views for image in view]
+    scores = _scores(network, [*seen, *(image[:, ::-1] for image in seen)])
+    return (scores[:, 1] - scores[:, 0]).reshape(2 * len(views), -1).mean(dim=0).numpy()
+
+
+@torch.inference_mode()
+def _scores(network: torch.nn.Module, images: Sequence[np.ndarray]) -> torch.Tensor:
+    """What a network says of the images, float32 `(image, class)` on the CPU."""
     network.eval()
-    found: list[np.ndarray] = []
-    for first in range(0, len(views[0]), 16):
-        batch = torch.from_numpy(np.stack([image for view in views for image in view[first : first + 16]]))[:, None]
-        with mixed_precision(batch.device):
-            scores = network(torch.cat([batch, batch.flip(3)]).contiguous(memory_format=torch.channels_last))
-        margins = scores.float()[:, 0, 1] - scores.float()[:, 0, 0]
-        found.append(margins.reshape(2 * len(views), -1).mean(dim=0).numpy())
-    return np.concatenate(found)
+    device = next(network.parameters()).device
+    found: list[torch.Tensor] = []
+    for first in range(0, len(images), 16):
+        batch = torch.from_numpy(np.stack(images[first : first + 16]))[:, None].to(device)
+        with mixed_precision(device):
+            scores = network(batch.contiguous(memory_format=torch.channels_last))
+        found.append(scores.float().flatten(1).cpu())
+    return torch.cat(found)
