@@ -4,11 +4,14 @@ import getpass
 import os
 import pkgutil
 
+from groundglass.command.late_modules import loaded_late
 from groundglass.command.startup import modules_replaced
 
 _UNUSED = ("matplotlib", "cupy", "ignite")
 """What `monai` loads where it is there, for plots in notebooks, for arrays of a kind that the graph doesn't have, and
 for training: `ignite` alone brings in PyTorch's distributed optimisers and sympy, a quarter of the start."""
+_LATE = ("tritonclient.grpc", "tritonclient.http")
+"""What the SDK loads to ask networks of another machine, which no run does."""
 
 
 def import_engine() -> None:
@@ -28,6 +31,8 @@ def import_engine() -> None:
     finally:
         pkgutil.walk_packages = walk_packages
     monai.utils.module.walk_packages = walk_packages
+    with loaded_late(_LATE):
+        import monai.deploy.core
 
 
 def _name_user() -> None:

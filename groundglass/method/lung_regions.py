@@ -10,7 +10,7 @@ from groundglass.domain.arrays import FloatMap, LabelMap, Mask, Numbers, Regions
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import RefusalCode
 from groundglass.domain.volume import BACKGROUND, LEFT_LUNG, RIGHT_LUNG
-from groundglass.method.morphology import fill_enclosed, within
+from groundglass.method.morphology import box_around, fill_enclosed, within
 
 SMALL_PIECE = 0.08
 """Regions below this part of the largest are bowel gas or noise."""
@@ -44,14 +44,17 @@ def find_walled_gas(probability: FloatMap, values: FloatMap, grid_mm: float) -> 
     walled = np.zeros_like(found)
     if not found.any():
         return walled
+    reach = int(np.ceil(WALL_MM / grid_mm))
+    near = box_around(found, reach)
+    outside, everything = probability < 0.2, values
+    found, values = found[near], values[near]
     smooth = ndimage.uniform_filter(values, 3)
     darkest, lung = float(np.percentile(smooth[found], 0.5)), float(np.median(values[found]))
-    tissue = _commonest(values[(probability < 0.2) & (values > lung + (lung - darkest))])
+    tissue = _commonest(everything[outside & (everything > lung + (lung - darkest))])
     if tissue is None or lung - darkest < LEAST_CONTRAST * (tissue - lung):
         return walled
     gas, sizes_ml = _pieces(found & (smooth < darkest + GAS_PART * (lung - darkest)), grid_mm)
     wall = lung + WALL_PART_OF_TISSUE * (tissue - lung)
-    reach = int(np.ceil(WALL_MM / grid_mm))
     for number, place in enumerate(ndimage.find_objects(gas), start=1):
         if sizes_ml[number] < GAS_ML:
             continue
@@ -60,7 +63,7 @@ def find_walled_gas(probability: FloatMap, values: FloatMap, grid_mm: float) -> 
         rim = within(piece, 1.5)  # the cubes that gas and wall share
         around = within(piece, WALL_MM / grid_mm) & ~rim
         if around.any() and (values[box][around] > wall).mean() >= WALL_PART:
-            walled[box] |= rim
+            walled[near][box] |= rim
     return walled
 
 
@@ -89,8 +92,13 @@ def label_lungs(
     Raises:
         Refusal: NO_LUNGS, no region of at least 100 ml.
     """
-    free = np.ones(probability.shape, dtype=bool) if barred is None else ~barred
-    regions, sizes_ml = _pieces((probability > 0.5) & free, grid_mm)
+    found = probability > 0.5
+    if barred is not None:
+        found &= ~barred
+    near = box_around(found, 2)  # distances to and inside what is found are the same there
+    found = found[near]
+    free = np.ones(found.shape, dtype=bool) if barred is None else ~barred[near]
+    regions, sizes_ml = _pieces(found, grid_mm)
     if sizes_ml.max() < 100.0:
         raise Refusal(
             RefusalCode.NO_LUNGS,
@@ -98,14 +106,14 @@ def label_lungs(
             "least 100 ml. Check that the series shows the chest.",
         )
     mask = (sizes_ml >= SMALL_PIECE * float(sizes_ml.max()))[regions]
-    labels = np.zeros(mask.shape, dtype=np.uint8)
-    place = _slices_and_rows(mask)
-    midline = mask.shape[2] / 2 if midline is None else midline
-    labels[place] = _separate_sides(mask[place], grid_mm, midline)
-    for number, place in enumerate(ndimage.find_objects(labels), start=1):
+    middle = probability.shape[2] / 2 if midline is None else midline
+    sides = _separate_sides(mask, grid_mm, middle - near[2].start)
+    for number, place in enumerate(ndimage.find_objects(sides), start=1):
         if place is not None:
-            part = labels[place]  # a closing never reaches beyond the bounding box
+            part = sides[place]  # a closing never reaches beyond the bounding box
             part[_close(part == number, grid_mm) & (part == BACKGROUND) & free[place]] = number
+    labels = np.zeros(probability.shape, dtype=np.uint8)
+    labels[near] = sides
     return labels
 
 
@@ -113,15 +121,6 @@ def _pieces(mask: Mask, grid_mm: float) -> tuple[Regions, Numbers]:
     """Number the connected pieces of a mask from 1; and the size of each in ml by its number, 0 for what is none."""
     numbers, count = ndimage.label(mask)
     return numbers, np.bincount(numbers[mask], minlength=count + 1) * grid_mm**3 / 1000
-
-
-def _slices_and_rows(mask: Mask) -> tuple[slice, slice]:
-    """Those that hold the mask, and two on each side; distances to and inside the mask are the same there."""
-    bounds = []
-    for axis in (0, 1):
-        marked = np.nonzero(mask.any(axis=(1 - axis, 2)))[0]
-        bounds.append(slice(max(marked[0] - 2, 0), marked[-1] + 3))
-    return bounds[0], bounds[1]
 
 
 def _close(lung: Mask, grid_mm: float, radius_mm: float = 6.0) -> Mask:
@@ -147,11 +146,9 @@ def _separate_sides(mask: Mask, grid_mm: float, midline: float) -> LabelMap:
             continue
         if (sides > 0).sum() == mask.sum():  # nothing had to be eroded
             return sides
-        # All cores lie between the mask's own columns, so that nothing nearer is left out with the others.
-        within_columns = slice(columns[0], columns[-1] + 1)
-        cores, open_ = sides[..., within_columns], (mask & (sides == 0))[..., within_columns]
-        nearest = ndimage.distance_transform_edt(cores == 0, return_distances=False, return_indices=True)
-        cores[open_] = cores[tuple(axis[open_] for axis in nearest)]
+        open_ = mask & (sides == 0)
+        nearest = ndimage.distance_transform_edt(sides == 0, return_distances=False, return_indices=True)
+        sides[open_] = sides[tuple(axis[open_] for axis in nearest)]
         return sides
     # One lung alone, or lungs that no erosion parts: then the midline, or the middle of the lungs, decides.
     if _part_beyond(mask, midline) > 0.25:

@@ -13,9 +13,10 @@ import torch
 
 from groundglass.domain.arrays import AnyArray, FloatMap, LabelMap, Numbers
 from groundglass.domain.volume import LEFT_LUNG, RIGHT_LUNG, CTVolume, Face
+from groundglass.method.area_means import area_means
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_regions import find_walled_gas, label_lungs
-from groundglass.method.morphology import grow_labels, within
+from groundglass.method.morphology import box_around, grow_labels, within
 from groundglass.method.normalisation import Histogram, SlidingWindow
 from groundglass.method.precision import images_at_a_time, mixed_precision
 
@@ -112,11 +113,12 @@ def _plane_at(volume: AnyArray, position: float) -> FloatMap:
     return plane
 
 
-def _resize_plane(plane: AnyArray, shape: Sequence[int]) -> FloatMap:
-    """Resize `(row, col)`: averages over areas where it shrinks, linear where it grows."""
-    tensor = torch.from_numpy(np.ascontiguousarray(plane, dtype=np.float32))[None, None]
-    mode = "area" if shape[0] < plane.shape[0] else "bilinear"
-    return torch.nn.functional.interpolate(tensor, size=tuple(shape), mode=mode)[0, 0].numpy()
+def _resize_plane(plane: FloatMap, shape: Sequence[int]) -> FloatMap:
+    """Resize float32 `(row, col)`: averages over areas where it shrinks, linear where it grows."""
+    if shape[0] < plane.shape[0]:
+        return area_means(plane, shape)
+    tensor = torch.from_numpy(np.ascontiguousarray(plane))[None, None]
+    return torch.nn.functional.interpolate(tensor, size=tuple(shape), mode="bilinear")[0, 0].numpy()
 
 
 def to_cubes(volume: AnyArray, spacing_mm: Sequence[float], grid_mm: float) -> FloatMap:
@@ -210,8 +212,12 @@ def _to_source_grid(probability: FloatMap, labels: LabelMap, shape: Sequence[int
     """Bring probability and sides to the source grid: the border from the interpolated probability, the side from the
     nearest labelled cube."""
     side = grow_labels(labels)
+    lungs = labels > 0
+    place = box_around(lungs, 1)
+    inside, found = lungs[place], probability[place]
+    filled = np.zeros_like(probability)
     # Probability outside the kept regions must not come back: one cube around them is enough for the border.
-    filled = np.where(labels > 0, np.maximum(probability, 0.5 + 1e-3), probability) * within(labels > 0, 1.0)
+    filled[place] = np.where(inside, np.maximum(found, 0.5 + 1e-3), found) * within(inside, 1.0)
     slices, rows, columns = (
         np.rint(_centres(*lengths)).astype(int) for lengths in zip(shape, labels.shape, strict=True)
     )

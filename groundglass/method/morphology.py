@@ -12,6 +12,15 @@ from scipy import ndimage
 from groundglass.domain.arrays import LabelMap, Mask
 
 
+def box_around(mask: Mask, margin: int) -> tuple[slice, ...]:
+    """Where the mask lies, and `margin` cubes around it as far as there are any; everywhere where it is empty."""
+    bounds = []
+    for axis, length in enumerate(mask.shape):
+        marked = np.nonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))[0]
+        bounds.append(slice(max(marked[0] - margin, 0), marked[-1] + 1 + margin) if marked.size else slice(length))
+    return tuple(bounds)
+
+
 def within(mask: Mask, radius: float) -> Mask:
     """Whether each cube lies at most `radius` from the mask: a dilation by a ball.
 
@@ -62,10 +71,11 @@ def grow_labels(labels: LabelMap) -> LabelMap:
     Returns:
         The labels and those given, same shape.
     """
-    padded = np.pad(labels, 1)
     grown = labels.copy()
+    near = grown[box_around(labels > 0, 1)]
+    padded = np.pad(near, 1)
     shifts = sorted(product((-1, 0, 1), repeat=labels.ndim), key=lambda shift: sum(map(abs, shift)))
     for shift in shifts[1:]:
-        place = tuple(slice(1 + step, 1 + step + length) for step, length in zip(shift, labels.shape, strict=True))
-        np.copyto(grown, padded[place], where=grown == 0)
+        place = tuple(slice(1 + step, 1 + step + length) for step, length in zip(shift, near.shape, strict=True))
+        np.copyto(near, padded[place], where=near == 0)
     return grown

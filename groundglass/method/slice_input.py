@@ -7,6 +7,7 @@ import torch
 
 from groundglass.domain.arrays import AnyArray, FloatMap, HounsfieldUnits, Indices, LabelMap, Mask
 from groundglass.domain.volume import CTVolume
+from groundglass.method.area_means import area_means
 from groundglass.method.classifier_network import INPUT_SIZE
 from groundglass.method.normalisation import SlidingWindow, scale_to_window
 
@@ -57,9 +58,11 @@ class LungSquare:
 
     def resize(self, plane: AnyArray, outside: float) -> FloatMap:
         """The square as float32 of 224 x 224, averaged over areas where it shrinks."""
-        square = torch.from_numpy(self.cut(plane, outside).astype(np.float32))[None, None]
-        mode = "area" if min(self.rows, self.columns) >= INPUT_SIZE else "bilinear"
-        return torch.nn.functional.interpolate(square, (INPUT_SIZE, INPUT_SIZE), mode=mode)[0, 0].numpy()
+        square, size = self.cut(plane, outside).astype(np.float32), (INPUT_SIZE, INPUT_SIZE)
+        if min(self.rows, self.columns) >= INPUT_SIZE:
+            return area_means(square, size)
+        tensor = torch.from_numpy(square)[None, None]
+        return torch.nn.functional.interpolate(tensor, size, mode="bilinear")[0, 0].numpy()
 
     def paste(self, square: AnyArray, shape: tuple[int, int], smooth: bool) -> FloatMap:
         """The inverse of `resize`: 224 x 224 values on a plane of `shape`, zero outside the square.

@@ -103,13 +103,18 @@ from groundglass.command.startup import many_imports
 with many_imports():
     from groundglass import Pipeline
 names = ("torch", "torch._decomp", "torch._meta_registrations", "cuda.bindings", "requests")
+late = ("torch.distributions", "torch.export", "numpy.f2py", "numpy.testing")
 print([name in sys.modules for name in names])
+print(sum("_LateModule" in str(type(sys.modules[name])) for name in late))
+import numpy.testing, scipy.ndimage, torch, scipy._lib._docscrape as docstrings
+numpy.testing.assert_equal(float(torch.distributions.Normal(0.0, 1.0).mean), 0.0)
+print(docstrings.FunctionDoc(scipy.ndimage.label)["Returns"][0].name)
 import requests, torch._meta_registrations
 print(torch.compile(lambda values: values.cumsum(0).relu(), backend="eager")(torch.ones(2)))
 print(torch.cdist(*torch.rand(2, 3, 4, device="meta")).shape)
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
-    said = ["[True, False, False, False, False]", "tensor([1., 2.])", "torch.Size([3, 3])"]
+    said = ["[True, False, False, False, False]", "4", "label", "tensor([1., 2.])", "torch.Size([3, 3])"]
     assert done.stdout.splitlines() == said, done.stderr
 
 

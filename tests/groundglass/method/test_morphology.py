@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from groundglass.method.morphology import fill_enclosed, grow_labels, within
+from groundglass.method.morphology import box_around, fill_enclosed, grow_labels, within
 
 
 def blobs(seed: int, shape: tuple[int, ...] = (17, 23, 19), part: float = 0.1) -> np.ndarray:
@@ -24,6 +24,15 @@ def test_within_works_on_planes_and_on_nothing() -> None:
     assert np.array_equal(within(plane, 3.0), ndimage.distance_transform_edt(~plane) <= 3.0)
     assert not within(np.zeros((4, 5, 6), dtype=bool), 3.0).any()
     assert within(np.ones((4, 5, 6), dtype=bool), 3.0).all()
+
+
+def test_the_box_around_a_mask_keeps_its_margin_as_far_as_there_are_cubes() -> None:
+    mask = np.zeros((9, 12, 20), dtype=bool)
+    mask[1:4, 5, 18] = mask[3, 7, 19] = True
+    assert np.zeros(mask.shape)[box_around(mask, 0)].shape == (3, 3, 2)
+    assert np.nonzero(mask[box_around(mask, 2)])[0].min() == 1
+    assert mask[box_around(mask, 2)].shape == (6, 7, 4)
+    assert np.zeros((4, 5))[box_around(np.zeros((4, 5), dtype=bool), 1)].shape == (4, 5)
 
 
 @pytest.mark.parametrize("part", [0.55, 0.7])
