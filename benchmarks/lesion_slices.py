@@ -97,9 +97,16 @@ def evenly(values: Sequence[int] | np.ndarray, count: int) -> np.ndarray:
     return np.asarray(values[((np.arange(count) + 0.5) * len(values) / count).astype(int)])
 
 
-def cut_slice(source: str, group: str, grey: np.ndarray, lung: np.ndarray, lesion: np.ndarray) -> LesionSlice:
-    """The square around the lungs of one slice."""
-    square = LungSquare.around(lung, (1.0, 1.0))
+def cut_slice(
+    source: str,
+    group: str,
+    grey: np.ndarray,
+    lung: np.ndarray,
+    lesion: np.ndarray,
+    square: LungSquare | None = None,
+) -> LesionSlice:
+    """The square around the lungs of one slice, or another."""
+    square = square or LungSquare.around(lung, (1.0, 1.0))
     cut_lung = square.resize(lung, 0.0) > 0.5
     values = square.resize(grey.astype(np.float32), 0.0)
     image = normalise_square(values, cut_lung, place_window(grey, lung), masked=True)

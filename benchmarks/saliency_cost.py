@@ -1,9 +1,8 @@
-"""Nodes and spacing of the saliency, what they cost and where it then looks: `python -m benchmarks.saliency_cost`.
+"""Nodes of the saliency's integral, what they cost and where it then looks: `python -m benchmarks.saliency_cost`.
 
 Each row makes the joint saliency of the same slices with lesions that radiologists marked, inside the lungs; it is held
-against the masks and against the midpoint rule with twelve nodes, which was the default before. The rows "between" make
-a slice of `lesion_masks` from its neighbours two slices before and behind it, without computing the slice itself.
-Costs are core seconds of gradients alone, and operations follow the nodes.
+against the masks and against the midpoint rule with twelve nodes, which was the default before. Costs are core seconds
+of gradients alone, and operations follow the nodes.
 """
 
 import argparse
@@ -11,8 +10,7 @@ import hashlib
 import json
 import random
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.lesion_slices import LesionSlice, cut_slice, evenly, read_pictures, usable_slices
+from benchmarks.lesion_slices import LesionSlice, read_pictures, read_volumes
 from benchmarks.localisation import SliceScores, score_map
 from benchmarks.machine import describe_machine
 from benchmarks.report_files import write_report
@@ -28,61 +26,28 @@ from groundglass.domain.class_names import CLASSES
 from groundglass.domain.software import sha256_of
 from groundglass.locations import ROOT
 from groundglass.method.saliency import IntegratedGradients, Rule
-from groundglass.method.slice_input import LungSquare, normalise_square
 from groundglass.method.weights import load_classifier, load_lung_network
 from groundglass.presets import SHIPPED
-from training.data.pictures import place_window
 from training.engine.options import add_data_option
 
 RESULTS = ROOT / "benchmarks" / "results"
 BEFORE: tuple[Rule, int] = ("midpoint", 12)
 RULES: tuple[tuple[Rule, int], ...] = (BEFORE, ("gauss_jacobi", 4), ("gauss_jacobi", 5))
-BETWEEN: tuple[tuple[Rule, int], ...] = (("gauss_jacobi", 4),)
-"""Rows that are made of neighbours too."""
-GAP = 2
-"""Slices from one that is made of its neighbours to each of them; of `lesion_masks`, which are 1.1 to 1.5 mm apart, so
-that it lies in the middle of about 5 mm."""
-THIN = "lesion_masks"
 Scores = dict[str, dict[str, float]]
 """Of one slice: figures by row."""
 FIGURES = {"precision": "average precision", "pointing": "pointing game", "dice": "Dice"}
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A slice, and its neighbours as the classifier sees them in its square; none where they are unknown."""
-
-    item: LesionSlice
-    neighbours: tuple[tuple[np.ndarray, np.ndarray], ...] = ()
-    """Image and lung, `(224, 224)`, of the slice before and the one behind."""
-
-
-def read_samples(data: Path, slices_each: int) -> list[Sample]:
-    """All slices that `benchmarks.localisation` scores on."""
-    samples = [sample for name in (THIN, "lesion_volumes") for sample in _of_volumes(data / name, slices_each)]
+def read_slices(data: Path, slices_each: int) -> list[LesionSlice]:
+    """All that `benchmarks.localisation` scores on."""
+    items = [item for name in ("lesion_masks", "lesion_volumes") for item in read_volumes(data / name, slices_each)]
     folder = data / "lesion_slices"
     network = load_lung_network(ROOT / "models" / SHIPPED.lungs_weights.file)
-    samples += [Sample(item) for item in read_pictures(folder / "image", folder / "mask", network)]
-    return [sample for sample in samples if sample.item.lesion.any()]
+    items += read_pictures(folder / "image", folder / "mask", network)
+    return [item for item in items if item.lesion.any()]
 
 
-def _of_volumes(folder: Path, slices_each: int) -> Iterator[Sample]:
-    for path in sorted(folder.glob("*.npz")):
-        with np.load(path) as stored:
-            image, lung, lesion = stored["image"], stored["lung"], stored["lesion"] & stored["lung"]
-        for index in evenly(usable_slices(lung, lesion), slices_each):
-            item = cut_slice(folder.name, f"{folder.name}/{path.stem}", image[index], lung[index], lesion[index])
-            square, window = LungSquare.around(lung[index], (1.0, 1.0)), place_window(image[index], lung[index])
-            around = [place for place in (index - GAP, index + GAP) if 0 <= place < len(image) and lung[place].any()]
-            seen = []
-            for place in around if folder.name == THIN else ():
-                cut_lung = square.resize(lung[place], 0.0) > 0.5
-                values = square.resize(image[place].astype(np.float32), 0.0)
-                seen.append((normalise_square(values, cut_lung, window, masked=True).astype(np.float32), cut_lung))
-            yield Sample(item, tuple(seen) if len(seen) == 2 else ())
-
-
-def measure(samples: list[Sample], classifier: Path, target: str, kept: Path) -> list[Scores]:
+def measure(items: list[LesionSlice], classifier: Path, target: str, kept: Path) -> list[Scores]:
     """Figures of every row by slice. They are kept one by one, so that a run that was broken off goes on."""
     network, rules = load_classifier(classifier), SHIPPED.explanation
     gradients: dict[str, IntegratedGradients] = {
@@ -101,14 +66,10 @@ def measure(samples: list[Sample], classifier: Path, target: str, kept: Path) ->
         return np.asarray(rules.joint_saliency(integrals, pixel_mm) * lung), seconds
 
     found = []
-    for sample in tqdm(samples, desc="slices", unit="slice", mininterval=30):
-        item = sample.item
+    for item in tqdm(items, desc="slices", unit="slice", mininterval=30):
         key = hashlib.sha256(item.image.tobytes()).hexdigest()[:16]
         if key not in done:
             maps = {name: joint(name, item.image, item.lung, item.pixel_mm) for name in gradients}
-            for name in (f"{rule}, {steps}" for rule, steps in BETWEEN if sample.neighbours):
-                around = [joint(name, image, lung, item.pixel_mm)[0] for image, lung in sample.neighbours]
-                maps[f"{name}, between"] = (around[0] + around[1]) / 2 * item.lung, 0.0
             salient = {
                 name: rules.salient_regions(values, item.lung, item.pixel_mm) > 0 for name, (values, _) in maps.items()
             }
@@ -131,17 +92,9 @@ def _figures(score: SliceScores, seconds: float, salient: np.ndarray, base: np.n
     }
 
 
-def summarise(found: list[Scores]) -> dict[str, Any]:
-    """Means of every row, of all slices and of those that have neighbours."""
-    between = {name for scores in found for name in scores if name.endswith("between")}
-    thin = [scores for scores in found if between & scores.keys()]
-    rows: dict[str, Any] = {}
-    for name in dict.fromkeys(name for scores in found for name in scores):
-        rows[name] = {
-            "all": None if name in between else _means([scores[name] for scores in found]),
-            "thin": _means([scores[name] for scores in thin]),
-        }
-    return rows
+def summarise(found: list[Scores]) -> dict[str, dict[str, float]]:
+    """Means of every row."""
+    return {name: _means([scores[name] for scores in found]) for name in found[0]}
 
 
 def _means(figures: list[dict[str, float]]) -> dict[str, float]:
@@ -150,30 +103,22 @@ def _means(figures: list[dict[str, float]]) -> dict[str, float]:
 
 
 def as_markdown(report: dict[str, Any]) -> str:
-    """The report as two tables."""
+    """The report as a table."""
+    base = f"{BEFORE[0]}, {BEFORE[1]}"
+    names = [*FIGURES.values(), "salient fraction", "same pixels"]
     lines = [
         f"Joint saliency of the class {report['target']}, weights `{report['weights'][:16]}`, on "
-        f"{report['rows'][f'{BEFORE[0]}, {BEFORE[1]}']['all']['slices']} of {report['slices_in_all']} slices with "
-        f"lesions that radiologists marked; {report['machine']['processor']}, gradients in "
-        f"{report['precision']}, one thread. "
-        f"Core seconds are of the gradients of one slice. Same pixels: intersection over union of the salient pixels "
-        f"with those of {BEFORE[0]}, {BEFORE[1]}. Written by `python -m benchmarks.saliency_cost`.",
+        f"{report['rows'][base]['slices']} of {report['slices_in_all']} slices with lesions that radiologists marked; "
+        f"{report['machine']['processor']}, gradients in {report['precision']}, one thread. Core seconds are of the "
+        f"gradients of one slice. Same pixels: intersection over union of the salient pixels with those of {base}. "
+        "Written by `python -m benchmarks.saliency_cost`.",
+        "",
+        "| rule, nodes | core s | " + " | ".join(names) + " |",
+        "| --- |" + " ---: |" * (len(names) + 1),
     ]
-    titles = {
-        "all": "All slices",
-        "thin": f"`{THIN}` alone. Between: the slice's saliency is the mean of the slices {GAP} before and behind it, "
-        "the middle of about 5 mm",
-    }
-    for part, title in titles.items():
-        names = [*FIGURES.values(), "salient fraction", "same pixels"]
-        kept = {name: row for name, row in report["rows"].items() if row[part]}
-        slices = next(iter(kept.values()))[part]["slices"]
-        lines += ["", f"### {title}: {slices} slices", "", "| rule, nodes | core s | " + " | ".join(names) + " |"]
-        lines.append("| --- |" + " ---: |" * (len(names) + 1))
-        for name, row in kept.items():
-            seconds = "" if name.endswith("between") else f"{row[part]['seconds']:.2f}"
-            keys = [*FIGURES, "salient fraction", "same pixels"]
-            lines.append(f"| {name} | {seconds} | " + " | ".join(f"{row[part][key]:.3f}" for key in keys) + " |")
+    for name, row in report["rows"].items():
+        values = (row[key] for key in (*FIGURES, "salient fraction", "same pixels"))
+        lines.append(f"| {name} | {row['seconds']:.2f} | " + " | ".join(f"{value:.3f}" for value in values) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -191,16 +136,16 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(1)
     classifier = ROOT / "models" / SHIPPED.classifier_weights.file
     network = load_classifier(classifier)
-    samples = read_samples(options.data, options.slices_each)
-    random.Random(0).shuffle(samples)  # so that some of them are of every set
+    items = read_slices(options.data, options.slices_each)
+    random.Random(0).shuffle(items)  # so that some of them are of every set
     options.kept.parent.mkdir(parents=True, exist_ok=True)
     report = {
         "target": options.target,
         "weights": sha256_of(classifier),
         "precision": str(SHIPPED.gradients.prepare(network, 0).backward).removeprefix("torch."),
         "machine": describe_machine(),
-        "slices_in_all": len(samples),
-        "rows": summarise(measure(samples[: options.slices], classifier, options.target, options.kept)),
+        "slices_in_all": len(items),
+        "rows": summarise(measure(items[: options.slices], classifier, options.target, options.kept)),
     }
     write_report(report, as_markdown(report), options.out, "saliency_cost")
     return 0

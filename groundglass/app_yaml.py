@@ -166,7 +166,7 @@ class SaliencySection(Section):
         "Spacing of the slices whose saliency is computed; slices between take it from their neighbours. 0 computes it "
         "for each.",
         "mm",
-        "measured on 32 slices of four patients, 1.1 to 1.5 mm apart: benchmarks/results/saliency_cost.md",
+        "measured on four patients: benchmarks/results/saliency_spacing.md",
         low=0,
         high=10,
     )

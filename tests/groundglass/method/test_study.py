@@ -12,7 +12,7 @@ from groundglass.domain.findings import UNLISTED_REGION, Prediction, SliceFindin
 from groundglass.domain.volume import CTVolume
 from groundglass.locations import MODEL_FOLDER
 from groundglass.method.classifier_network import MultiScaleClassifier
-from groundglass.method.explanation import Explanation, explain_slices
+from groundglass.method.explanation import Explanation, between, explain_slices
 from groundglass.method.normalisation import SlidingWindow
 from groundglass.method.regions import thirds_of_lungs
 from groundglass.method.saliency import IntegratedGradients, PathIntegrals
@@ -175,10 +175,19 @@ def test_slices_between_those_that_are_computed_take_their_saliency_from_both(ne
     assert all(item.explained for item in spread.slices)
     assert sorted(spread.saliency) == sorted(each.saliency) == list(range(8, 22))
     np.testing.assert_array_equal(spread.saliency[10], each.saliency[10])
-    between, lung = spread.saliency[11], sick[2].lung(11)
-    assert between.max() > 0
-    assert not between[~lung].any()
-    assert np.corrcoef(between[lung], each.saliency[11][lung])[0, 1] > 0.7
+    middle, lung = spread.saliency[11], sick[2].lung(11)
+    assert middle.max() > 0
+    assert not middle[~lung].any()
+    assert np.corrcoef(middle[lung], each.saliency[11][lung])[0, 1] > 0.5
+
+
+def test_saliency_between_two_slices_is_that_of_equals_and_nothing_where_one_shows_nothing() -> None:
+    equal, other = np.float32([[0.0, 0.2, 0.8]]), np.float32([[0.5, 0.0, 0.4]])
+    np.testing.assert_allclose(between(equal, equal, 0.3), equal, rtol=1e-6)
+    np.testing.assert_allclose(between(equal, other, 0.5), [[0.0, 0.0, 2 * 0.8 * 0.4 / 1.2]], rtol=1e-6)
+    near, far = between(equal, other, 0.25)[0, 2], between(equal, other, 0.75)[0, 2]
+    assert 0.4 < far < near < 0.8
+    assert between(equal, other, 0.5).dtype == np.float32
 
 
 def test_completeness_is_proved_on_as_many_slices_as_asked(network, sick) -> None:
