@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydicom import DataElement, Dataset, config
@@ -64,9 +65,8 @@ def find_defects(sources: Sequence[Dataset]) -> tuple[Defect, ...]:
     known: dict[Hashable, tuple[Defect, ...]] = {}
     for source in sources:
         charset = text(source, "SpecificCharacterSet")
-        for tag in _repeatable(source):
+        for tag, raw in _repeatable(source):
             # Most values are those of the image before, and one not yet converted costs nothing to compare.
-            raw: Any = source.get_item(tag)
             key = (tag, raw.VR, raw.value, charset) if isinstance(raw, RawDataElement) else None
             defects = known.get(key) if key else None
             if defects is None:
@@ -89,7 +89,7 @@ def sound_copy(source: Dataset) -> Dataset:
     """The valid attributes of `source`, in the value representation of the standard; the others are left out."""
     charset = text(source, "SpecificCharacterSet")
     copy = Dataset()
-    for tag in _repeatable(source):
+    for tag, _ in _repeatable(source):
         _, element = _check(source, tag, charset)
         if element is not None:
             copy.add(element)
@@ -103,14 +103,18 @@ def sound_element(source: Dataset, keyword: str) -> DataElement | None:
     return _check(source, Tag(keyword), text(source, "SpecificCharacterSet"))[1]
 
 
-def _repeatable(source: Dataset) -> Iterator[BaseTag]:
-    """Attributes of the standard that are not binary; reading those might read the pixels."""
-    tags = source.keys()  # a data set's iterator converts every value
-    for tag in tags:
-        raw: Any = source.get_item(tag, keep_deferred=True)
+def _repeatable(source: Dataset) -> Iterator[tuple[BaseTag, Any]]:
+    """Attributes of the standard that are not binary, as they are: reading those might read the pixels."""
+    for tag, raw in source.items():  # a data set's iterator would convert every value
         is_deferred = isinstance(raw, RawDataElement) and raw.value is None and raw.length
-        if not is_deferred and keyword_for_tag(tag) and dictionary_VR(tag)[0] != "O":
-            yield tag
+        if not is_deferred and _is_legible(tag):
+            yield tag, raw
+
+
+@lru_cache(maxsize=2000)
+def _is_legible(tag: BaseTag) -> bool:
+    """Whether the standard has the attribute, and not in bytes."""
+    return bool(keyword_for_tag(tag)) and dictionary_VR(tag)[0] != "O"
 
 
 def _check(source: Dataset, tag: BaseTag, charset: str) -> tuple[tuple[Defect, ...], DataElement | None]:
@@ -158,7 +162,7 @@ def _problems(element: DataElement, keyword: str, charset: str) -> Iterator[Defe
 def _problems_of_items(items: Sequence[Dataset], keyword: str, charset: str) -> Iterator[Defect]:
     for item in items:
         inner_charset = text(item, "SpecificCharacterSet") or charset
-        for tag in _repeatable(item):
+        for tag, _ in _repeatable(item):
             for defect in _check(item, tag, inner_charset)[0]:
                 yield Defect(f"{keyword}.{defect.attribute}", defect.problem)
         has_value = any(text(item, name) for name in ("CodeValue", "LongCodeValue", "URNCodeValue"))
