@@ -68,6 +68,8 @@ class _LateLoader(Loader):
                 module.__loader__ = self._loader
                 self._loader.exec_module(module)
                 module.__class__ = ModuleType
+                if module.__spec__ is not None:
+                    module.__spec__.loader = self._loader
             finally:
                 self._runs = False
 
