@@ -65,7 +65,7 @@ def main(began: float, study: str, results: str, settings: str) -> None:
     clock = _Clock()
 
     from app import command_line
-    from groundglass.command.startup import many_imports
+    from groundglass.command.startup import leave_garbage, many_imports
 
     with many_imports():  # as the application loads them
         from groundglass import case
@@ -104,6 +104,7 @@ def main(began: float, study: str, results: str, settings: str) -> None:
     gpu = torch.cuda.max_memory_reserved() / 2**20 if torch.cuda.is_available() else 0.0
     told = {"code": code, "marks": clock.marks, "cores": clock.cores, "networks": clock.networks}
     print(json.dumps({**told, "peak_mib": status_mib("VmHWM"), "gpu_mib": gpu}))
+    leave_garbage()  # as every command does
 
 
 if __name__ == "__main__":

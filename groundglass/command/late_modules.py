@@ -58,6 +58,10 @@ class _LateLoader(Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Nothing: this is what is done late."""
 
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else a loader can tell of the module, its source for instance, is the real one's to tell."""
+        return getattr(self._loader, name)
+
     def run(self, module: ModuleType) -> None:
         """The module's code, once; whoever else asks waits for its end, but for the code itself."""
         with self._lock:

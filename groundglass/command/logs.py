@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
+from groundglass.command.startup import leave_garbage
 from groundglass.exit_codes import ExitCode
 
 LOG = logging.getLogger("groundglass")
@@ -66,4 +67,5 @@ def exit_with(
         LOG.debug("%s", "".join(traceback.format_tb(defect.__traceback__)))
         LOG.error("The software failed with %s. This is a defect: please report it.", type(defect).__name__)
         code = int(ExitCode.DEFECT)
+    leave_garbage()
     sys.exit(code)

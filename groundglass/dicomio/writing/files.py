@@ -55,7 +55,8 @@ class FileGroup:
 
     def write_image(self, image: Image.Image, name: str) -> None:
         """Adds a PNG. Raises OutputFailed as `write_dicom` does."""
-        self._write(name, lambda file: image.save(file, format="PNG", optimize=False))
+        # Half the time of Pillow's own level, for a file 6 % larger.
+        self._write(name, lambda file: image.save(file, format="PNG", optimize=False, compress_level=4))
 
     def _write(self, name: str, write: Callable[[BinaryIO], object]) -> None:
         aside = self._folder / f".{name}.{os.getpid()}.part"

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from skimage import measure
+from scipy import ndimage
+from skimage import filters, measure
 
 from groundglass.method.boxes import blur, boxes_of_regions, salient_regions, shares_of_regions
 
@@ -65,6 +66,17 @@ def test_a_map_with_nothing_in_it_gives_no_region(saliency: np.ndarray) -> None:
     inside = np.zeros((64, 64), dtype=bool)
     inside[8:50, 8:50] = True
     assert not salient_regions(saliency.astype(np.float32), inside, 1).any()
+
+
+@pytest.mark.parametrize("closing_pixels", [1, 2, 3, 4, 5, 8])
+def test_gaps_are_closed_by_a_square_and_regions_end_where_the_lungs_do(closing_pixels: int) -> None:
+    saliency = np.random.default_rng(closing_pixels).random((60, 70)).astype(np.float32)
+    lung = np.zeros((60, 70), dtype=bool)
+    lung[:40, 5:] = True  # it reaches two borders of the image
+    smooth = blur(saliency * lung)
+    bright = np.pad(lung & (smooth > filters.threshold_isodata(smooth[lung])), 8)
+    closed = ndimage.binary_closing(bright, np.ones((closing_pixels, closing_pixels)))[8:-8, 8:-8] & lung
+    assert np.array_equal(salient_regions(saliency * lung, lung, 1, closing_pixels) > 0, closed)
 
 
 def test_no_lung_gives_no_region() -> None:
