@@ -28,17 +28,10 @@ _UNUSED = {_SHAPES: ModuleType(_SHAPES), "cuda.bindings": None, "requests": None
 """What is loaded and no command uses: by PyTorch, the bindings where they are there, for the notes of CUDA graphs; by
 pydicom `requests`, to download examples."""
 _LATE = (
-    *("torch.distributions", "torch.export", "torch.fx.passes", "torch.masked", "torch.nn.intrinsic"),
-    *(
-        "torch._tensor_docs",
-        "torch.linalg",
-        "torch.nn.quantized",
-        "torch.profiler",
-        "torch.quantization",
-        "torch.sparse",
-    ),
+    *("torch._tensor_docs", "torch.distributions", "torch.export", "torch.fx.passes", "torch.linalg", "torch.masked"),
+    *("torch.nn.intrinsic", "torch.nn.quantized", "torch.profiler", "torch.quantization"),
     *("highdicom.legacy", "unittest", "unittest.mock"),
-    *("numpy.ctypeslib", "numpy.f2py", "numpy.ma", "numpy.polynomial", "numpy.testing"),
+    *("numpy.ctypeslib", "numpy.f2py", "numpy.polynomial", "numpy.testing"),
 )
 """What PyTorch and highdicom load for whoever may ask for it, and scipy since it copies all that numpy has."""
 
