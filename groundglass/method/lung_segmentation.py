@@ -222,10 +222,16 @@ def _to_source_grid(probability: FloatMap, labels: LabelMap, shape: Sequence[int
     slices, rows, columns = (
         np.rint(_centres(*lengths)).astype(int) for lengths in zip(shape, labels.shape, strict=True)
     )
+    # Nothing lies where the nearest cube is outside of the box.
+    near_rows, near_columns = (
+        slice(*np.searchsorted(nearest, (part.start, part.stop)))
+        for nearest, part in ((rows, place[1]), (columns, place[2]))
+    )
     result = np.zeros(tuple(shape), dtype=np.uint8)
     for index, position in enumerate(_centres(shape[0], labels.shape[0])):
         plane = _plane_at(filled, position)
         if plane.any():
-            lung = _resize_plane(plane, shape[1:]) > 0.5
-            result[index] = lung * side[slices[index]].take(rows, axis=0).take(columns, axis=1)
+            lung = _resize_plane(plane, shape[1:])[near_rows, near_columns] > 0.5
+            nearest = side[slices[index]].take(rows[near_rows], axis=0).take(columns[near_columns], axis=1)
+            result[index, near_rows, near_columns] = lung * nearest
     return result

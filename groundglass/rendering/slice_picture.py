@@ -4,7 +4,7 @@ Pictures carry text about the algorithm only, never about the patient.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -48,6 +48,8 @@ class SlicePictures:
     volume: CTVolume
     findings: Findings
     names: SliceNames
+    _last: dict[tuple[int, tuple[int, int]], Image.Image] = field(default_factory=dict, repr=False, compare=False)
+    """The slice without marks that was drawn last: a key image shows it with and without them."""
 
     @cached_property
     def _shown(self) -> tuple[slice, slice]:
@@ -74,7 +76,10 @@ class SlicePictures:
         rows, columns = self._shown
         hu = orient(self.volume, self.volume.hu[index])[rows, columns]
         size = (width, max(1, round(width * self.aspect)))
-        image = windowed(hu, size)
+        if (index, size) not in self._last:
+            self._last.clear()
+            self._last[index, size] = windowed(hu, size)
+        image = self._last[index, size].copy()
         if marked:
             self._mark(image, index, (size[0] / hu.shape[1], size[1] / hu.shape[0]))
         draw, text_size = ImageDraw.Draw(image), max(16, width // 26)
