@@ -65,8 +65,9 @@ def main(began: float, study: str, results: str, settings: str) -> None:
     clock = _Clock()
 
     from app import command_line
-    from groundglass.command.startup import leave_garbage, many_imports
+    from groundglass.command.startup import collect_seldom, leave_garbage, many_imports
 
+    collect_seldom()  # as every command does
     with many_imports():  # as the application loads them
         from groundglass import case
         from groundglass.dicomio.reading import scan
@@ -104,7 +105,7 @@ def main(began: float, study: str, results: str, settings: str) -> None:
     gpu = torch.cuda.max_memory_reserved() / 2**20 if torch.cuda.is_available() else 0.0
     told = {"code": code, "marks": clock.marks, "cores": clock.cores, "networks": clock.networks}
     print(json.dumps({**told, "peak_mib": status_mib("VmHWM"), "gpu_mib": gpu}))
-    leave_garbage()  # as every command does
+    leave_garbage()  # likewise
 
 
 if __name__ == "__main__":

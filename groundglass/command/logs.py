@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
-from groundglass.command.startup import leave_garbage
+from groundglass.command.startup import collect_seldom, leave_garbage
 from groundglass.exit_codes import ExitCode
 
 LOG = logging.getLogger("groundglass")
@@ -54,6 +54,7 @@ def exit_with(
     """
     from groundglass.interruption import end_cleanly_when_asked
 
+    collect_seldom()
     open_standard_streams()
     if not starts_processes:
         end_cleanly_when_asked()

@@ -30,7 +30,7 @@ pydicom `requests`, to download examples."""
 _LATE = (
     *("torch._tensor_docs", "torch.distributions", "torch.export", "torch.fx.passes", "torch.linalg", "torch.masked"),
     *("torch.nn.intrinsic", "torch.nn.quantized", "torch.profiler", "torch.quantization"),
-    *("highdicom.legacy", "unittest", "unittest.mock"),
+    *("highdicom.legacy", "pydicom.examples", "unittest", "unittest.mock"),
     *("numpy.ctypeslib", "numpy.f2py", "numpy.polynomial", "numpy.testing"),
 )
 """What PyTorch and highdicom load for whoever may ask for it, and scipy since it copies all that numpy has."""
@@ -58,6 +58,11 @@ def many_imports() -> Iterator[None]:
             gc.freeze()
         if collects:
             gc.enable()
+
+
+def collect_seldom() -> None:
+    """At the start of a process: look for garbage less often than every 700 new objects, of which a header has 100."""
+    gc.set_threshold(20_000)
 
 
 def leave_garbage() -> None:
