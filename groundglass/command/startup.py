@@ -21,6 +21,10 @@ milliseconds after each operation, and keeps a core busy that reading and writin
 _LARGE_PAGES = ("THP_MEM_ALLOC_ENABLE", "1")
 """PyTorch asks Linux for pages of 2 MiB where it takes as much memory at a time: a third of the page faults or less."""
 
+_ONE_MULTIPLIER = ("OPENBLAS_NUM_THREADS", "1")
+"""NumPy and SciPy multiply matrices with an OpenBLAS each, whose idle threads look for work for milliseconds after
+every product. What commands multiply there is small; networks have threads of their own."""
+
 _SHAPES = "torch._meta_registrations"
 """What PyTorch loads to tell the shapes of results without computing them, for its compiler and its export: a sixth of
 its import. Who compiles in such a process imports this module first."""
@@ -39,12 +43,14 @@ _LATE = (
 @contextmanager
 def many_imports() -> Iterator[None]:
     """Import what commands use and no more (_UNUSED, _LATE), without collecting garbage; where the environment is
-    silent, have PyTorch's idle threads sleep (SPINS) and take its memory in large pages (_LARGE_PAGES).
+    silent, have PyTorch's idle threads sleep (SPINS) and take its memory in large pages (_LARGE_PAGES), and have NumPy
+    and SciPy multiply in one thread (_ONE_MULTIPLIER).
 
     An import of PyTorch makes some million objects and next to no garbage; looking through them again and again takes a
     sixth of the start. Nor is what was loaded looked through later: at the end of the process that takes a core second.
     """
-    os.environ.setdefault(*_LARGE_PAGES)
+    for name, value in (_LARGE_PAGES, _ONE_MULTIPLIER):
+        os.environ.setdefault(name, value)
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)  # read once, when PyTorch is loaded
     collects, loaded = gc.isenabled(), len(sys.modules)

@@ -146,15 +146,33 @@ def _separate_sides(mask: Mask, grid_mm: float, midline: float) -> LabelMap:
             continue
         if (sides > 0).sum() == mask.sum():  # nothing had to be eroded
             return sides
-        open_ = mask & (sides == 0)
-        nearest = ndimage.distance_transform_edt(sides == 0, return_distances=False, return_indices=True)
-        sides[open_] = sides[tuple(axis[open_] for axis in nearest)]
+        _give_to_nearest(sides, mask, int(np.ceil(2 * erosion_mm / grid_mm)) + 1)
         return sides
     # One lung alone, or lungs that no erosion parts: then the midline, or the middle of the lungs, decides.
     if _part_beyond(mask, midline) > 0.25:
         names = np.where(np.arange(mask.shape[2]) < middle, RIGHT_LUNG, LEFT_LUNG).astype(np.uint8)
         return mask * names[None, None, :]
     return mask * np.uint8(RIGHT_LUNG if middle < midline else LEFT_LUNG)
+
+
+def _give_to_nearest(sides: LabelMap, mask: Mask, reach: int) -> None:
+    """Give what an erosion took from `mask` back to the side of the nearest core.
+
+    Beyond the columns where the cores of both sides meet, by more than `reach` cubes, there is one side alone.
+    """
+    first_left = np.nonzero((sides == LEFT_LUNG).any(axis=(0, 1)))[0][0]
+    last_right = np.nonzero((sides == RIGHT_LUNG).any(axis=(0, 1)))[0][-1]
+    start, stop = max(min(first_left, last_right) - reach, 0), max(first_left, last_right) + reach + 1
+    near = slice(max(start - reach, 0), stop + reach)
+    cores = sides[..., near]
+    nearest = ndimage.distance_transform_edt(cores == 0, return_distances=False, return_indices=True)
+    for columns, side in ((slice(start), RIGHT_LUNG), (slice(stop, None), LEFT_LUNG)):
+        part = sides[..., columns]
+        part[mask[..., columns] & (part == 0)] = side
+    between = np.zeros(cores.shape, dtype=bool)
+    between[..., start - near.start : stop - near.start] = True
+    between &= mask[..., near] & (cores == 0)
+    cores[between] = cores[tuple(axis[between] for axis in nearest)]
 
 
 def _sides_of_cores(cores: Mask, middle: float) -> LabelMap | None:

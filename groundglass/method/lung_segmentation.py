@@ -78,7 +78,7 @@ def predict_planes(
     parameter = next(network.parameters())
     batch = batch or images_at_a_time(parameter.device)
     half = network.neighbours // 2
-    values = torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32)).to(parameter.device)
+    values = torch.from_numpy(np.asarray(planes, dtype=np.float32)).to(parameter.device)
     pads = [-length % network.size_multiple for length in planes.shape[1:]]
     total = torch.zeros_like(values)
     for low, high in (window.place(planes) for window in windows.windows):

@@ -96,6 +96,16 @@ def test_idle_threads_sleep_soon_unless_the_environment_says_else(
     assert asked.get("GOMP_SPINCOUNT") == spins
 
 
+@pytest.mark.parametrize(("asked", "threads"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "2"}, "2")])
+def test_matrices_are_multiplied_in_one_thread_unless_the_environment_says_else(
+    asked: dict[str, str], threads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", asked)
+    with many_imports():
+        pass
+    assert asked["OPENBLAS_NUM_THREADS"] == threads
+
+
 def test_commands_load_nothing_for_a_compiler_or_downloads_and_it_can_be_loaded_later() -> None:
     program = """
 import sys

@@ -9,7 +9,7 @@ from groundglass.domain.errors import Refusal
 from groundglass.domain.volume import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolume, Face
 from groundglass.locations import MODEL_FOLDER
 from groundglass.method.lung_network import LungUNet
-from groundglass.method.lung_regions import find_walled_gas, label_lungs
+from groundglass.method.lung_regions import _give_to_nearest, find_walled_gas, label_lungs
 from groundglass.method.lung_segmentation import MultiWindow, _midline, faces_that_cut, predict_planes, segment_lungs
 from groundglass.method.normalisation import SlidingWindow
 from groundglass.method.weights import load_lung_network
@@ -38,6 +38,18 @@ def test_right_and_left_are_told_apart_even_where_they_touch(gap: int) -> None:
     middle = 40
     wrong = (labels[..., : middle - 3] == LEFT_LUNG).sum() + (labels[..., middle + 3 :] == RIGHT_LUNG).sum()
     assert wrong <= 0.01 * (labels > 0).sum()
+
+
+@pytest.mark.parametrize("gap", [30, 4, 0, -4])
+def test_what_an_erosion_took_goes_to_the_side_of_the_nearest_core(gap: int) -> None:
+    lungs = two_lungs(gap) > 0.5
+    reach = 4
+    cores = ndimage.distance_transform_edt(lungs) > reach / 2
+    sides = cores * np.where(np.arange(lungs.shape[2]) < 40, RIGHT_LUNG, LEFT_LUNG).astype(np.uint8)
+    nearest = ndimage.distance_transform_edt(sides == 0, return_distances=False, return_indices=True)
+    expected = np.where(lungs, sides[tuple(nearest)], BACKGROUND)
+    _give_to_nearest(sides, lungs, reach)
+    assert (sides == expected).all()
 
 
 def test_a_hole_inside_a_lung_belongs_to_it() -> None:
