@@ -3,6 +3,8 @@
 All of it works on cubes, canonical `(slice, row, col)`: columns run from the patient's right to the left.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import ndimage
 
@@ -15,15 +17,45 @@ from groundglass.method.morphology import box_around, fill_enclosed, within
 SMALL_PIECE = 0.08
 """Regions below this part of the largest are bowel gas or noise."""
 GAS_ML = 4.0
-GAS_PART, WALL_PART_OF_TISSUE = 0.35, 0.4
+GAS_PART, AIRLESS_PART_OF_TISSUE = 0.35, 0.4
 LEAST_CONTRAST = 0.05
 WALL_MM, WALL_PART = 7.0, 0.45
 """At least `GAS_ML` of gas is no lung where tissue makes `WALL_PART` of the `WALL_MM` around it. Gas is darker than
-`GAS_PART` of the way from the darkest of the lungs to their median, tissue brighter than `WALL_PART_OF_TISSUE` of the
-way from that median to soft tissue: about -940 and -500 HU, and as well in 8-bit images that have no HU. Lungs whose
-darkest is not `LEAST_CONTRAST` of that way below the median, 45 HU, hold no gas. Measured in the
-lungs found in normal002, cap001 and P001: trachea, main bronchi and colon .49 to .78; bullae and emphysema lie in lung,
-.02 to .39."""
+`GAS_PART` of the way from the darkest of the lungs to their median, tissue brighter than `AIRLESS_PART_OF_TISSUE` of
+the way from that median to soft tissue: about -940 and -500 HU, and as well in 8-bit images that have no HU. Lungs
+whose darkest is not `LEAST_CONTRAST` of that way below the median, 45 HU, hold no gas. Measured in the lungs found in
+normal002, cap001 and P001: trachea, main bronchi and colon .49 to .78; bullae and emphysema lie in lung, .02 to .39."""
+
+
+class Densities(NamedTuple):
+    """What the darkest of the lungs, their median and soft tissue measure, in the unit of the image."""
+
+    darkest: float
+    lung: float
+    tissue: float
+
+    @property
+    def airless(self) -> float:
+        """From here on upwards tissue holds no air: in HU about -500."""
+        return self.lung + AIRLESS_PART_OF_TISSUE * (self.tissue - self.lung)
+
+
+def find_densities(probability: FloatMap, values: FloatMap) -> Densities | None:
+    """How dark the lungs of an image are, and how bright its soft tissue; None where it has not both.
+
+    Args:
+        probability: of lung, `(slice, row, col)`.
+        values: same shape, in HU or any other unit that grows with density.
+    """
+    found = probability > 0.5
+    if not found.any():
+        return None
+    near = box_around(found, 1)
+    inside = found[near]
+    darkest = float(np.percentile(ndimage.uniform_filter(values[near], 3)[inside], 0.5))
+    lung = float(np.median(values[near][inside]))
+    tissue = _commonest(values[(probability < 0.2) & (values > lung + (lung - darkest))])
+    return None if tissue is None else Densities(darkest, lung, tissue)
 
 
 def find_walled_gas(probability: FloatMap, values: FloatMap, grid_mm: float) -> Mask:
@@ -42,19 +74,16 @@ def find_walled_gas(probability: FloatMap, values: FloatMap, grid_mm: float) -> 
     """
     found = probability > 0.5
     walled = np.zeros_like(found)
-    if not found.any():
+    densities = find_densities(probability, values)
+    if densities is None or densities.lung - densities.darkest < LEAST_CONTRAST * (densities.tissue - densities.lung):
         return walled
     reach = int(np.ceil(WALL_MM / grid_mm))
     near = box_around(found, reach)
-    outside, everything = probability < 0.2, values
     found, values = found[near], values[near]
-    smooth = ndimage.uniform_filter(values, 3)
-    darkest, lung = float(np.percentile(smooth[found], 0.5)), float(np.median(values[found]))
-    tissue = _commonest(everything[outside & (everything > lung + (lung - darkest))])
-    if tissue is None or lung - darkest < LEAST_CONTRAST * (tissue - lung):
-        return walled
-    gas, sizes_ml = _pieces(found & (smooth < darkest + GAS_PART * (lung - darkest)), grid_mm)
-    wall = lung + WALL_PART_OF_TISSUE * (tissue - lung)
+    darkest, lung, _ = densities
+    gas = found & (ndimage.uniform_filter(values, 3) < darkest + GAS_PART * (lung - darkest))
+    gas, sizes_ml = _pieces(gas, grid_mm)
+    wall = densities.airless
     for number, place in enumerate(ndimage.find_objects(gas), start=1):
         if sizes_ml[number] < GAS_ML:
             continue

@@ -10,7 +10,14 @@ from groundglass.domain.volume import BACKGROUND, LEFT_LUNG, RIGHT_LUNG, CTVolum
 from groundglass.locations import MODEL_FOLDER
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.lung_regions import _give_to_nearest, find_walled_gas, label_lungs
-from groundglass.method.lung_segmentation import MultiWindow, _midline, faces_that_cut, predict_planes, segment_lungs
+from groundglass.method.lung_segmentation import (
+    MultiWindow,
+    _midline,
+    faces_that_cut,
+    fuse_views,
+    predict_planes,
+    segment_lungs,
+)
 from groundglass.method.normalisation import SlidingWindow
 from groundglass.method.weights import load_lung_network
 from groundglass.phantom.thorax import Truth, make_thorax
@@ -148,6 +155,33 @@ def network() -> LungUNet:
 @pytest.fixture(scope="module")
 def healthy() -> tuple[CTVolume, Truth]:
     return make_thorax("normal", slices=40, size=128)
+
+
+@pytest.mark.parametrize("unit", ["HU", "8 bit"])
+def test_domes_are_left_to_planes_along_the_body_and_aerated_bases_to_axial_ones(unit: str) -> None:
+    lungs = two_lungs()
+    image = np.where(lungs > 0.5, -850.0, 40.0).astype(np.float32)
+    dome, base, consolidation = np.s_[20:30, 20:30, 16:26], np.s_[40:50, 20:30, 50:60], np.s_[20:30, 20:30, 52:60]
+    image[dome] = image[consolidation] = 30.0
+    axial, along = lungs.copy(), lungs.copy()
+    along[dome] = along[base] = axial[consolidation] = 0.0
+    image += np.random.default_rng(0).normal(0, 20, image.shape).astype(np.float32)
+    if unit == "8 bit":
+        image = np.clip((image + 1200) / 8, 0, 255)
+    fused = fuse_views({"axial": axial, "coronal": along, "sagittal": along}, image) > 0.5
+    assert not fused[dome].any()
+    assert fused[base].all()
+    assert fused[consolidation].all()
+    elsewhere = axial == along
+    assert (fused == (lungs > 0.5))[elsewhere].all()
+
+
+@pytest.mark.parametrize("views", [("axial",), ("coronal", "sagittal")])
+def test_without_planes_of_both_kinds_views_vote_by_their_mean(views: tuple[str, ...]) -> None:
+    rng = np.random.default_rng(0)
+    votes = {view: rng.random((12, 12, 12)).astype(np.float32) for view in views}
+    image = rng.normal(-500, 400, (12, 12, 12)).astype(np.float32)
+    assert np.allclose(fuse_views(votes, image), np.mean(list(votes.values()), axis=0), atol=1e-6)
 
 
 def test_planes_in_batches_equal_all_at_once(network: LungUNet) -> None:
