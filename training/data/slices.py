@@ -6,6 +6,7 @@ lung network, as they do in the application.
 
 import csv
 import hashlib
+import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from groundglass.dicomio.reading.volume import read_images
 from groundglass.domain.errors import Refusal
 from groundglass.domain.refusals import RefusalCode
 from groundglass.domain.volume import CANONICAL_AXES, LEFT_LUNG, RIGHT_LUNG, CTVolume
+from groundglass.method import lung_regions, lung_segmentation
 from groundglass.method.classifier_network import INPUT_SIZE
 from groundglass.method.lung_network import LungUNet
 from groundglass.method.slice_input import AIR_HU, LungSquare, SliceInputs, normalise_square
@@ -129,8 +131,10 @@ def read_patient(data: Path, name: str) -> CTVolume:
 
 
 def lungs_digest(network: LungUNet) -> bytes:
-    """SHA-256 of what finds the lungs, the network's weights and app.yaml's way to use them, and of what is kept."""
+    """SHA-256 of what finds the lungs, weights and the code and settings that use them, and of what is kept."""
     digest = hashlib.sha256(repr((SHIPPED.lungs, *SliceSet.__annotations__)).encode())
+    for module in (lung_segmentation, lung_regions):
+        digest.update(inspect.getsource(module).encode())
     for tensor in network.state_dict().values():
         digest.update(tensor.cpu().numpy().tobytes())
     return digest.digest()
