@@ -3,7 +3,8 @@
 The evidence is the predictions of the cross-validation and the networks of the folds; without a run it is that of the
 shipped weights, in `model_cards/evidence`. Every figure comes from classifiers that never saw the patient they score,
 but where a table says otherwise; the lung network, whose mask they look through, is one for all. Radiologists' slice
-labels and lesion masks only score.
+labels and lesion masks only score. The network that ships, which saw all of the run's patients, is scored on those of
+other hospitals.
 
 Scores are kept in OUT/scores, prepared slices in the run's folder: what is there is not computed again.
 """
@@ -15,8 +16,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from groundglass.locations import MODEL_FOLDER
+from groundglass.method.classifier_network import MultiScaleClassifier
+from groundglass.method.decision import DecisionRule
 from groundglass.method.weights import load_classifier, load_lung_network
 from training.data.classifier_data import ClassifierData, read_classifier_data
+from training.data.marked_lesions import read_marked_lesions
 from training.data.patients import TrainingSetError
 from training.data.public_slices import NoPictures
 from training.data.slices import PAINTING_BASES, prepare_slices
@@ -24,8 +29,11 @@ from training.data.sources import count_sources
 from training.engine.options import add_data_option, require_data
 from training.engine.slice_scores import SliceScores, score_folds, tested_sets
 from training.reports import folds
+from training.reports.calibration import fold_temperature, kept_temperature
+from training.reports.chosen_points import POINTS
 from training.reports.classifier import as_markdown, patients_of_folds, score_classifier, shipped_of
 from training.reports.lung_report import write_lung_report
+from training.reports.other_hospitals import score_other_hospitals
 from training.reports.prediction_levels import UnusablePredictions, read_data_set, read_predictions
 from training.reports.shipped import EVIDENCE
 from training.reports.table_files import write_tables
@@ -99,6 +107,12 @@ def _evaluate_classifier(parser: argparse.ArgumentParser, options: argparse.Name
     )
     report["data"] = count_sources(data, prepare_slices(options.data, cache, lungs, PAINTING_BASES))
     report["folds"] = score_run(options.run, options.out, data, tested)
+    marked = read_marked_lesions(options.data, cache, lungs)
+    network = _network_that_ships(options.run, kept_temperature(report["folds"]["calibration"]["shipped"]))
+    if marked and network is not None:
+        points = report["folds"]["operating_points"]["shipped"]
+        rule = DecisionRule(**{name: points[name] for name in POINTS})
+        report["other_hospitals"] = score_other_hospitals(network, marked, rule, folds.RULES.study_rule)
     _write(report, as_markdown(report), options.out / "classifier")
 
 
@@ -110,6 +124,14 @@ def _read_data(parser: argparse.ArgumentParser, options: argparse.Namespace) -> 
         return read_classifier_data(options.data, _cache(options), lungs, options.training_set, mosmed)
     except (TrainingSetError, NoPictures) as error:
         parser.error(str(error))
+
+
+def _network_that_ships(run: Path, temperature: float) -> MultiScaleClassifier | None:
+    """The one that saw every patient of the run, where there is one; the shipped weights have their temperature."""
+    if run == EVIDENCE:
+        return load_classifier(MODEL_FOLDER / "classifier" / "classifier.safetensors")
+    file = run / "all.safetensors"
+    return fold_temperature(load_classifier(file), temperature) if file.exists() else None
 
 
 def _cache(options: argparse.Namespace) -> Path:

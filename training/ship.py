@@ -21,12 +21,11 @@ from training.data.slices import PATIENT_CLASS
 from training.engine.checkpoint import export_weights
 from training.reports.calibration import fold_temperature, kept_temperature
 from training.reports.cards import write_cards
+from training.reports.chosen_points import POINTS
 from training.reports.readme import readme_figures, write_readme
 from training.reports.shipped import CARDS, EVIDENCE, read_report
 
 PICTURES = ("roc*.png", "confusion*.png", "calibration*.png")
-POINTS = ("absent_below", "present_from", "kind_above")
-"""Settings of app.yaml that come from the folds: see `training.reports.chosen_points`."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -89,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
 def write_texts() -> None:
     """The cards and README's figures, from the reports and the weights that are shipped."""
     write_cards()
-    write_readme("figures", readme_figures(*map(read_report, ("lungs", "lungs_tables", "classifier"))))
+    write_readme("figures", readme_figures(*map(read_report, ("lungs_tables", "classifier"))))
 
 
 def ship_weights(name: str, weights: Path) -> None:

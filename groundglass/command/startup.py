@@ -29,15 +29,15 @@ _SHAPES = "torch._meta_registrations"
 """What PyTorch loads to tell the shapes of results without computing them, for its compiler and its export: a sixth of
 its import. Who compiles in such a process imports this module first."""
 _UNUSED = {_SHAPES: ModuleType(_SHAPES), "cuda.bindings": None, "requests": None}
-"""What is loaded and no command uses: by PyTorch, the bindings where they are there, for the notes of CUDA graphs; by
-pydicom `requests`, to download examples."""
+"""What PyTorch (`cuda.bindings`, to annotate CUDA graphs) and pydicom (`requests`, to download examples) load, and no
+command uses."""
 _LATE = (
     *("torch._tensor_docs", "torch.distributions", "torch.export", "torch.fx.passes", "torch.linalg", "torch.masked"),
     *("torch.nn.intrinsic", "torch.nn.quantized", "torch.profiler", "torch.quantization"),
     *("highdicom.legacy", "pydicom.examples", "unittest", "unittest.mock"),
     *("numpy.ctypeslib", "numpy.f2py", "numpy.polynomial", "numpy.testing"),
 )
-"""What PyTorch and highdicom load for whoever may ask for it, and scipy since it copies all that numpy has."""
+"""What PyTorch, highdicom and scipy load in case somebody asks for it: loaded when somebody does."""
 
 
 @contextmanager

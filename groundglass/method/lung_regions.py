@@ -41,7 +41,7 @@ class Densities(NamedTuple):
 
 
 def find_densities(probability: FloatMap, values: FloatMap) -> Densities | None:
-    """How dark the lungs of an image are, and how bright its soft tissue; None where it has not both.
+    """The darkest and the median value of the lungs, and the commonest of soft tissue; None where one is not found.
 
     Args:
         probability: of lung, `(slice, row, col)`.
@@ -187,7 +187,8 @@ def _separate_sides(mask: Mask, grid_mm: float, midline: float) -> LabelMap:
 def _give_to_nearest(sides: LabelMap, mask: Mask, reach: int) -> None:
     """Give what an erosion took from `mask` back to the side of the nearest core.
 
-    Beyond the columns where the cores of both sides meet, by more than `reach` cubes, there is one side alone.
+    Distances are computed only in the columns where cores of both sides meet, and `reach` cubes beyond: farther right
+    all is right, farther left all is left.
     """
     first_left = np.nonzero((sides == LEFT_LUNG).any(axis=(0, 1)))[0][0]
     last_right = np.nonzero((sides == RIGHT_LUNG).any(axis=(0, 1)))[0][-1]

@@ -6,7 +6,7 @@ lie in slices in HU, so that disease can be painted in and every source looks al
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,19 +121,26 @@ def _read(
 ) -> LabelledSlices:
     stored = cache.with_name(f"{cache.name}.{lungs_digest(network).hex()[:16]}.npz")
     if not stored.exists():
-        slices_in_hu(network, files, cache.name).save(stored)
+        slices_in_hu(network, map(read_picture, files), cache.name, len(files)).save(stored)
     slices = SliceSet.load(stored)
     return LabelledSlices(
         slices, np.array(label)[slices.index], np.array(group)[slices.index], np.array(kind)[slices.index]
     )
 
 
-def slices_in_hu(network: LungUNet, files: Sequence[Path], description: str) -> SliceSet:
-    """Pictures on which lungs are found, as slices in HU; `index` is the picture's place among `files`."""
+def slices_in_hu(network: LungUNet, pictures: Iterable[np.ndarray], description: str, count: int) -> SliceSet:
+    """Pictures on which lungs are found, as slices in HU; `index` is the picture's place.
+
+    Args:
+        network: finds the lungs.
+        pictures: uint8 `(row, col)` each, any size.
+        description: of the progress bar.
+        count: how many pictures there are.
+    """
     window = SHIPPED.classification.window
     hu, lung, index = [], [], []
-    for number, file in enumerate(tqdm(files, desc=description, unit="picture")):
-        picture = prepare_picture(network, read_picture(file))
+    for number, grey in enumerate(tqdm(pictures, desc=description, total=count, unit="picture")):
+        picture = prepare_picture(network, grey)
         if not picture.found:
             continue
         low, high = picture.window

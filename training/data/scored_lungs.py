@@ -50,7 +50,8 @@ VOLUMES = {
     "lesion_masks": (
         HELD_OUT_CASE,
         (1.5, 1.4, 1.4),
-        "the middle of the lungs, slices with lesions alone, 8-bit with local contrast enhancement",
+        "the middle of the lungs, too low for more than the axial view, slices with lesions alone, 8-bit with local "
+        "contrast enhancement",
     ),
     "lesion_volumes": ("case_*", (8.0, 1.5, 1.5), "whole lungs, 8-bit; no patient of the source trained"),
 }

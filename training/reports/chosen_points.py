@@ -13,13 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from groundglass.domain.class_names import CLASSES
 from groundglass.method.decision import DecisionRule
 from groundglass.method.slice_classification import StudyRule
 from training.data.public_slices import NP
 from training.engine.slice_scores import SliceScores
 from training.reports.calibration import Calibration, kept_temperature
-from training.reports.prediction_levels import patient_probabilities
+from training.reports.groups import as_studies, runs_as_studies
 
 STEP = 0.01
 MISSED, CALLED = 0.10, 0.08
@@ -27,6 +26,8 @@ MISSED, CALLED = 0.10, 0.08
 
 Set after seeing these folds. Less than a tenth of those without, since among slices that chose nothing more are called.
 """
+POINTS = ("absent_below", "present_from", "kind_above")
+"""Settings of app.yaml that the rule chooses."""
 NEVER = 1.0
 """Share above which a kind is named: no fold has patients of other hospitals with both kinds that could allow it."""
 
@@ -90,17 +91,15 @@ def choosing_groups(
     """
     kept = {name: scores.select(scores.fold != without_fold) for name, scores in sets.items()}
     diseased: dict[str, np.ndarray] = {}
-    healthy = {"IQ-OTH": kept["iq_oth"].pneumonia(temperature=temperature)}
+    runs = runs_as_studies(kept["iq_oth"], study_rule, temperature)
+    healthy = {title: group.pneumonia for title, group in runs.items()}
     if "mosmed" in kept:
         pneumonia = kept["mosmed"].pneumonia(temperature=temperature)
         diseased["CT-2"] = pneumonia[kept["mosmed"].kind == "ct2"]
         healthy["CT-0"] = pneumonia[kept["mosmed"].kind == "ct0"]
     patients = kept["patients"]
-    probabilities = patients.probabilities(temperature=temperature)
     for label, groups in ((True, diseased), (False, healthy)):
-        members = [patients.group == name for name in np.unique(patients.group[(patients.label != NP) == label])]
-        studies = [patient_probabilities(probabilities[own], CLASSES, study_rule) for own in members]
-        groups["studies"] = np.array([1 - study[NP] for study in studies])
+        groups["studies"] = as_studies(patients, (patients.label != NP) == label, study_rule, temperature).pneumonia
     return ChoosingGroups(*({name: values for name, values in part.items() if len(values)}
                             for part in (diseased, healthy)))  # fmt: skip
 

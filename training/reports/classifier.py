@@ -11,7 +11,7 @@ from groundglass.method.classifier_network import MultiScaleClassifier
 from training.data.patients import TrainingSet
 from training.data.slices import SliceSet
 from training.engine.predictions import Predictions
-from training.reports import curves, folds, shortcuts, study_model, tables
+from training.reports import curves, folds, other_hospitals, shortcuts, study_model, tables
 
 
 def shipped_of(predictions: Sequence[Predictions]) -> Predictions | None:
@@ -62,8 +62,9 @@ def as_markdown(report: dict[str, Any]) -> str:
     """The classifier's report, with that of its folds, as sections of a model card."""
     sections = [
         folds.as_markdown(report["folds"]),
+        other_hospitals.as_markdown(report["other_hospitals"]) if "other_hospitals" in report else "",
         tables.as_markdown(report["tables"]),
         study_model.as_markdown(report["study_model"]),
         shortcuts.as_markdown(report["shortcuts"]),
     ]
-    return "\n\n".join(section.strip() for section in sections) + "\n"
+    return "\n\n".join(section.strip() for section in sections if section) + "\n"

@@ -9,10 +9,11 @@ import numpy as np
 from groundglass.domain.class_names import CLASS_ABBREVIATIONS
 from groundglass.domain.findings import STATES
 from groundglass.presets import SHIPPED
-from training.data.public_slices import COVID19, NP, LabelledSlices
-from training.engine.slice_scores import FREE, HEALTHY, INFECTED, UNMARKED, SliceScores
+from training.data.public_slices import BLOCK, COVID19, NP, LabelledSlices
+from training.engine.slice_scores import HEALTHY, INFECTED, UNMARKED, SliceScores
 from training.reports import calibration
 from training.reports.chosen_points import CALLED, MISSED, choose_points
+from training.reports.groups import runs_as_studies, slice_groups
 from training.reports.markdown import grid, render
 from training.reports.marked_patients import (
     RULE_PARTS,
@@ -22,7 +23,7 @@ from training.reports.marked_patients import (
     patient_curves,
     study_statements,
 )
-from training.reports.operating_points import Group, operating_points
+from training.reports.operating_points import operating_points
 from training.reports.public_slices import (
     DISEASED_KINDS,
     HEALTHY_KIND,
@@ -101,7 +102,8 @@ def score_folds_report(
         report["studies"][row] = study_statements(patients, RULES.study_rule, chosen.of_fold, scaled["patients"])
         report["study_rules"][row] = compare_rules(patients, RULES.study_rule)
         report["kinds"][row] = kind_figures(patients, RULES.study_rule)
-        groups = slice_groups({name: (part, part.pneumonia(temperature=scaled[name])) for name, part in scores.items()})
+        runs = runs_as_studies(scores["iq_oth"], RULES.study_rule, scaled["iq_oth"])
+        groups = slice_groups(scores, scaled) | runs
         pairs = [
             (diseased, healthy)
             for diseased, healthy in (("CT-2", "CT-0"), ("CT-1", "CT-0"), ("infected", "healthy patients"))
@@ -114,26 +116,6 @@ def score_folds_report(
             str(kind): int((mosmed.kind == kind).sum()) for kind in (HEALTHY_KIND, *reversed(DISEASED_KINDS))
         }
     return report
-
-
-def slice_groups(sets: Mapping[str, tuple[SliceScores, np.ndarray]]) -> dict[str, Group]:
-    """Slices and their P(pneumonia) by group, as the tables of the operating points name them."""
-    members: dict[str, tuple[str, np.ndarray]] = {}
-    if "mosmed" in sets:
-        kind = sets["mosmed"][0].kind
-        members |= {f"CT-{each[-1]}": ("mosmed", kind == each) for each in ("ct2", "ct1", "ct0")}
-    kind = sets["patients"][0].kind
-    members |= {
-        "infected": ("patients", np.isin(kind, (INFECTED, UNMARKED))),
-        "free": ("patients", kind == FREE),
-        "healthy patients": ("patients", kind == HEALTHY),
-        "IQ-OTH": ("iq_oth", np.ones(len(sets["iq_oth"][1]), dtype=bool)),
-    }
-    return {
-        title: Group(sets[name][1][chosen], sets[name][0].fold[chosen])
-        for title, (name, chosen) in members.items()
-        if chosen.any()
-    }
 
 
 # Markdown
@@ -192,6 +174,7 @@ def as_markdown(report: dict[str, Any]) -> str:
             points=shipped,
             missed=_percent(MISSED),
             called=_percent(CALLED),
+            block=BLOCK,
             by_fold=[f"fold {int(fold) + 1}: {absent:.2f}, {present:.2f}"
                      for fold, (absent, present) in shipped["by_fold"].items()],
             chosen_from=[
@@ -199,7 +182,7 @@ def as_markdown(report: dict[str, Any]) -> str:
                 for side, groups in shipped["chosen_from"].items() for name, found in groups.items()
             ],
             states=grid(
-                ["slices", "number", *STATES],
+                ["slices, or runs of them as studies", "number", *STATES],
                 [
                     [name, str(found["slices"]), *(_percent(found["shares"][state]) for state in STATES)]
                     for name, found in shipped["groups"].items()

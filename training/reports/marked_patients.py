@@ -93,7 +93,8 @@ def compare_rules(scores: SliceScores, rule: StudyRule) -> dict[str, dict[str, i
     """Patients right by the part of the slices that a study rule averages.
 
     Returns:
-        By each of RULE_PARTS as a text: `label`, right of three classes; `diseased or not`; `patients`, all there are.
+        By each of RULE_PARTS as a text: `label`, right of three classes; `diseased or not`, whether P(pneumonia) is a
+        half or more; `patients`, all there are.
     """
     probabilities = scores.probabilities()
     names, first = np.unique(scores.group, return_index=True)
@@ -101,12 +102,12 @@ def compare_rules(scores: SliceScores, rule: StudyRule) -> dict[str, dict[str, i
     figures = {}
     for part in RULE_PARTS:
         of_part = replace(rule, top_part=part)
-        label = np.array(
-            [patient_probabilities(probabilities[scores.group == name], CLASSES, of_part).argmax() for name in names]
+        studies = np.array(
+            [patient_probabilities(probabilities[scores.group == name], CLASSES, of_part) for name in names]
         )
         figures[f"{part:g}"] = {
-            "label": int((label == true).sum()),
-            "diseased or not": int(((label == NP) == (true == NP)).sum()),
+            "label": int((studies.argmax(axis=1) == true).sum()),
+            "diseased or not": int(((studies[:, NP] > 0.5) == (true == NP)).sum()),
             "patients": len(names),
         }
     return figures

@@ -1,22 +1,16 @@
-"""What the operating points do on slices of folds: shares of the states, sensitivity and specificity, other points."""
+"""What the operating points do on groups of folds: shares of the states, sensitivity and specificity, other points."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from groundglass.domain.findings import STATES
 from groundglass.method.decision import DecisionRule
 from training.reports.chosen_points import ChosenPoints
+from training.reports.groups import Group
 
 THRESHOLDS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-
-
-class Group(NamedTuple):
-    """Slices of one kind: P(pneumonia) and the fold that tests each, `(slice,)` both."""
-
-    pneumonia: np.ndarray
-    fold: np.ndarray
 
 
 def operating_points(
@@ -25,7 +19,7 @@ def operating_points(
     """Figures of the two points, and of others.
 
     Args:
-        groups: slices by kind.
+        groups: by name.
         pairs: a group with disease and one without, whose sensitivity and specificity are asked.
         chosen: the points.
 

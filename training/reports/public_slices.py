@@ -9,8 +9,9 @@ from groundglass.method.decision import DecisionRule
 from training.data.public_slices import LabelledSlices
 from training.engine.slice_scores import SliceScores
 from training.reports.grey_floor import grey_statistics, linear_scores
+from training.reports.groups import Group
 from training.reports.metrics import area_under_curve, area_with_interval
-from training.reports.operating_points import Group, state_shares
+from training.reports.operating_points import state_shares
 
 DISEASED_KINDS = ("ct2", "ct1")
 HEALTHY_KIND = "ct0"

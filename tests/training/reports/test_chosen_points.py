@@ -51,9 +51,22 @@ def test_groups_are_slices_whose_label_is_sure_and_studies_by_the_study_rule() -
         "CT-2": pytest.approx([0.435, 0.275], abs=1e-4),
         "studies": pytest.approx([0.9, 0.9], abs=1e-4),
     }
-    assert list(groups.healthy) == ["IQ-OTH", "CT-0", "studies"]
+    assert list(groups.healthy) == ["IQ-OTH normal, runs", "CT-0", "studies"]
     assert groups.healthy["studies"] == pytest.approx([0.3, 0.3], abs=1e-4)
     assert choosing_groups(sets(), STUDY_RULE, 1.0, without_fold=1).diseased["CT-2"] == pytest.approx([0.435], abs=1e-4)
+
+
+def test_a_run_of_pictures_chooses_as_a_study_and_each_kind_for_itself() -> None:
+    runs = {"a": "normal", "b": "normal", "c": "malignant"}
+    iq_oth = make_scores(
+        12, [kind for kind in runs.values() for _ in range(4)], group=[name for name in runs for _ in range(4)]
+    )
+    set_pneumonia(iq_oth, [0.7, 0.61, 0.1, 0.1, *[0.2] * 4, 0.1, 0.1, 0.55, 0.1])
+    groups = choosing_groups(sets() | {"iq_oth": iq_oth}, STUDY_RULE, 1.0)
+    assert groups.healthy["IQ-OTH normal, runs"] == pytest.approx([0.655, 0.2], abs=1e-4)
+    assert groups.healthy["IQ-OTH malignant, runs"] == pytest.approx([0.325], abs=1e-4)
+    # One of the two healthy runs would be called present below that.
+    assert choose_rule(groups).present_from == 0.66
 
 
 def test_a_fold_has_the_points_of_the_others_and_what_ships_those_of_all() -> None:

@@ -80,7 +80,8 @@ def test_the_card_shows_each_figure_and_brackets_what_was_seen_in_training(repor
     assert "| CT-2 against CT-0 |" in card
     points = report["operating_points"]["shipped"]
     assert f"absent below {points['absent_below']} and present from {points['present_from']}" in card
-    assert "At these points [CT-2 (4) 0 % missed, studies (2) 0 % missed, IQ-OTH (6) 0 % called" in card
+    assert "At these points [CT-2 (4) 0 % missed, studies (2) 0 % missed, IQ-OTH benign, runs (2) 0 % called" in card
+    assert "| IQ-OTH malignant, runs | 2 |" in card
 
 
 def test_slices_unlike_those_trained_on_stand_without_brackets_where_no_start_has_seen_them(
